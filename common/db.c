@@ -1,0 +1,386 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "common/db.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+enum { DB_STMTS = 128 };
+
+struct txn {
+	struct db *db;
+};
+
+struct db {
+	sqlite3 *handle;
+	struct txn txn;
+	struct db_stmt {
+		const char *sql;
+		sqlite3_stmt *stmt;
+	} stmts[DB_STMTS];
+	unsigned int nstmts;
+	sqlite3_stmt *data_version;
+};
+
+static int db_errno(int code)
+{
+	switch (code & 0xff) {
+	case SQLITE_OK:
+	case SQLITE_DONE:
+		return 0;
+	case SQLITE_NOMEM:
+		return -ENOMEM;
+	case SQLITE_BUSY:
+	case SQLITE_LOCKED:
+		return -EAGAIN;
+	case SQLITE_READONLY:
+		return -EROFS;
+	case SQLITE_FULL:
+		return -ENOSPC;
+	case SQLITE_CORRUPT:
+		return -EUCLEAN;
+	case SQLITE_NOTADB:
+		return -EMEDIUMTYPE;
+	case SQLITE_CANTOPEN:
+		return -ENOENT;
+	case SQLITE_CONSTRAINT:
+		return -EEXIST;
+	case SQLITE_PERM:
+	case SQLITE_AUTH:
+		return -EACCES;
+	default:
+		return -EIO;
+	}
+}
+
+int db_exec(struct db *db, const char *sql)
+{
+	return db_errno(sqlite3_exec(db->handle, sql, NULL, NULL, NULL));
+}
+
+const char *db_error(struct db *db)
+{
+	return sqlite3_errmsg(db->handle);
+}
+
+static int db_pragma_int(struct db *db, const char *sql, int64_t *out)
+{
+	sqlite3_stmt *stmt;
+	int r;
+
+	r = sqlite3_prepare_v2(db->handle, sql, -1, &stmt, NULL);
+	if (r)
+		return db_errno(r);
+	r = sqlite3_step(stmt);
+	if (r == SQLITE_ROW) {
+		*out = sqlite3_column_int64(stmt, 0);
+		r = SQLITE_OK;
+	}
+	sqlite3_finalize(stmt);
+	return db_errno(r);
+}
+
+static int db_quick_check(struct db *db, const char *path, struct why *why)
+{
+	sqlite3_stmt *stmt;
+	int r;
+
+	r = sqlite3_prepare_v2(db->handle, "PRAGMA quick_check(1)", -1, &stmt, NULL);
+	if (r)
+		return why_set(why, db_errno(r), "%s: %s", path, db_error(db));
+	r = sqlite3_step(stmt);
+	if (r != SQLITE_ROW)
+		r = why_set(why, -EUCLEAN, "%s: %s", path, db_error(db));
+	else if (strcmp((const char *)sqlite3_column_text(stmt, 0), "ok"))
+		r = why_set(why, -EUCLEAN, "%s: damaged: %s", path, sqlite3_column_text(stmt, 0));
+	else
+		r = 0;
+	sqlite3_finalize(stmt);
+	return r;
+}
+
+static int db_migrate(struct db *db, const struct db_schema *schema, const char *path,
+		      struct why *why)
+{
+	char sql[64];
+	int64_t version;
+	int r;
+
+	r = db_begin(db);
+	if (r)
+		return why_set(why, r, "%s: %s", path, db_error(db));
+	r = db_pragma_int(db, "PRAGMA user_version", &version); /* again, now under the lock */
+	for (int64_t v = version; !r && v < schema->nsteps; v++)
+		r = db_exec(db, schema->steps[v]);
+	if (!r) {
+		snprintf(sql, sizeof(sql), "PRAGMA application_id = %d", schema->application_id);
+		r = db_exec(db, sql);
+	}
+	if (!r) {
+		snprintf(sql, sizeof(sql), "PRAGMA user_version = %u", schema->nsteps);
+		r = db_exec(db, sql);
+	}
+	if (!r)
+		return db_commit(db);
+	why_set(why, r, "%s: bringing it to version %u: %s", path, schema->nsteps, db_error(db));
+	db_rollback(db);
+	return r;
+}
+
+/* The file must be ours, whole, and not newer than this program. */
+static int db_admit(struct db *db, const struct db_schema *schema, enum db_mode mode,
+		    const char *path, struct why *why)
+{
+	int64_t version = 0;
+	int64_t app = 0;
+	int64_t objects = 0;
+	int r;
+
+	r = db_pragma_int(db, "PRAGMA user_version", &version);
+	if (!r)
+		r = db_pragma_int(db, "PRAGMA application_id", &app);
+	if (!r)
+		r = db_pragma_int(db, "SELECT count(*) FROM sqlite_schema", &objects);
+	if (r)
+		return why_set(why, r, "%s: %s", path, db_error(db));
+	if (app ? app != schema->application_id : version || objects)
+		return why_set(why, -EMEDIUMTYPE, "%s: not a rootstock database", path);
+	if (version > schema->nsteps)
+		return why_set(why, -EPROTONOSUPPORT,
+			       "%s: written by a newer rootstock (version %lld, this one knows %u)",
+			       path, (long long)version, schema->nsteps);
+	if (mode == DB_READ) {
+		if (version < schema->nsteps)
+			return why_set(why, -EPROTONOSUPPORT, "%s: not yet migrated", path);
+		return 0;
+	}
+	r = db_exec(db, "PRAGMA journal_mode = WAL");
+	if (r)
+		return why_set(why, r, "%s: %s", path, db_error(db));
+	if (version < schema->nsteps)
+		return db_migrate(db, schema, path, why);
+	return db_quick_check(db, path, why);
+}
+
+int db_open(const char *dir, const struct db_schema *schema, enum db_mode mode, struct db **out,
+	    struct why *why)
+{
+	static const int flags[] = {
+		[DB_READ] = SQLITE_OPEN_READONLY,
+		[DB_WRITE] = SQLITE_OPEN_READWRITE,
+		[DB_CREATE] = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE,
+	};
+	cleanup(db_closep) struct db *db = NULL;
+	char path[PATH_MAX];
+	int r;
+
+	if (snprintf(path, sizeof(path), "%s/%s", dir, schema->name) >= (int)sizeof(path))
+		return why_set(why, -ENAMETOOLONG, "%s: path too long", dir);
+	db = calloc(1, sizeof(*db));
+	if (!db)
+		return -ENOMEM;
+	db->txn.db = db;
+	r = sqlite3_open_v2(path, &db->handle,
+			    flags[mode] | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_NOFOLLOW, NULL);
+	if (r)
+		return why_set(why, db_errno(r), "%s: %s", path,
+			       db->handle ? db_error(db) : "out of memory");
+	sqlite3_busy_timeout(db->handle, 5000);
+	/* Rows come from a file that somebody may have edited: views, triggers and
+	 * defaults in it must not run functions with side effects. */
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+	r = db_admit(db, schema, mode, path, why);
+	if (r)
+		return r;
+	r = db_exec(db, schema->durable ? "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON"
+					: "PRAGMA synchronous = OFF; PRAGMA foreign_keys = ON");
+	if (r)
+		return why_set(why, r, "%s: %s", path, db_error(db));
+	*out = take(&db);
+	return 0;
+}
+
+void db_close(struct db *db)
+{
+	if (!db)
+		return;
+	for (unsigned int i = 0; i < db->nstmts; i++)
+		sqlite3_finalize(db->stmts[i].stmt);
+	sqlite3_finalize(db->data_version);
+	sqlite3_close(db->handle);
+	free(db);
+}
+
+int64_t db_data_version(struct db *db)
+{
+	int64_t v = -1;
+
+	if (!db->data_version &&
+	    sqlite3_prepare_v3(db->handle, "PRAGMA data_version", -1, SQLITE_PREPARE_PERSISTENT,
+			       &db->data_version, NULL))
+		return -1;
+	if (sqlite3_step(db->data_version) == SQLITE_ROW)
+		v = sqlite3_column_int64(db->data_version, 0);
+	sqlite3_reset(db->data_version);
+	return v;
+}
+
+int db_begin(struct db *db)
+{
+	return db_exec(db, "BEGIN IMMEDIATE");
+}
+
+int db_commit(struct db *db)
+{
+	int r = db_exec(db, "COMMIT");
+
+	if (r)
+		db_rollback(db);
+	return r;
+}
+
+void db_rollback(struct db *db)
+{
+	if (!sqlite3_get_autocommit(db->handle))
+		db_exec(db, "ROLLBACK");
+}
+
+int txn_begin(struct db *db, struct txn **out)
+{
+	int r = db_begin(db);
+
+	if (!r)
+		*out = &db->txn;
+	return r;
+}
+
+int txn_commit(struct txn *txn)
+{
+	return db_commit(txn->db);
+}
+
+void txn_abort(struct txn *txn)
+{
+	db_rollback(txn->db);
+}
+
+sqlite3_stmt *db_stmt(struct db *db, const char *sql)
+{
+	sqlite3_stmt *stmt;
+
+	/* The text is a constant: its address names it. */
+	for (unsigned int i = 0; i < db->nstmts; i++)
+		if (db->stmts[i].sql == sql) {
+			sqlite3_reset(db->stmts[i].stmt);
+			sqlite3_clear_bindings(db->stmts[i].stmt);
+			return db->stmts[i].stmt;
+		}
+	if (db->nstmts == DB_STMTS)
+		return NULL;
+	if (sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL))
+		return NULL;
+	db->stmts[db->nstmts++] = (struct db_stmt){sql, stmt};
+	return stmt;
+}
+
+static int db_bind(sqlite3_stmt *stmt, const char *format, va_list ap)
+{
+	int r = SQLITE_OK;
+
+	for (int i = 1; *format && !r; format++, i++) {
+		struct bytes b;
+
+		switch (*format) {
+		case 'i':
+			r = sqlite3_bind_int64(stmt, i, va_arg(ap, int64_t));
+			break;
+		case 'u':
+			r = sqlite3_bind_int64(stmt, i, va_arg(ap, uint32_t));
+			break;
+		case 's':
+			r = sqlite3_bind_text(stmt, i, va_arg(ap, const char *), -1, SQLITE_STATIC);
+			break;
+		case 'b':
+			b = va_arg(ap, struct bytes);
+			/* A NULL pointer would become SQL NULL; an empty run is not that. */
+			r = b.at ? sqlite3_bind_blob64(stmt, i, b.at, b.len, SQLITE_STATIC)
+				 : sqlite3_bind_null(stmt, i);
+			break;
+		case 'n':
+			r = sqlite3_bind_null(stmt, i);
+			break;
+		default:
+			return -EINVAL;
+		}
+	}
+	return db_errno(r);
+}
+
+int db_next(struct db *db, sqlite3_stmt *stmt)
+{
+	int r = sqlite3_step(stmt);
+
+	(void)db;
+	if (r == SQLITE_ROW)
+		return DB_ROW;
+	sqlite3_reset(stmt);
+	return db_errno(r);
+}
+
+int db_query(struct db *db, sqlite3_stmt *stmt, const char *format, ...)
+{
+	va_list ap;
+	int r;
+
+	if (!stmt)
+		return -ENOMEM;
+	va_start(ap, format);
+	r = db_bind(stmt, format, ap);
+	va_end(ap);
+	return r ? r : db_next(db, stmt);
+}
+
+int db_run(struct db *db, const char *sql, const char *format, ...)
+{
+	sqlite3_stmt *stmt = db_stmt(db, sql);
+	va_list ap;
+	int r;
+
+	if (!stmt)
+		return -ENOMEM;
+	va_start(ap, format);
+	r = db_bind(stmt, format, ap);
+	va_end(ap);
+	while (!r || r == DB_ROW) {
+		r = db_next(db, stmt);
+		if (r != DB_ROW)
+			break;
+	}
+	return r;
+}
+
+struct bytes db_column_bytes(sqlite3_stmt *stmt, int column)
+{
+	const void *at = sqlite3_column_blob(stmt, column);
+
+	return (struct bytes){.at = at, .len = (size_t)sqlite3_column_bytes(stmt, column)};
+}
+
+void db_column_text(sqlite3_stmt *stmt, int column, char *out, size_t out_size)
+{
+	const char *text = (const char *)sqlite3_column_text(stmt, column);
+
+	snprintf(out, out_size, "%s", text ? text : "");
+}
+
+int64_t db_last_id(struct db *db)
+{
+	return sqlite3_last_insert_rowid(db->handle);
+}
+
+int db_changes(struct db *db)
+{
+	return sqlite3_changes(db->handle);
+}

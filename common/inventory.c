@@ -1,0 +1,706 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Three index arrays over one table of hosts, each sorted by its key; at ten
+ * thousand hosts a lookup is fourteen comparisons.
+ */
+#include "common/inventory.h"
+#include "common/log.h"
+#include "common/schema.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Strings and small arrays of one snapshot, freed as one. */
+struct arena {
+	struct arena_block {
+		struct arena_block *next;
+		size_t used;
+		size_t size;
+		_Alignas(16) uint8_t data[];
+	} * blocks;
+};
+
+static void *arena_take(struct arena *a, size_t size)
+{
+	struct arena_block *b = a->blocks;
+	void *p;
+
+	size = (size + 15) & ~(size_t)15;
+	if (!b || b->size - b->used < size) {
+		size_t room = size > 65536 ? size : 65536;
+
+		b = malloc(sizeof(*b) + room);
+		if (!b)
+			return NULL;
+		*b = (struct arena_block){.next = a->blocks, .size = room};
+		a->blocks = b;
+	}
+	p = b->data + b->used;
+	b->used += size;
+	return p;
+}
+
+static const char *arena_text(struct arena *a, sqlite3_stmt *stmt, int column)
+{
+	const char *text = (const char *)sqlite3_column_text(stmt, column);
+	size_t len = text ? strlen(text) : 0;
+	char *copy = arena_take(a, len + 1);
+
+	if (copy) {
+		memcpy(copy, text ? text : "", len);
+		copy[len] = '\0';
+	}
+	return copy;
+}
+
+static void arena_free(struct arena *a)
+{
+	while (a->blocks) {
+		struct arena_block *b = a->blocks;
+
+		a->blocks = b->next;
+		free(b);
+	}
+}
+
+struct setting {
+	uint32_t kind;
+	uint32_t owner;
+	const char *key;
+	const char *value;
+};
+
+struct mac_index {
+	struct mac mac;
+	uint32_t host; /* index into hosts */
+};
+
+struct inventory {
+	struct arena arena;
+	struct host *hosts; /* by id */
+	unsigned int nhosts;
+	uint32_t *by_name; /* indexes into hosts */
+	uint32_t *by_address;
+	unsigned int naddresses;
+	struct mac_index *by_mac;
+	unsigned int nmacs;
+	struct setting *settings; /* by kind, owner, key */
+	unsigned int nsettings;
+	struct image_version *versions; /* by id */
+	unsigned int nversions;
+	uint32_t default_image;
+};
+
+/* Grow `*array` for one more element; the capacity doubles at powers of two. */
+static void *array_push(void *array_p, unsigned int *n, size_t size)
+{
+	void **array = array_p;
+
+	if ((*n & (*n - 1)) == 0) {
+		void *bigger = realloc(*array, (*n ? *n * 2 : 1) * size);
+
+		if (!bigger)
+			return NULL;
+		*array = bigger;
+	}
+	return (uint8_t *)*array + (size_t)(*n)++ * size;
+}
+
+static int load_versions(struct db *db, struct inventory *inv)
+{
+	sqlite3_stmt *stmt = db_stmt(
+		db, "SELECT v.id, v.image, v.number, i.name, i.active = v.id, v.sealed IS NOT NULL"
+		    " FROM version v JOIN image i ON i.id = v.image ORDER BY v.id");
+	int r;
+
+	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
+		struct image_version *v =
+			array_push(&inv->versions, &inv->nversions, sizeof(*inv->versions));
+
+		if (!v)
+			return -ENOMEM;
+		*v = (struct image_version){
+			.id = (uint32_t)sqlite3_column_int64(stmt, 0),
+			.image = (uint32_t)sqlite3_column_int64(stmt, 1),
+			.number = (uint32_t)sqlite3_column_int64(stmt, 2),
+			.image_name = arena_text(&inv->arena, stmt, 3),
+			.active = sqlite3_column_int(stmt, 4),
+			.sealed = sqlite3_column_int(stmt, 5),
+		};
+		if (!v->image_name)
+			return -ENOMEM;
+	}
+	if (r)
+		return r;
+	stmt = db_stmt(db, "SELECT min(id) FROM image WHERE active IS NOT NULL");
+	r = db_query(db, stmt, "");
+	if (r == DB_ROW) {
+		inv->default_image = (uint32_t)sqlite3_column_int64(stmt, 0);
+		sqlite3_reset(stmt);
+		r = 0;
+	}
+	return r;
+}
+
+static uint32_t active_version(const struct inventory *inv, uint32_t image)
+{
+	for (unsigned int i = 0; i < inv->nversions; i++)
+		if (inv->versions[i].image == image && inv->versions[i].active)
+			return inv->versions[i].id;
+	return 0;
+}
+
+static int load_hosts(struct db *db, struct inventory *inv)
+{
+	/* A host's image: its own, else its strongest group's, else the default. */
+	sqlite3_stmt *stmt = db_stmt(
+		db, "SELECT h.id, h.name, coalesce(h.image, (SELECT g.image FROM host_group m"
+		    " JOIN grp g ON g.id = m.grp WHERE m.host = h.id AND g.image IS NOT NULL"
+		    " ORDER BY m.position DESC LIMIT 1)), h.version, h.address, h.pending,"
+		    " h.changed FROM host h ORDER BY h.id");
+	int r;
+
+	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
+		struct host *h = array_push(&inv->hosts, &inv->nhosts, sizeof(*inv->hosts));
+
+		if (!h)
+			return -ENOMEM;
+		*h = (struct host){
+			.id = (uint32_t)sqlite3_column_int64(stmt, 0),
+			.name = arena_text(&inv->arena, stmt, 1),
+			.image = (uint32_t)sqlite3_column_int64(stmt, 2),
+			.version = (uint32_t)sqlite3_column_int64(stmt, 3),
+			.address = (uint32_t)sqlite3_column_int64(stmt, 4),
+			.pending = sqlite3_column_int(stmt, 5),
+			.changed = sqlite3_column_int64(stmt, 6),
+		};
+		if (!h->name)
+			return -ENOMEM;
+		if (!h->image)
+			h->image = inv->default_image;
+		if (!h->version)
+			h->version = active_version(inv, h->image);
+	}
+	return r;
+}
+
+static struct host *host_slot(const struct inventory *inv, uint32_t id)
+{
+	unsigned int lo = 0;
+	unsigned int hi = inv->nhosts;
+
+	while (lo < hi) {
+		unsigned int mid = lo + (hi - lo) / 2;
+
+		if (inv->hosts[mid].id < id)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < inv->nhosts && inv->hosts[lo].id == id ? &inv->hosts[lo] : NULL;
+}
+
+static int load_macs(struct db *db, struct inventory *inv)
+{
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT host, mac FROM host_mac ORDER BY host, mac");
+	struct host *h = NULL;
+	struct mac *run = NULL;
+	int r;
+
+	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
+		uint32_t id = (uint32_t)sqlite3_column_int64(stmt, 0);
+		struct bytes b = db_column_bytes(stmt, 1);
+		struct mac_index *index;
+
+		if (!h || h->id != id) {
+			h = host_slot(inv, id);
+			run = NULL;
+		}
+		if (!h || b.len != sizeof(struct mac))
+			return -EUCLEAN;
+		/* Rows of one host follow each other, and so does its run: the arena
+		 * gives 16 bytes a MAC, so copy the run when it grows. */
+		struct mac *grown = arena_take(&inv->arena, (h->nmacs + 1) * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		if (run)
+			memcpy(grown, run, h->nmacs * sizeof(*grown));
+		memcpy(&grown[h->nmacs], b.at, sizeof(*grown));
+		run = grown;
+		h->macs = grown;
+		h->nmacs++;
+		index = array_push(&inv->by_mac, &inv->nmacs, sizeof(*index));
+		if (!index)
+			return -ENOMEM;
+		*index = (struct mac_index){grown[h->nmacs - 1], (uint32_t)(h - inv->hosts)};
+	}
+	return r;
+}
+
+static int load_groups(struct db *db, struct inventory *inv)
+{
+	sqlite3_stmt *stmt =
+		db_stmt(db, "SELECT host, grp FROM host_group ORDER BY host, position");
+	int r;
+
+	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
+		struct host *h = host_slot(inv, (uint32_t)sqlite3_column_int64(stmt, 0));
+		uint32_t *grown;
+
+		if (!h)
+			return -EUCLEAN;
+		grown = arena_take(&inv->arena, (h->ngroups + 1) * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		if (h->ngroups)
+			memcpy(grown, h->groups, h->ngroups * sizeof(*grown));
+		grown[h->ngroups++] = (uint32_t)sqlite3_column_int64(stmt, 1);
+		h->groups = grown;
+	}
+	return r;
+}
+
+static int load_settings(struct db *db, struct inventory *inv)
+{
+	sqlite3_stmt *stmt = db_stmt(
+		db, "SELECT kind, owner, key, value FROM setting ORDER BY kind, owner, key");
+	int r;
+
+	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
+		struct setting *s =
+			array_push(&inv->settings, &inv->nsettings, sizeof(*inv->settings));
+
+		if (!s)
+			return -ENOMEM;
+		*s = (struct setting){
+			.kind = (uint32_t)sqlite3_column_int64(stmt, 0),
+			.owner = (uint32_t)sqlite3_column_int64(stmt, 1),
+			.key = arena_text(&inv->arena, stmt, 2),
+			.value = arena_text(&inv->arena, stmt, 3),
+		};
+		if (!s->key || !s->value)
+			return -ENOMEM;
+	}
+	return r;
+}
+
+static int by_name_cmp(const void *a, const void *b, void *ctx)
+{
+	const struct inventory *inv = ctx;
+
+	return strcmp(inv->hosts[*(const uint32_t *)a].name, inv->hosts[*(const uint32_t *)b].name);
+}
+
+static int by_address_cmp(const void *a, const void *b, void *ctx)
+{
+	const struct inventory *inv = ctx;
+	uint32_t x = inv->hosts[*(const uint32_t *)a].address;
+	uint32_t y = inv->hosts[*(const uint32_t *)b].address;
+
+	return (x > y) - (x < y);
+}
+
+static int by_mac_cmp(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct mac));
+}
+
+static int build_indexes(struct inventory *inv)
+{
+	inv->by_name = calloc(inv->nhosts + 1, sizeof(*inv->by_name));
+	inv->by_address = calloc(inv->nhosts + 1, sizeof(*inv->by_address));
+	if (!inv->by_name || !inv->by_address)
+		return -ENOMEM;
+	for (unsigned int i = 0; i < inv->nhosts; i++) {
+		inv->by_name[i] = i;
+		if (inv->hosts[i].address)
+			inv->by_address[inv->naddresses++] = i;
+	}
+	qsort_r(inv->by_name, inv->nhosts, sizeof(*inv->by_name), by_name_cmp, inv);
+	qsort_r(inv->by_address, inv->naddresses, sizeof(*inv->by_address), by_address_cmp, inv);
+	if (inv->nmacs)
+		qsort(inv->by_mac, inv->nmacs, sizeof(*inv->by_mac), by_mac_cmp);
+	return 0;
+}
+
+int inventory_load(struct db *db, struct inventory **out)
+{
+	cleanup(inventory_freep) struct inventory *inv = calloc(1, sizeof(*inv));
+	int r;
+
+	if (!inv)
+		return -ENOMEM;
+	r = db_exec(db, "BEGIN");
+	if (r)
+		return r;
+	r = load_versions(db, inv);
+	if (!r)
+		r = load_hosts(db, inv);
+	if (!r)
+		r = load_macs(db, inv);
+	if (!r)
+		r = load_groups(db, inv);
+	if (!r)
+		r = load_settings(db, inv);
+	db_rollback(db);
+	if (!r)
+		r = build_indexes(inv);
+	if (r)
+		return r;
+	*out = take(&inv);
+	return 0;
+}
+
+void inventory_free(struct inventory *inv)
+{
+	if (!inv)
+		return;
+	arena_free(&inv->arena);
+	free(inv->hosts);
+	free(inv->by_name);
+	free(inv->by_address);
+	free(inv->by_mac);
+	free(inv->settings);
+	free(inv->versions);
+	free(inv);
+}
+
+unsigned int inventory_count(const struct inventory *inv)
+{
+	return inv->nhosts;
+}
+
+const struct host *inventory_at(const struct inventory *inv, unsigned int i)
+{
+	return i < inv->nhosts ? &inv->hosts[inv->by_name[i]] : NULL;
+}
+
+const struct host *inventory_by_id(const struct inventory *inv, uint32_t id)
+{
+	return host_slot(inv, id);
+}
+
+const struct host *inventory_by_mac(const struct inventory *inv, const struct mac *mac)
+{
+	const struct mac_index *found =
+		inv->nmacs ? bsearch(mac, inv->by_mac, inv->nmacs, sizeof(*found), by_mac_cmp)
+			   : NULL;
+
+	return found ? &inv->hosts[found->host] : NULL;
+}
+
+const struct host *inventory_by_name(const struct inventory *inv, const char *name)
+{
+	unsigned int lo = 0;
+	unsigned int hi = inv->nhosts;
+
+	while (lo < hi) {
+		unsigned int mid = lo + (hi - lo) / 2;
+		const struct host *h = &inv->hosts[inv->by_name[mid]];
+		int c = strcmp(h->name, name);
+
+		if (!c)
+			return h;
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+const struct host *inventory_by_address(const struct inventory *inv, uint32_t address)
+{
+	unsigned int lo = 0;
+	unsigned int hi = inv->naddresses;
+
+	while (lo < hi) {
+		unsigned int mid = lo + (hi - lo) / 2;
+		const struct host *h = &inv->hosts[inv->by_address[mid]];
+
+		if (h->address == address)
+			return h;
+		if (h->address < address)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+static const char *setting_find(const struct inventory *inv, uint32_t kind, uint32_t owner,
+				const char *key)
+{
+	unsigned int lo = 0;
+	unsigned int hi = inv->nsettings;
+
+	while (lo < hi) {
+		unsigned int mid = lo + (hi - lo) / 2;
+		const struct setting *s = &inv->settings[mid];
+		int c = s->kind != kind	    ? (s->kind < kind ? -1 : 1)
+			: s->owner != owner ? (s->owner < owner ? -1 : 1)
+					    : strcmp(s->key, key);
+
+		if (!c)
+			return s->value;
+		if (c < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+const char *inventory_setting(const struct inventory *inv, const struct host *host, const char *key)
+{
+	const char *value = host ? setting_find(inv, SCOPE_HOST, host->id, key) : NULL;
+
+	for (unsigned int i = host ? host->ngroups : 0; i-- > 0 && !value;)
+		value = setting_find(inv, SCOPE_GROUP, host->groups[i], key);
+	return value ? value : setting_find(inv, SCOPE_ALL, 0, key);
+}
+
+uint32_t inventory_default_image(const struct inventory *inv)
+{
+	return inv->default_image;
+}
+
+uint32_t inventory_default_version(const struct inventory *inv)
+{
+	return active_version(inv, inv->default_image);
+}
+
+const struct image_version *inventory_version(const struct inventory *inv, uint32_t version_id)
+{
+	for (unsigned int i = 0; i < inv->nversions; i++)
+		if (inv->versions[i].id == version_id)
+			return &inv->versions[i];
+	return NULL;
+}
+
+const struct image_version *inventory_version_by_name(const struct inventory *inv, const char *name)
+{
+	const char *at = strchr(name, '@');
+	size_t len = at ? (size_t)(at - name) : strlen(name);
+	unsigned long number = 0;
+
+	if (at) {
+		char *end;
+
+		number = strtoul(at + 1, &end, 10);
+		if (end == at + 1 || *end || at[1] == '-' || at[1] == '+' || !number)
+			return NULL;
+	}
+	for (unsigned int i = 0; i < inv->nversions; i++) {
+		const struct image_version *v = &inv->versions[i];
+
+		if (strncmp(v->image_name, name, len) || v->image_name[len])
+			continue;
+		if (at ? v->number == number : v->active)
+			return v;
+	}
+	return NULL;
+}
+
+/* ---- addresses ---- */
+
+struct tenants {
+	struct tenant *list; /* by address */
+	unsigned int n;
+};
+
+int tenants_load(struct db *db, struct tenants **out)
+{
+	/* An open boot holds its address though the lease ran out: kernels that boot
+	 * from NFS never renew. */
+	sqlite3_stmt *stmt = db_stmt(
+		db, "SELECT l.address, l.mac, coalesce(b.host, l.host), b.id, b.version, b.change"
+		    " FROM lease l LEFT JOIN boot b ON b.id = (SELECT max(id) FROM boot"
+		    "  WHERE mac = l.mac AND ended IS NULL)"
+		    " WHERE l.state = 2 ORDER BY l.address");
+	cleanup(tenants_freep) struct tenants *t = calloc(1, sizeof(*t));
+	int r;
+
+	if (!t)
+		return -ENOMEM;
+	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
+		struct tenant *one = array_push(&t->list, &t->n, sizeof(*one));
+		struct bytes mac = db_column_bytes(stmt, 1);
+
+		if (!one)
+			return -ENOMEM;
+		*one = (struct tenant){
+			.address = (uint32_t)sqlite3_column_int64(stmt, 0),
+			.host = (uint32_t)sqlite3_column_int64(stmt, 2),
+			.boot = (uint32_t)sqlite3_column_int64(stmt, 3),
+			.version = (uint32_t)sqlite3_column_int64(stmt, 4),
+			.change = (uint64_t)sqlite3_column_int64(stmt, 5),
+		};
+		if (mac.len == sizeof(one->mac))
+			memcpy(&one->mac, mac.at, sizeof(one->mac));
+	}
+	if (r)
+		return r;
+	*out = take(&t);
+	return 0;
+}
+
+void tenants_free(struct tenants *t)
+{
+	if (!t)
+		return;
+	free(t->list);
+	free(t);
+}
+
+const struct tenant *tenants_by_address(const struct tenants *t, uint32_t address)
+{
+	unsigned int lo = 0;
+	unsigned int hi = t->n;
+
+	while (lo < hi) {
+		unsigned int mid = lo + (hi - lo) / 2;
+
+		if (t->list[mid].address == address)
+			return &t->list[mid];
+		if (t->list[mid].address < address)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+const struct tenant *tenants_at(const struct tenants *t, unsigned int i)
+{
+	return i < t->n ? &t->list[i] : NULL;
+}
+
+/* ---- directory ---- */
+
+struct directory {
+	struct db *rootstock;
+	struct db *leases; /* NULL until dhcp has made it */
+	char *state_dir;
+	int64_t rootstock_seen;
+	int64_t leases_seen;
+	struct inventory *inventory;
+	struct tenants *tenants;
+	bool complained;
+};
+
+static void directory_complain(struct directory *d, struct db *db, const char *what)
+{
+	if (!d->complained)
+		log_error("%s: cannot be read, serving the last state: %s", what, db_error(db));
+	d->complained = true;
+}
+
+static bool directory_poll_rootstock(struct directory *d)
+{
+	/* Read before loading: a commit in between is then seen next time. */
+	int64_t seen = db_data_version(d->rootstock);
+	struct inventory *inv;
+
+	if (seen == d->rootstock_seen)
+		return false;
+	if (inventory_load(d->rootstock, &inv)) {
+		directory_complain(d, d->rootstock, "rootstock.db");
+		return false;
+	}
+	d->rootstock_seen = seen;
+	d->complained = false;
+	inventory_free(d->inventory);
+	d->inventory = inv;
+	return true;
+}
+
+static bool directory_poll_leases(struct directory *d)
+{
+	int64_t seen;
+	struct tenants *t;
+
+	if (!d->leases && db_open(d->state_dir, &schema_leases, DB_READ, &d->leases, NULL))
+		return false;
+	seen = db_data_version(d->leases);
+	if (seen == d->leases_seen)
+		return false;
+	if (tenants_load(d->leases, &t)) {
+		directory_complain(d, d->leases, "leases.db");
+		return false;
+	}
+	d->leases_seen = seen;
+	d->complained = false;
+	tenants_free(d->tenants);
+	d->tenants = t;
+	return true;
+}
+
+bool directory_poll(struct directory *d)
+{
+	bool moved = directory_poll_rootstock(d);
+
+	return directory_poll_leases(d) || moved;
+}
+
+int directory_open(const char *state_dir, struct directory **out, struct why *why)
+{
+	cleanup(directory_closep) struct directory *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (!d)
+		return -ENOMEM;
+	d->rootstock_seen = d->leases_seen = -2; /* db_data_version gives -1 at worst */
+	d->state_dir = strdup(state_dir);
+	d->tenants = calloc(1, sizeof(*d->tenants));
+	if (!d->state_dir || !d->tenants)
+		return -ENOMEM;
+	r = db_open(state_dir, &schema_rootstock, DB_READ, &d->rootstock, why);
+	if (r)
+		return r;
+	directory_poll(d);
+	if (!d->inventory)
+		return why_set(why, -EIO, "%s/rootstock.db: %s", state_dir, db_error(d->rootstock));
+	*out = take(&d);
+	return 0;
+}
+
+void directory_close(struct directory *d)
+{
+	if (!d)
+		return;
+	inventory_free(d->inventory);
+	tenants_free(d->tenants);
+	db_close(d->rootstock);
+	db_close(d->leases);
+	free(d->state_dir);
+	free(d);
+}
+
+const struct inventory *directory_inventory(const struct directory *d)
+{
+	return d->inventory;
+}
+
+const struct tenants *directory_tenants(const struct directory *d)
+{
+	return d->tenants;
+}
+
+int directory_who(const struct directory *d, uint32_t address, const struct host **host,
+		  uint32_t *version, uint64_t *change)
+{
+	const struct tenant *t = tenants_by_address(d->tenants, address);
+	const struct host *h = t ? inventory_by_mac(d->inventory, &t->mac)
+				 : inventory_by_address(d->inventory, address);
+
+	if (!h)
+		return -ENOENT;
+	if (h->pending)
+		return -EACCES;
+	*host = h;
+	*version = t && t->version ? t->version : h->version;
+	*change = t && t->boot ? t->change : UINT64_MAX;
+	return 0;
+}

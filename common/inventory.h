@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Who is who: an immutable snapshot of hosts, groups and images from
+ * rootstock.db, and of the addresses in leases.db.  Serving processes hold one,
+ * swap it whole when a database moved, and never ask SQL about a packet.
+ *
+ *	rootstock.db --load--> struct inventory --by mac, name, id, address--> host
+ *	leases.db    --load-->  (addresses: who has it, in which boot)
+ */
+#ifndef COMMON_INVENTORY_H
+#define COMMON_INVENTORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/db.h"
+#include "common/mac.h"
+#include "common/cleanup.h"
+
+enum { NAME_MAX_LEN = 63 }; /* of hosts, groups and images: DNS labels fit */
+
+struct host {
+	uint32_t id;
+	const char *name;
+	uint32_t image;	  /* 0: none yet (no image has been added) */
+	uint32_t version; /* what its next boot gets; 0: none */
+	uint32_t address; /* reservation; 0: from the pool */
+	bool pending;	  /* recorded, not approved: gets nothing */
+	int64_t changed;  /* wall ns: when row, groups or settings last moved */
+	const struct mac *macs;
+	unsigned int nmacs;
+	const uint32_t *groups; /* ids, the weakest first */
+	unsigned int ngroups;
+};
+
+struct inventory;
+
+/* A snapshot of one read transaction.  `groups`, `macs` and names live in it.
+ * Returns 0 or a negative errno. */
+int inventory_load(struct db *rootstock, struct inventory **out);
+void inventory_free(struct inventory *inv); /* NULL is fine */
+CLEANUP_DEFINE(struct inventory *, inventory_free);
+
+unsigned int inventory_count(const struct inventory *inv);
+const struct host *inventory_at(const struct inventory *inv, unsigned int i); /* by name order */
+
+/* NULL: nobody. */
+const struct host *inventory_by_mac(const struct inventory *inv, const struct mac *mac);
+const struct host *inventory_by_id(const struct inventory *inv, uint32_t id);
+const struct host *inventory_by_name(const struct inventory *inv, const char *name);
+const struct host *inventory_by_address(const struct inventory *inv, uint32_t address);
+
+/* A setting or template key of a host: its own, else the strongest group's, else
+ * the site's (`all`).  NULL: not set. */
+const char *inventory_setting(const struct inventory *inv, const struct host *host,
+			      const char *key);
+
+/* The default image (the first one added) and its active version; 0: none. */
+uint32_t inventory_default_image(const struct inventory *inv);
+uint32_t inventory_default_version(const struct inventory *inv);
+
+struct image_version {
+	uint32_t id; /* of the version */
+	uint32_t image;
+	uint32_t number; /* the 3 of debian@3 */
+	const char *image_name;
+	bool active;
+	bool sealed;
+};
+
+/* NULL: no such version. */
+const struct image_version *inventory_version(const struct inventory *inv, uint32_t version_id);
+/* By "name" (the active version) or "name@N".  NULL: none. */
+const struct image_version *inventory_version_by_name(const struct inventory *inv,
+						      const char *name);
+
+/* ---- addresses (leases.db) ---- */
+
+/* An address in use: bound lease and the open boot of that machine. */
+struct tenant {
+	uint32_t address;
+	struct mac mac;
+	uint32_t host;	  /* 0: not registered */
+	uint32_t boot;	  /* open boot; 0: none */
+	uint32_t version; /* pinned by that boot; 0: none */
+	uint64_t change;  /* pinned overlay change */
+};
+
+struct tenants;
+
+int tenants_load(struct db *leases, struct tenants **out);
+void tenants_free(struct tenants *t);
+CLEANUP_DEFINE(struct tenants *, tenants_free);
+const struct tenant *tenants_by_address(const struct tenants *t, uint32_t address); /* NULL: none */
+const struct tenant *tenants_at(const struct tenants *t, unsigned int i); /* NULL: past the end */
+
+/* ---- one object that keeps both fresh ---- */
+
+/* A directory of who is where: opens both databases read-only and reloads what
+ * moved.  One thread. */
+struct directory;
+
+int directory_open(const char *state_dir, struct directory **out, struct why *why);
+void directory_close(struct directory *d);
+CLEANUP_DEFINE(struct directory *, directory_close);
+
+/* Look at data_version of both (2 µs) and reload what moved.  Pointers into an
+ * older snapshot die here: keep none across a call.  A reload that fails keeps
+ * the last snapshot and is logged once.  Returns true when something moved. */
+bool directory_poll(struct directory *d);
+const struct inventory *directory_inventory(const struct directory *d);
+const struct tenants *directory_tenants(const struct directory *d);
+
+/* Who calls from `address`?  The open boot's tenant first, then a reservation.
+ * Returns 0 and *host (never NULL) with *version, the version that this machine's
+ * open boot is pinned to, else what the next boot would get (0: no image);
+ * -ENOENT when nobody known has that address; -EACCES when the host is pending. */
+int directory_who(const struct directory *d, uint32_t address, const struct host **host,
+		  uint32_t *version, uint64_t *change);
+
+#endif

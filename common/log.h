@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * One line a message, on standard error.  *error* needs an operator, *warn* is
+ * a misbehaving client, *info* is a lease, a mount, a finished transfer.
+ * Whoever handles an error logs it, once.
+ */
+#ifndef COMMON_LOG_H
+#define COMMON_LOG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/* The process's name in front of each line ("nfs", "dhcp"), and the level up to
+ * which lines are written.  Under systemd (JOURNAL_STREAM is set) a line starts
+ * with its <priority> instead of a time. */
+void log_init(const char *name, enum log_level level);
+
+void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+/* Copy `len` bytes from outside as printable text: control characters, bytes
+ * over 126 and the backslash become \xHH.  UTF-8 is escaped too: a terminal
+ * must not be driven by a packet.  Always ends `out`; returns `out`. */
+const char *log_escape(char *out, size_t out_size, const void *in, size_t len);
+
+/* A budget of messages about one kind of thing: `burst` at once, then one each
+ * `interval_ms`.  Embed one where the subject is; zeroed is ready for use. */
+struct log_limit {
+	int64_t next_ns;
+	uint32_t dropped;
+};
+
+/* May a line go out now?  Counts what was held back in `dropped`, which the
+ * caller may print and reset. */
+bool log_allow(struct log_limit *limit, int64_t now_ns, unsigned int burst,
+	       unsigned int interval_ms);
+
+#endif

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The bytes of files, for one thread: open objects, kept by use, and the
+ * questions to the copier that are under way.
+ *
+ *	contents_open(view, node) --hit--> a descriptor or text, at once
+ *	                           --miss--> asks the copier; `wait` is called later
+ *
+ * One `struct contents` a thread: no locks.  Descriptors are bounded; the one
+ * unused for longest is closed first.
+ */
+#ifndef FSD_CONTENTS_H
+#define FSD_CONTENTS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/bytes.h"
+#include "common/cleanup.h"
+#include "common/why.h"
+#include "fsd/view.h"
+
+struct contents;
+struct content;
+
+/* `max_open` descriptors are kept, at least 16. */
+int contents_new(const char *state_dir, unsigned int max_open, struct contents **out,
+		 struct why *why);
+void contents_free(struct contents *cs); /* every wait must be over or cancelled */
+CLEANUP_DEFINE(struct contents *, contents_free);
+
+/* Embedded in whatever is parked until bytes are there. */
+struct content_wait {
+	/* `r` is 0 with the content (a reference for the callee), or a negative
+	 * errno: EIO the origin lost it, EISDIR, EINVAL not a regular file. */
+	void (*done)(struct content_wait *wait, int r, struct content *content);
+	/* private */
+	uint64_t id;
+	struct content_wait *next;
+};
+
+enum { CONTENT_WAIT = 1 };
+
+/* The body of a regular file.  Returns 0 with a reference in *out; CONTENT_WAIT
+ * when the copier was asked: `wait->done` runs from contents_dispatch();
+ * VIEW_STALE; -EISDIR; -EINVAL; or another negative errno.
+ * `wait` NULL never asks: -EAGAIN instead of CONTENT_WAIT. */
+int contents_open(struct contents *cs, struct view *view, uint32_t node, struct content **out,
+		  struct content_wait *wait);
+void contents_cancel(struct contents *cs, struct content_wait *wait);
+
+/* For a command, or a thread of its own: blocks until the answer. */
+int contents_open_wait(struct contents *cs, struct view *view, uint32_t node, struct content **out);
+
+/* Readable (EPOLLIN) when contents_dispatch() has something to do.  Stays the same
+ * for the life of `cs`. */
+int contents_fd(const struct contents *cs);
+void contents_dispatch(struct contents *cs);
+
+uint64_t content_size(const struct content *content);
+
+/* A descriptor for pread and sendfile, or -1 when the body is in memory. */
+int content_fd(const struct content *content);
+struct bytes content_bytes(const struct content *content); /* when in memory */
+
+/* Up to `len` bytes at `offset`, from either kind.  Returns the number read
+ * (short only at the end) or a negative errno. */
+ssize_t content_pread(const struct content *content, void *buf, size_t len, uint64_t offset);
+
+struct content *content_ref(struct content *content);
+void content_unref(struct content *content); /* NULL is fine */
+CLEANUP_DEFINE(struct content *, content_unref);
+
+#endif

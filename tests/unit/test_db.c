@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/unit/unit.h"
+
+#include "common/schema.h"
+
+static int scratch_db(void **state, enum db_mode mode, struct db **db, struct why *why)
+{
+	return db_open(*state, &schema_rootstock, mode, db, why);
+}
+
+static void a_fresh_database_is_migrated_and_opens_again(void **state)
+{
+	struct db *db;
+
+	assert_int_equal(scratch_db(state, DB_WRITE, &db, NULL), -ENOENT);
+	assert_int_equal(scratch_db(state, DB_CREATE, &db, NULL), 0);
+	assert_int_equal(db_run(db, "INSERT INTO image (name) VALUES (?)", "s", "debian"), 0);
+	db_close(db);
+	assert_int_equal(scratch_db(state, DB_WRITE, &db, NULL), 0);
+	assert_int_equal(db_run(db, "INSERT INTO image (name) VALUES (?)", "s", "debian"), -EEXIST);
+	db_close(db);
+}
+
+static void a_newer_database_is_refused_and_left_alone(void **state)
+{
+	struct why why = {""};
+	struct db *db;
+
+	assert_int_equal(scratch_db(state, DB_CREATE, &db, NULL), 0);
+	assert_int_equal(db_exec(db, "PRAGMA user_version = 99"), 0);
+	db_close(db);
+	assert_int_equal(scratch_db(state, DB_WRITE, &db, &why), -EPROTONOSUPPORT);
+	assert_non_null(strstr(why.text, "newer rootstock (version 99"));
+	assert_int_equal(scratch_db(state, DB_READ, &db, NULL), -EPROTONOSUPPORT);
+}
+
+static void a_foreign_or_broken_file_is_refused(void **state)
+{
+	char path[PATH_MAX];
+	struct why why = {""};
+	struct db *db;
+	sqlite3 *raw;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s/rootstock.db", (char *)*state);
+	assert_int_equal(sqlite3_open(path, &raw), 0);
+	assert_int_equal(sqlite3_exec(raw, "CREATE TABLE t (x)", NULL, NULL, NULL), 0);
+	sqlite3_close(raw);
+	assert_int_equal(scratch_db(state, DB_WRITE, &db, &why), -EMEDIUMTYPE);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	for (int i = 0; i < 4096; i++)
+		fputc("garbage"[i % 7], f);
+	fclose(f);
+	assert_int_equal(scratch_db(state, DB_WRITE, &db, NULL), -EMEDIUMTYPE);
+}
+
+static void a_reader_sees_that_a_writer_committed(void **state)
+{
+	struct db *w;
+	struct db *r;
+	int64_t before;
+
+	assert_int_equal(scratch_db(state, DB_CREATE, &w, NULL), 0);
+	assert_int_equal(scratch_db(state, DB_READ, &r, NULL), 0);
+	before = db_data_version(r);
+	assert_int_equal(db_data_version(r), before);
+	assert_int_equal(db_run(w, "INSERT INTO image (name) VALUES (?)", "s", "a"), 0);
+	assert_int_not_equal(db_data_version(r), before);
+	assert_int_equal(db_run(r, "INSERT INTO image (name) VALUES (?)", "s", "b"), -EROFS);
+	db_close(r);
+	db_close(w);
+}
+
+static int early_return(struct db *db)
+{
+	cleanup(txn_abortp) struct txn *txn = NULL;
+
+	if (txn_begin(db, &txn))
+		return -1;
+	return db_run(db, "INSERT INTO image (name) VALUES (?)", "s", "x"); /* not committed */
+}
+
+static void an_early_return_rolls_back(void **state)
+{
+	sqlite3_stmt *stmt;
+	struct db *db;
+
+	assert_int_equal(scratch_db(state, DB_CREATE, &db, NULL), 0);
+	assert_int_equal(early_return(db), 0);
+	stmt = db_stmt(db, "SELECT count(*) FROM image");
+	assert_int_equal(db_query(db, stmt, ""), DB_ROW);
+	assert_int_equal(sqlite3_column_int(stmt, 0), 0);
+	db_close(db);
+}
+
+#define SCRATCH(fn) cmocka_unit_test_setup_teardown(fn, unit_dir_setup, unit_dir_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		SCRATCH(a_fresh_database_is_migrated_and_opens_again),
+		SCRATCH(a_newer_database_is_refused_and_left_alone),
+		SCRATCH(a_foreign_or_broken_file_is_refused),
+		SCRATCH(a_reader_sees_that_a_writer_committed),
+		SCRATCH(an_early_return_rolls_back),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
