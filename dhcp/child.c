@@ -2,6 +2,8 @@
 #include "dhcp/child.h"
 
 #include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
 
 #include "common/log.h"
 #include "common/loop.h"
@@ -45,6 +47,12 @@ struct child {
 	struct log_limit load_failures;
 	bool failing; /* the last commit failed */
 };
+
+/* The child around one of its members. */
+static struct child *child_of(void *member, size_t offset)
+{
+	return (void *)((uint8_t *)member - offset);
+}
 
 static struct dhcp_now now_both(void)
 {
@@ -188,7 +196,7 @@ static void on_arp(struct loop_source *source, uint32_t events)
 
 static void on_event(struct loop_source *source, uint32_t events)
 {
-	struct child *child = (struct child *)((uint8_t *)source - offsetof(struct child, events));
+	struct child *child = child_of(source, offsetof(struct child, events));
 	struct event event;
 	int r = 0;
 
@@ -205,7 +213,7 @@ static void on_event(struct loop_source *source, uint32_t events)
 
 static void on_deadline(struct loop_timer *timer, struct instant now)
 {
-	struct child *child = (struct child *)((uint8_t *)timer - offsetof(struct child, deadline));
+	struct child *child = child_of(timer, offsetof(struct child, deadline));
 
 	(void)now;
 	dhcp_server_tick(child->server, now_both(), child->out);
@@ -214,7 +222,7 @@ static void on_deadline(struct loop_timer *timer, struct instant now)
 
 static void on_commit(struct loop_timer *timer, struct instant now)
 {
-	struct child *child = (struct child *)((uint8_t *)timer - offsetof(struct child, commit));
+	struct child *child = child_of(timer, offsetof(struct child, commit));
 
 	(void)now;
 	child_commit(child);
@@ -269,7 +277,7 @@ static void child_refresh(void *ctx)
 
 static void on_poll(struct loop_timer *timer, struct instant now)
 {
-	struct child *child = (struct child *)((uint8_t *)timer - offsetof(struct child, poll));
+	struct child *child = child_of(timer, offsetof(struct child, poll));
 
 	child_refresh(child);
 	child_flush(child);
