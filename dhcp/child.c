@@ -63,7 +63,7 @@ static struct dhcp_now now_both(void)
 
 static void child_tell(struct child *child, const struct event *event)
 {
-	const char *rest = strstr(event->text, " file=");
+	const char *rest = strstr(event->text, " class=");
 	char mac[MAC_TEXT];
 	char address[IP4_TEXT + 1] = "";
 	char line[256];
@@ -76,8 +76,8 @@ static void child_tell(struct child *child, const struct event *event)
 		ip4_format(event->address, address + 1);
 	}
 	if (!rest)
-		rest = event->text + strlen(event->text);
-	/* MAC arch=7 stage=rom 10.0.0.7 file=...: as tftp says it */
+		rest = event->text;
+	/* MAC arch=7 stage=rom 10.0.0.7 class=uefi-x64 file=...: as tftp says it */
 	snprintf(line, sizeof(line), "%s %.*s%s%s", mac_format(&event->mac, mac),
 		 (int)(rest - event->text), event->text, address, rest);
 	if (event->kind == EVENT_ACK)
