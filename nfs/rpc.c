@@ -232,6 +232,8 @@ enum rpc_verdict rpc_answer(struct nfs *nfs, struct caller *caller, struct bytes
 	if (c.bad)
 		return RPC_CLOSE;
 
+	if (caller->roster_seen != roster_generation(nfs->roster))
+		caller_refresh(nfs, caller);
 	program = program_find(call.program, caller->programs);
 	if (!program)
 		return put_accept_error(w, call.xid, PROG_UNAVAIL);
@@ -257,8 +259,6 @@ enum rpc_verdict rpc_answer(struct nfs *nfs, struct caller *caller, struct bytes
 	}
 	call.args = c;
 
-	if (caller->roster_seen != roster_generation(nfs->roster))
-		caller_refresh(nfs, caller);
 	if (caller->who.host && nfs->now_ns >= caller->busy_ns)
 		caller->busy_ns =
 			mounts_alive(nfs->mounts, caller->address, caller->who.host, nfs->now_ns);
