@@ -54,6 +54,22 @@ static bool is_kernel(const struct dhcp_message *m)
 	       !memcmp(asked.at, asks, asked.len) && !m->option[OPTION_CLASS_ID].len;
 }
 
+/* net/bootp.c of GRUB 2: a DISCOVER of nothing but its type, a REQUEST with this. */
+static bool is_grub(const struct dhcp_message *m)
+{
+	static const uint8_t asks[] = {1, 3, 6, 15, 12, 17, 18};
+	static const uint8_t absent[] = {OPTION_CLASS_ID, OPTION_CLIENT_ID, OPTION_HOSTNAME,
+					 OPTION_ARCH, OPTION_MAX_SIZE};
+	struct bytes asked = m->option[OPTION_PARAMETERS];
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(absent); i++)
+		if (m->option[absent[i]].at)
+			return false;
+	if (m->type == DHCP_DISCOVER)
+		return !asked.at && !m->option[OPTION_REQUESTED_ADDRESS].at;
+	return asked.len == sizeof(asks) && !memcmp(asked.at, asks, sizeof(asks));
+}
+
 static const char pxe[] = "PXEClient";
 static const char no_http[] = "UEFI HTTP boot is not served; choose PXE (IPv4) in the firmware";
 static const char no_loader[] = "no loader is known for this architecture";
@@ -106,6 +122,9 @@ static const struct row rows[] = {
 	{0, pxe, NULL, CLASS("bios", STAGE_ROM, .firmware = FIRMWARE_BIOS)},
 	{ARCH_NONE, pxe, NULL, CLASS("bios", STAGE_ROM, .firmware = FIRMWARE_BIOS)},
 	{ARCH_ANY, pxe, NULL, CLASS("pxe", STAGE_ROM, .refusal = no_loader)},
+
+	/* GRUB's net_dhcp; most often it takes the ROM's address instead. */
+	{ARCH_ANY, NULL, is_grub, CLASS("grub", STAGE_LOADER)},
 
 	/* initramfs-tools: klibc's ipconfig. */
 	{ARCH_ANY, "Linux ipconfig", NULL, CLASS("klibc", STAGE_INITRD)},

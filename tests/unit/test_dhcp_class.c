@@ -216,6 +216,34 @@ static void u_boot_gets_an_address_and_the_server(void **state)
 	assert_true(reply_says(r, "class=uboot"));
 }
 
+static void grub_joins_the_boot_of_the_rom_that_loaded_it(void **state)
+{
+	static const uint8_t asked[] = {1, 3, 6, 15, 12, 17, 18};
+	struct site *site = *state;
+	struct packet p = edk2(BETA, 7);
+	struct dhcp_reply *r = site_send(site, &p);
+	uint32_t address = reply_yiaddr(r);
+
+	p.at[242] = DHCP_REQUEST;
+	add_option32(&p, 50, address);
+	add_option32(&p, 54, SERVER);
+	assert_reply(site_send(site, &p), DHCP_ACK, address);
+	p = packet_of(DHCP_DISCOVER, BETA, 5);
+	r = site_send(site, &p);
+	assert_reply(r, DHCP_OFFER, address);
+	assert_true(reply_says(r, "stage=loader class=grub"));
+	p = packet_of(DHCP_REQUEST, BETA, 5);
+	add_option32(&p, 54, SERVER);
+	add_option32(&p, 50, address);
+	add_option(&p, 55, asked, sizeof(asked));
+	r = site_send(site, &p);
+	assert_reply(r, DHCP_ACK, address);
+	assert_true(reply_says(r, "class=grub"));
+	assert_int_equal(reply_siaddr(r), SERVER);
+	site_commit(site);
+	assert_int_equal(site_count(site, "SELECT count(*) FROM boot"), 1);
+}
+
 static void the_kernel_and_klibc_get_server_and_root_path(void **state)
 {
 	static const uint8_t kernel[] = {1, 3, 6, 12, 15, 17, 26, 40, 42};
@@ -364,6 +392,7 @@ int main(void)
 		SITE(ipxe_is_known_in_all_its_disguises),
 		SITE(a_raspberry_pi_finds_its_menu),
 		SITE(u_boot_gets_an_address_and_the_server),
+		SITE(grub_joins_the_boot_of_the_rom_that_loaded_it),
 		SITE(the_kernel_and_klibc_get_server_and_root_path),
 		SITE(a_host_may_have_its_own_loader_and_options),
 		SITE(a_proxy_offers_loaders_without_addresses),
