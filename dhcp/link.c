@@ -185,14 +185,14 @@ void dhcp_link_close(struct dhcp_link_fds *fds)
 /* ---- receiving ---- */
 
 struct dhcp_inbox {
-	struct mmsghdr msg[DHCP_BATCH];
-	struct iovec iov[DHCP_BATCH];
-	struct sockaddr_in from[DHCP_BATCH];
+	struct mmsghdr msg[DHCP_INBOX];
+	struct iovec iov[DHCP_INBOX];
+	struct sockaddr_in from[DHCP_INBOX];
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint32_t))];
-	} control[DHCP_BATCH];
-	uint8_t data[DHCP_BATCH][DHCP_RECEIVE_MAX];
+	} control[DHCP_INBOX];
+	uint8_t data[DHCP_INBOX][DHCP_RECEIVE_MAX];
 };
 
 int dhcp_inbox_new(struct dhcp_inbox **out)
@@ -201,7 +201,7 @@ int dhcp_inbox_new(struct dhcp_inbox **out)
 
 	if (!inbox)
 		return -ENOMEM;
-	for (unsigned int i = 0; i < DHCP_BATCH; i++) {
+	for (unsigned int i = 0; i < DHCP_INBOX; i++) {
 		inbox->iov[i] = (struct iovec){inbox->data[i], sizeof(inbox->data[i])};
 		inbox->msg[i].msg_hdr = (struct msghdr){.msg_name = &inbox->from[i],
 							.msg_iov = &inbox->iov[i],
@@ -232,17 +232,17 @@ static void read_control(struct msghdr *hdr, uint32_t *destination, uint32_t *lo
 }
 
 int dhcp_inbox_receive(struct dhcp_inbox *inbox, int fd, unsigned int interface, uint16_t port,
-		       struct dhcp_packet packets[static DHCP_BATCH], uint32_t *lost)
+		       struct dhcp_packet packets[static DHCP_INBOX], uint32_t *lost)
 {
 	int n;
 	int used = 0;
 
-	for (unsigned int i = 0; i < DHCP_BATCH; i++) {
+	for (unsigned int i = 0; i < DHCP_INBOX; i++) {
 		inbox->msg[i].msg_hdr.msg_namelen = sizeof(inbox->from[i]);
 		inbox->msg[i].msg_hdr.msg_controllen = sizeof(inbox->control[i]);
 		inbox->msg[i].msg_hdr.msg_flags = 0;
 	}
-	n = recvmmsg(fd, inbox->msg, DHCP_BATCH, MSG_DONTWAIT, NULL);
+	n = recvmmsg(fd, inbox->msg, DHCP_INBOX, MSG_DONTWAIT, NULL);
 	if (n < 0)
 		return -errno;
 	for (int i = 0; i < n; i++) {

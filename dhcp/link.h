@@ -31,16 +31,17 @@ void dhcp_link_close(struct dhcp_link_fds *fds);
 
 /* One read of a socket: buffers for a batch, made once. */
 struct dhcp_inbox;
+enum { DHCP_INBOX = 64 };
 
 int dhcp_inbox_new(struct dhcp_inbox **out);
 void dhcp_inbox_free(struct dhcp_inbox *inbox); /* NULL is fine */
 CLEANUP_DEFINE(struct dhcp_inbox *, dhcp_inbox_free);
 
-/* Up to DHCP_BATCH packets of `fd` (udp or pxe); their bytes lie in the inbox
+/* Up to DHCP_INBOX packets of `fd` (udp or pxe); their bytes lie in the inbox
  * until the next call.  `*lost` counts what the socket dropped since it was
  * opened.  Returns how many, or a negative errno (-EAGAIN: none). */
 int dhcp_inbox_receive(struct dhcp_inbox *inbox, int fd, unsigned int interface, uint16_t port,
-		       struct dhcp_packet packets[static DHCP_BATCH], uint32_t *lost);
+		       struct dhcp_packet packets[static DHCP_INBOX], uint32_t *lost);
 
 /* Send the replies of one interface for which `durable` is as given.  Returns how
  * many could not be sent; `*err` is the last reason then. */
