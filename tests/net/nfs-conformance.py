@@ -326,6 +326,25 @@ def others_are_served():
         x.close()
 
 
+def gone_while_waiting():
+    """Clients that ask for one file many times over and leave before it is there."""
+    for i in range(20):
+        t = Tcp()
+        fh = walk(t, b"data")
+        t.send(b"".join(mark(call(NFS, 3, 6, opaque(fh) + words(0, n << 16, 1 << 16)))
+                        for n in range(48)))
+        t.s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        t.close()
+    t = Tcp()
+    fh = walk(t, b"data")
+    asks = [call(NFS, 3, 6, opaque(fh) + words(0, n << 16, 1 << 16)) for n in range(200)]
+    t.send(b"".join(mark(a) for a in asks))
+    got = {t.recv()[:4] for _ in asks}
+    check("200 READs of one file are all answered, in whatever order",
+          got == {a[:4] for a in asks})
+    t.close()
+
+
 def from_the_address_that_was_asked():
     for a in ("127.0.0.2", "127.0.0.3"):
         s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -364,6 +383,7 @@ t.close()
 stream()
 bad_streams()
 others_are_served()
+gone_while_waiting()
 if ADDRESS.startswith("127."):
     from_the_address_that_was_asked()
 portmap()
