@@ -20,7 +20,7 @@ round() {
 	rm -rf "$dir"/*
 	"$driver" "$dir" $1 >"$dir/events" 2>"$dir/log" &
 	child=$!
-	until grep -q "NFS on port" "$dir/log"; do
+	until grep -qs "NFS on port" "$dir/log"; do
 		kill -0 $child || { cat "$dir/log"; exit 1; }
 	done
 	python3 "$here/nfs-conformance.py" 127.0.0.1 >"$dir/out" || status=1
