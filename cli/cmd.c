@@ -51,7 +51,8 @@ int cli_scope(struct db *db, const char *text, struct scope *out, struct why *wh
 		out->kind = SCOPE_HOST;
 		return host_find(db, text + 5, &out->owner, why);
 	}
-	return why_set(why, -EINVAL, "%s: not a scope (all, group:NAME, host:NAME, host:MAC)", text);
+	return why_set(why, -EINVAL, "%s: not a scope (all, group:NAME, host:NAME, host:MAC)",
+		       text);
 }
 
 static void note_sealed(void *ctx, uint32_t version, const struct hash *digest)
@@ -66,8 +67,8 @@ static void note_sealed(void *ctx, uint32_t version, const struct hash *digest)
 
 int cli_copier_start(struct cli *cli, struct copier **copier, int fds[static 2], struct why *why)
 {
-	struct copier_config config = {.state_dir = cli->state_dir, .sealed = note_sealed,
-				       .ctx = cli};
+	struct copier_config config = {
+		.state_dir = cli->state_dir, .sealed = note_sealed, .ctx = cli};
 	int r;
 
 	*copier = NULL;
@@ -122,8 +123,8 @@ static int view_target(struct cli_view *v, const char *name, uint32_t *host, uin
 int cli_view_open(struct cli *cli, const char *what, const char *name, struct cli_view *out)
 {
 	struct why why = {""};
-	uint32_t host;
-	uint32_t version;
+	uint32_t host = 0;
+	uint32_t version = 0;
 	int r;
 
 	*out = (struct cli_view){.copier_fds = {-1, -1}};

@@ -41,8 +41,8 @@ int cli_usage(void);
 
 /* Positional arguments and options.  `options` is getopt_long's table, each with a
  * flag of its own: `handle` gets its `val` and value and returns 0, or -1 for a bad
- * one, which it has said.  Exactly `min` to `max` (-1: any) positional arguments are moved to the front of
- * argv + 1.  Returns their number, or -1 after the usage line. */
+ * one, which it has said.  Exactly `min` to `max` (-1: any) positional arguments are moved to the
+ * front of argv + 1.  Returns their number, or -1 after the usage line. */
 struct option;
 int cli_args(int argc, char **argv, const struct option *options,
 	     int (*handle)(void *ctx, int val, const char *value), void *ctx, int min, int max);
@@ -69,8 +69,7 @@ void cli_view_close(struct cli_view *v);
 
 /* The copier of a running server, or one of our own for the while: *copier is NULL
  * when there is another.  fds are closed by cli_copier_stop(). */
-int cli_copier_start(struct cli *cli, struct copier **copier, int fds[static 2],
-		     struct why *why);
+int cli_copier_start(struct cli *cli, struct copier **copier, int fds[static 2], struct why *why);
 void cli_copier_stop(struct copier *copier, int fds[static 2]);
 
 #endif

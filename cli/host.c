@@ -301,8 +301,9 @@ int cmd_group_list(struct cli *cli, int argc, char **argv)
 	if (r)
 		return r;
 	t = table_new(columns, ARRAY_SIZE(columns));
-	stmt = db_stmt(db, "SELECT g.name, i.name, (SELECT count(*) FROM host_group WHERE grp = g.id)"
-			   " FROM grp g LEFT JOIN image i ON i.id = g.image ORDER BY g.name");
+	stmt = db_stmt(db,
+		       "SELECT g.name, i.name, (SELECT count(*) FROM host_group WHERE grp = g.id)"
+		       " FROM grp g LEFT JOIN image i ON i.id = g.image ORDER BY g.name");
 	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
 		table_row(t);
 		table_text(t, (const char *)sqlite3_column_text(stmt, 0));

@@ -25,7 +25,8 @@ static int add_option(void *ctx, int val, const char *value)
 
 static bool is_sealed(struct db *db, uint32_t version)
 {
-	sqlite3_stmt *stmt = db_stmt(db, "SELECT 1 FROM version WHERE id = ? AND sealed IS NOT NULL");
+	sqlite3_stmt *stmt =
+		db_stmt(db, "SELECT 1 FROM version WHERE id = ? AND sealed IS NOT NULL");
 	bool sealed = db_query(db, stmt, "u", version) == DB_ROW;
 
 	sqlite3_reset(stmt);
@@ -73,8 +74,8 @@ int cmd_image_add(struct cli *cli, int argc, char **argv)
 
 	if (cli_args(argc, argv, options, add_option, flags, 2, 2) < 0)
 		return 2;
-	add = (struct image_add){.name = argv[1], .source = argv[2], .strict = flags[1],
-				 .activate = flags[2]};
+	add = (struct image_add){
+		.name = argv[1], .source = argv[2], .strict = flags[1], .activate = flags[2]};
 	r = cli_db(cli, "image add", &db);
 	if (r)
 		return r;
@@ -101,9 +102,10 @@ int cmd_image_list(struct cli *cli, int argc, char **argv)
 	if (r)
 		return r;
 	t = table_new(columns, ARRAY_SIZE(columns));
-	stmt = db_stmt(db, "SELECT i.name || '@' || v.number, i.active = v.id, v.sealed IS NOT NULL,"
-			   " v.added, v.origin FROM version v JOIN image i ON i.id = v.image"
-			   " ORDER BY i.name, v.number");
+	stmt = db_stmt(db,
+		       "SELECT i.name || '@' || v.number, i.active = v.id, v.sealed IS NOT NULL,"
+		       " v.added, v.origin FROM version v JOIN image i ON i.id = v.image"
+		       " ORDER BY i.name, v.number");
 	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
 		table_row(t);
 		table_text(t, (const char *)sqlite3_column_text(stmt, 0));
@@ -117,8 +119,7 @@ int cmd_image_list(struct cli *cli, int argc, char **argv)
 }
 
 /* NAME or NAME@N as the inventory has it. */
-static int find_version(struct db *db, const char *name, struct image_version *out,
-			struct why *why)
+static int find_version(struct db *db, const char *name, struct image_version *out, struct why *why)
 {
 	cleanup(inventory_freep) struct inventory *inv = NULL;
 	const struct image_version *v;

@@ -55,7 +55,7 @@ static const char *name_of(const struct lease_view *v, const struct mac *mac)
 
 int cmd_lease_list(struct cli *cli, int argc, char **argv)
 {
-	static const char *const columns[] = {"address", "mac",	    "host",	"state",
+	static const char *const columns[] = {"address", "mac",	    "host",	 "state",
 					      "started", "expires", "last_alive"};
 	static const char *const states[] = {"", "offered", "bound", "released", "declined"};
 	struct lease_view v = {0};
@@ -104,9 +104,9 @@ static const char *version_text(const struct lease_view *v, uint32_t id, char *o
 
 int cmd_boot_list(struct cli *cli, int argc, char **argv)
 {
-	static const char *const columns[] = {"boot",	 "host",    "mac",  "address",	  "image",
-					      "opened",	 "mounted", "init", "last_alive", "ended",
-					      "reason"};
+	static const char *const columns[] = {"boot",	    "host",   "mac",	 "address",
+					      "image",	    "opened", "mounted", "init",
+					      "last_alive", "ended",  "reason"};
 	struct lease_view v = {0};
 	sqlite3_stmt *stmt;
 	struct table *t;

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -55,7 +56,7 @@ static const struct command commands[] = {
 	{"view ls", "HOST|NAME[@N] [PATH]", cmd_view_ls},
 	{"view stat", "HOST|NAME[@N] PATH", cmd_view_stat},
 	{"view cat", "HOST|NAME[@N] PATH", cmd_view_cat},
-	{"mount", "DIR [-o OPTIONS]", cmd_mount},
+	// MOUNT
 	{"lease list", "", cmd_lease_list},
 	{"boot list", "[HOST]", cmd_boot_list},
 	{"child", NULL, cmd_child}, /* the supervisor's, not for people */
@@ -158,6 +159,7 @@ static int words_match(const char *words, int argc, char **argv)
 int main(int argc, char **argv)
 {
 	struct cli cli = {.state_dir = getenv("ROOTSTOCK_STATE")};
+	char real[PATH_MAX];
 	int r;
 
 	log_init("rootstock", LOG_LEVEL_INFO);
@@ -166,6 +168,9 @@ int main(int argc, char **argv)
 		return r;
 	if (!cli.state_dir || !cli.state_dir[0])
 		cli.state_dir = STATE_DEFAULT;
+	/* SQLite refuses a path with a link in it; a person may well have one. */
+	if (realpath(cli.state_dir, real))
+		cli.state_dir = real;
 	if (argc > 1 && !strcmp(argv[1], "--version")) {
 		puts("rootstock " VERSION);
 		return 0;

@@ -24,7 +24,7 @@ int cmd_mount(struct cli *cli, int argc, char **argv)
 	r = cli_db_read(cli, "mount", &db);
 	if (r)
 		return r;
-	config = (struct mount_config){.state_dir = cli->state_dir, .mountpoint = argv[1],
-				       .options = options};
+	config = (struct mount_config){
+		.state_dir = cli->state_dir, .mountpoint = argv[1], .options = options};
 	return mount_run(&config);
 }

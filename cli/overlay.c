@@ -178,11 +178,11 @@ static int template_check(struct db *db, struct scope scope, struct bytes text, 
 			continue;
 		r = template_render(text, key_lookup, &check, &rendered, &len, &one);
 		if (r)
-			return why_set(why, r, "for host %s: %s%s", check.host->name,
-				       why_text(&one, r),
-				       template_uses(text, "address") && !check.host->address
-					       ? " (it needs a fixed address: host set HOST address=IP)"
-					       : "");
+			return why_set(
+				why, r, "for host %s: %s%s", check.host->name, why_text(&one, r),
+				template_uses(text, "address") && !check.host->address
+					? " (it needs a fixed address: host set HOST address=IP)"
+					: "");
 		free(rendered);
 	}
 	return r;
@@ -271,10 +271,10 @@ static int body_take(struct cli *cli, struct db *db, struct scope scope, struct 
 			       put->from ? put->from : "standard input");
 	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
 		return why_set(why, -EINVAL, "%s: not a regular file", put->from);
-	put->spec.mtime_ns = put->from ? st.st_mtim.tv_sec * NS_PER_SEC + st.st_mtim.tv_nsec
-				       : wall_now_ns();
+	put->spec.mtime_ns =
+		put->from ? st.st_mtim.tv_sec * NS_PER_SEC + st.st_mtim.tv_nsec : wall_now_ns();
 	if (!(put->spec.flags & ENTRY_MODE_SET)) {
-		put->spec.mode = (uint16_t)(put->from ? st.st_mode & 07777
+		put->spec.mode = (uint16_t)(put->from			     ? st.st_mode & 07777
 					    : put->spec.flags & ENTRY_SECRET ? 0600
 									     : 0644);
 		put->spec.flags |= ENTRY_MODE_SET;
@@ -284,8 +284,9 @@ static int body_take(struct cli *cli, struct db *db, struct scope scope, struct 
 		return body_store(cli, fd, put);
 	}
 	if (put->spec.flags & ENTRY_SECRET)
-		return why_set(why, -EINVAL, "a template cannot be a secret: its text is in the "
-					     "database");
+		return why_set(why, -EINVAL,
+			       "a template cannot be a secret: its text is in the "
+			       "database");
 	put->spec.kind = ENTRY_TEMPLATE;
 	r = slurp(fd, &put->spec.body);
 	return r ? r : template_check(db, scope, put->spec.body, why);

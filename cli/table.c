@@ -113,11 +113,13 @@ static void print_aligned(const struct table *t)
 
 	for (unsigned int c = 0; c < t->n; c++)
 		width[c] = strlen(t->columns[c]);
-	cJSON_ArrayForEach(row, t->rows) {
+	cJSON_ArrayForEach(row, t->rows)
+	{
 		unsigned int c = 0;
 		const cJSON *value;
 
-		cJSON_ArrayForEach(value, row) {
+		cJSON_ArrayForEach(value, row)
+		{
 			cell_text(value, text, sizeof(text));
 			if (strlen(text) > width[c])
 				width[c] = strlen(text);
@@ -131,14 +133,16 @@ static void print_aligned(const struct table *t)
 		printf(c + 1 < t->n ? "%-*s  " : "%.0d%s", c + 1 < t->n ? (int)width[c] : 0, text);
 	}
 	putchar('\n');
-	cJSON_ArrayForEach(row, t->rows) {
+	cJSON_ArrayForEach(row, t->rows)
+	{
 		const cJSON *value;
 		unsigned int c = 0;
 
-		cJSON_ArrayForEach(value, row) {
+		cJSON_ArrayForEach(value, row)
+		{
 			cell_text(value, text, sizeof(text));
-			printf(c + 1 < t->n ? "%-*s  " : "%.0d%s",
-			       c + 1 < t->n ? (int)width[c] : 0, text);
+			printf(c + 1 < t->n ? "%-*s  " : "%.0d%s", c + 1 < t->n ? (int)width[c] : 0,
+			       text);
 			c++;
 		}
 		putchar('\n');

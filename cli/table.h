@@ -18,8 +18,8 @@ void table_row(struct table *t);
 /* The next cell of the row.  Text is escaped for the terminal. */
 void table_text(struct table *t, const char *text); /* NULL: empty, null in JSON */
 void table_number(struct table *t, int64_t number);
-void table_bool(struct table *t, bool value);	/* "yes", or nothing */
-void table_time(struct table *t, int64_t ns);	/* 0: empty */
+void table_bool(struct table *t, bool value); /* "yes", or nothing */
+void table_time(struct table *t, int64_t ns); /* 0: empty */
 void table_address(struct table *t, uint32_t address);
 /* Print and free. */
 void table_print(struct table *t, bool json);

@@ -55,8 +55,8 @@ static void mode_text(uint32_t mode, char out[static 12])
 	out[10] = '\0';
 }
 
-static const char *const columns[] = {"mode", "links", "owner", "group", "size", "mtime",
-				      "node", "name",  "target"};
+static const char *const columns[] = {"mode",  "links", "owner", "group", "size",
+				      "mtime", "node",	"name",	 "target"};
 
 static int row_of(struct table *t, const struct view *view, uint32_t node, const char *name)
 {

@@ -131,7 +131,8 @@ static int mac_insert(struct db *db, int64_t host, const struct mac *mac, struct
 		return 0;
 	if (r != -ENOENT)
 		return db_fail(db, r, why);
-	r = db_run(db, "INSERT INTO host_mac (mac, host) VALUES (?, ?)", "bi", mac_bytes(mac), host);
+	r = db_run(db, "INSERT INTO host_mac (mac, host) VALUES (?, ?)", "bi", mac_bytes(mac),
+		   host);
 	return db_fail(db, r, why);
 }
 
@@ -284,9 +285,10 @@ static int set_image(struct db *db, int64_t host, const char *value, struct why 
 	int r = *value ? image_find(db, value, &image, &version, why) : 0;
 
 	if (!r)
-		r = db_run(db,
-			   "UPDATE host SET image = nullif(?, 0), version = nullif(?, 0) WHERE id = ?",
-			   "iii", image, version, host);
+		r = db_run(
+			db,
+			"UPDATE host SET image = nullif(?, 0), version = nullif(?, 0) WHERE id = ?",
+			"iii", image, version, host);
 	return db_fail(db, r, why);
 }
 
@@ -306,8 +308,8 @@ static int set_name(struct db *db, int64_t host, const char *value, struct why *
 static int set_setting(struct db *db, enum scope_kind kind, int64_t owner, const char *key,
 		       const char *value, struct why *why)
 {
-	static const char *const reserved[] = {"name", "mac",	"macs",	   "nm_macs", "address",
-					       "group", "image", "version"};
+	static const char *const reserved[] = {"name",	  "mac",   "macs",  "nm_macs",
+					       "address", "group", "image", "version"};
 	int r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(reserved); i++)
@@ -328,8 +330,7 @@ static int set_setting(struct db *db, enum scope_kind kind, int64_t owner, const
 	return db_fail(db, r, why);
 }
 
-static int host_set_one(struct db *db, uint32_t id, const char *key, char *value,
-			struct why *why)
+static int host_set_one(struct db *db, uint32_t id, const char *key, char *value, struct why *why)
 {
 	char *words[HOST_GROUPS_MAX];
 

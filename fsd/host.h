@@ -16,9 +16,9 @@ enum { HOST_GROUPS_MAX = 16, HOST_MACS_MAX = 16 };
 
 struct host_spec {
 	struct mac mac;
-	const char *name;    /* NULL: host-525400123401 */
-	const char *image;   /* NAME or NAME@N; NULL: the group's, else the default */
-	uint32_t address;    /* 0: none */
+	const char *name;  /* NULL: host-525400123401 */
+	const char *image; /* NAME or NAME@N; NULL: the group's, else the default */
+	uint32_t address;  /* 0: none */
 	bool pending;
 	const char *groups[HOST_GROUPS_MAX];
 	unsigned int ngroups;
