@@ -49,6 +49,7 @@ struct conn {
 	int fd;
 	bool dead;
 	bool queued; /* in worker->runnable */
+	bool broken; /* to be closed at its next turn */
 	uint32_t events;
 	struct caller caller;
 	struct record record;
@@ -261,6 +262,16 @@ static bool conn_may_read(const struct worker *worker, const struct conn *conn)
 	return !conn->out && conn->nparked < worker->nfs.config->max_parked;
 }
 
+static void conn_queue(struct worker *worker, struct conn *conn)
+{
+	if (conn->queued)
+		return;
+	conn->queued = true;
+	conn->next_waiting = NULL;
+	*worker->runnable_tail = conn;
+	worker->runnable_tail = &conn->next_waiting;
+}
+
 /* Set what is waited for, and come back for input that is here already. */
 static void conn_settle(struct worker *worker, struct conn *conn)
 {
@@ -271,12 +282,8 @@ static void conn_settle(struct worker *worker, struct conn *conn)
 	may_read = conn_may_read(worker, conn);
 	/* With input in the buffer the socket's own can wait. */
 	conn_events(conn, (conn->out ? EPOLLOUT : 0) | (may_read && !conn->in ? EPOLLIN : 0U));
-	if (may_read && conn->in && !conn->queued) {
-		conn->queued = true;
-		conn->next_waiting = NULL;
-		*worker->runnable_tail = conn;
-		worker->runnable_tail = &conn->next_waiting;
-	}
+	if (may_read && conn->in)
+		conn_queue(worker, conn);
 }
 
 static int queue_bytes(struct conn *conn, const uint8_t *data, size_t len)
@@ -463,20 +470,27 @@ static void parked_done(struct content_wait *wait, int r, struct content *conten
 	struct conn *conn = p->conn;
 	struct worker *worker = conn->worker;
 	struct reply reply = reply_begin(worker);
-	int err;
+	int err = 0;
 
 	parked_unlink(p);
 	rpc_resume(&worker->nfs, &conn->caller, &p->read, r, content, &reply);
 	free(p);
 	conn->active_ns = worker->nfs.now_ns;
-	err = reply_commit(worker, conn, &reply);
+	if (conn->broken)
+		content_unref(take(&reply.body));
+	else
+		err = reply_commit(worker, conn, &reply);
 	if (!err)
 		err = conn_flush(worker, conn, false);
 	worker->out_len = 0;
-	if (err)
-		conn_close(worker, conn);
-	else
-		conn_settle(worker, conn);
+	if (err) {
+		/* Closing cancels other waits, of which the one who calls us may hold
+		 * the next: so not from in here. */
+		conn->broken = true;
+		conn_queue(worker, conn);
+		return;
+	}
+	conn_settle(worker, conn);
 }
 
 /* Returns 0 when it waits or was answered at once, or a negative errno. */
@@ -568,6 +582,8 @@ void conn_run(struct worker *worker, struct conn *conn)
 	int err;
 
 	conn->queued = false;
+	if (conn->broken)
+		conn_close(worker, conn);
 	if (conn->dead || !conn_may_read(worker, conn))
 		return;
 	if (!conn->in) {
@@ -601,7 +617,7 @@ static void conn_ready(struct worker *worker, struct source *source, uint32_t ev
 {
 	struct conn *conn = (struct conn *)source;
 
-	if (conn->dead)
+	if (conn->dead || conn->broken)
 		return;
 	if (events & (EPOLLERR | EPOLLHUP)) {
 		conn_close(worker, conn);

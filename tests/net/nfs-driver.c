@@ -92,6 +92,10 @@ int main(int argc, char **argv)
 #ifndef NFS_DRIVER_STATE
 		if (!strncmp(a, "many=", 5))
 			fake_many(number(a, "many=", 0));
+		if (!strcmp(a, "miss=1")) { /* every READ has to wait for its bytes */
+			fake_miss(true);
+			fake_prompt = true;
+		}
 #endif
 		if (!strncmp(a, "hosts=", 6))
 			hosts = a + 6;

@@ -373,6 +373,7 @@ void views_handle_key(const struct views *views, uint8_t out[static 16])
 /* ---- contents ---- */
 
 bool fake_short;
+bool fake_prompt;
 static _Atomic bool miss;
 
 struct content {
@@ -462,6 +463,8 @@ int contents_open(struct contents *cs, struct view *view, uint32_t node, struct 
 		cs->waiting = wait;
 		cs->nwaiting++;
 		(void)view;
+		if (fake_prompt && write(cs->event_fd, &(uint64_t){1}, 8) != 8)
+			return -EIO;
 		return CONTENT_WAIT;
 	}
 	*out = content_of(cs, node);

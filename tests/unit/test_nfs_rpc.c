@@ -216,10 +216,12 @@ static uint32_t mnt(struct unit_nfs *u, const char *path, fhandle3 *out)
 		assert_int_equal(res.mountres3_u.mountinfo.auth_flavors.auth_flavors_len, 1);
 		assert_int_equal(res.mountres3_u.mountinfo.auth_flavors.auth_flavors_val[0],
 				 AUTH_SYS);
-		if (out)
+		if (out) {
 			*out = res.mountres3_u.mountinfo.fhandle;
-		else
-			xdr_free(XDR_OF(xdr_mountres3), &res);
+			res.mountres3_u.mountinfo.fhandle = (fhandle3){0};
+		}
+		xdr_free(XDR_OF(xdr_mountres3), &res);
+		return MNT3_OK;
 	}
 	return res.fhs_status;
 }
