@@ -22,9 +22,10 @@ int name_check(const char *what, const char *name, bool is_host, struct why *why
 	    name[0] == '.' || (is_host && name[len - 1] == '-'))
 		return why_set(
 			why, -EINVAL,
-			is_host ? "%s: not a %s name (1 to 63 of a-z, 0-9 and '-', not at "
+			is_host ? "%s: unfit as a name of %ss (1 to 63 of a-z, 0-9 and '-', not at "
 				  "either end)"
-				: "%s: not a %s name (1 to 63 letters, digits, '.', '_', '-')",
+				: "%s: unfit as a name of %ss (1 to 63 letters, digits, '.', '_', "
+				  "'-')",
 			name, what);
 	return 0;
 }
