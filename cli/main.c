@@ -56,6 +56,9 @@ static const struct command commands[] = {
 	{"view ls", "HOST|NAME[@N] [PATH]", cmd_view_ls},
 	{"view stat", "HOST|NAME[@N] PATH", cmd_view_stat},
 	{"view cat", "HOST|NAME[@N] PATH", cmd_view_cat},
+	{"view explain", "HOST PATH", cmd_view_explain},
+	{"view diff", "HOST|NAME[@N] HOST|NAME[@N]", cmd_view_diff},
+	{"view digest", "HOST|NAME[@N]", cmd_view_digest},
 	// MOUNT
 	{"lease list", "", cmd_lease_list},
 	{"boot list", "[HOST]", cmd_boot_list},
