@@ -24,7 +24,8 @@ struct cli {
  * those, and returns the exit status: 0, 1 (said why), 2 (usage). */
 typedef int command_fn(struct cli *cli, int argc, char **argv);
 
-command_fn cmd_image_add, cmd_image_list, cmd_image_show, cmd_image_activate, cmd_image_rollback;
+command_fn cmd_image_add, cmd_image_list, cmd_image_show, cmd_image_activate, cmd_image_rollback,
+	cmd_image_remove, cmd_image_prune;
 command_fn cmd_host_add, cmd_host_set, cmd_host_approve, cmd_host_list, cmd_host_show,
 	cmd_host_remove;
 command_fn cmd_group_add, cmd_group_set, cmd_group_list, cmd_group_show, cmd_group_remove;

@@ -52,11 +52,11 @@ static const char *scope_label(struct db *db, const struct view_step *s, char ou
 
 static const char *type_word(uint32_t mode)
 {
-	return S_ISREG(mode)   ? "file"
-	       : S_ISDIR(mode) ? "directory"
-	       : S_ISLNK(mode) ? "link"
-	       : S_ISCHR(mode) ? "character device"
-	       : S_ISBLK(mode) ? "block device"
+	return S_ISREG(mode)	? "file"
+	       : S_ISDIR(mode)	? "directory"
+	       : S_ISLNK(mode)	? "link"
+	       : S_ISCHR(mode)	? "character device"
+	       : S_ISBLK(mode)	? "block device"
 	       : S_ISFIFO(mode) ? "fifo"
 				: "socket";
 }
@@ -221,8 +221,8 @@ static void show_lines(struct pair *p, const uint32_t node[2])
 		pid = fork();
 		if (!pid) {
 			execlp("sh", "sh", "-c",
-			       "diff -U0 \"$0\" \"$1\" | sed -e 1,2d -e 's/^/    /'", path[0], path[1],
-			       (char *)NULL);
+			       "diff -U0 \"$0\" \"$1\" | sed -e 1,2d -e 's/^/    /'", path[0],
+			       path[1], (char *)NULL);
 			_exit(127);
 		}
 		if (pid > 0)
@@ -280,8 +280,8 @@ static int compare_nodes(struct pair *p, const uint32_t node[2], char *path, siz
 		at += (size_t)snprintf(what + at, sizeof(what) - at, " mode %04o, %04o",
 				       a[0].mode & 07777, a[1].mode & 07777);
 	if (a[0].uid != a[1].uid || a[0].gid != a[1].gid)
-		at += (size_t)snprintf(what + at, sizeof(what) - at, " owner %u:%u, %u:%u", a[0].uid,
-				       a[0].gid, a[1].uid, a[1].gid);
+		at += (size_t)snprintf(what + at, sizeof(what) - at, " owner %u:%u, %u:%u",
+				       a[0].uid, a[0].gid, a[1].uid, a[1].gid);
 	if (a[0].rdev_major != a[1].rdev_major || a[0].rdev_minor != a[1].rdev_minor)
 		at += (size_t)snprintf(what + at, sizeof(what) - at, " device");
 	if (target[0].len != target[1].len || memcmp(target[0].at, target[1].at, target[0].len))

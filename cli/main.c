@@ -31,6 +31,8 @@ static const struct command commands[] = {
 	{"image show", "NAME[@N]", cmd_image_show},
 	{"image activate", "NAME@N", cmd_image_activate},
 	{"image rollback", "NAME", cmd_image_rollback},
+	{"image remove", "NAME@N", cmd_image_remove},
+	{"image prune", "NAME --keep N", cmd_image_prune},
 	{"host add", "MAC [--name N] [--address IP] [--image NAME[@N]] [--group G]...",
 	 cmd_host_add},
 	{"host set", "HOST KEY=VALUE...", cmd_host_set},
