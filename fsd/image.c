@@ -303,7 +303,7 @@ int image_prune(struct db *db, const char *state_dir, const char *name, unsigned
 		return why_set(why, r, "%s", db_error(db));
 	if (!n)
 		return why_set(why, -ENOENT, "%s: no such image", name);
-	for (unsigned int i = 0; i < n && n - *removed > keep; i++) {
+	for (unsigned int i = 0; i + keep < n; i++) {
 		struct why held = {""};
 
 		r = image_remove(db, state_dir, ids[i], &held);

@@ -34,7 +34,7 @@ int image_rollback(struct db *db, const char *name, uint32_t *number, struct why
 /* Forget a version, its row and manifest.  -EBUSY with words for one that is active,
  * that a host is set to or that an open boot is pinned to. */
 int image_remove(struct db *db, const char *state_dir, uint32_t version, struct why *why);
-/* Remove the oldest versions that may go, until `keep` are left.  *removed counts. */
+/* Remove what may go of all but the newest `keep` versions.  *removed counts. */
 int image_prune(struct db *db, const char *state_dir, const char *name, unsigned int keep,
 		unsigned int *removed, struct why *why);
 
