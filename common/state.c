@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "common/state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/sandbox.h"
+#include "common/schema.h"
+
+/* A directory of ours: made with `mode` and given to `uid` if it was not there. */
+static int dir_make(const char *path, mode_t mode, uid_t uid, gid_t gid, struct why *why)
+{
+	struct stat st;
+
+	if (!mkdir(path, mode)) {
+		if (chmod(path, mode) || (geteuid() == 0 && chown(path, uid, gid)))
+			return why_set(why, -errno, "%s: %m", path);
+		return 0;
+	}
+	if (errno != EEXIST)
+		return why_set(why, -errno, "%s: %m", path);
+	if (stat(path, &st))
+		return why_set(why, -errno, "%s: %m", path);
+	if (!S_ISDIR(st.st_mode))
+		return why_set(why, -ENOTDIR, "%s: not a directory", path);
+	if (st.st_mode & S_IWOTH)
+		return why_set(why, -EPERM, "%s: anybody may write to it", path);
+	return 0;
+}
+
+int state_open(const char *dir, struct db **db, struct why *why)
+{
+	struct sandbox copier;
+	struct sandbox nfs;
+	char path[PATH_MAX];
+	mode_t old;
+	int r;
+
+	if (strlen(dir) > 80) /* a socket's path must fit behind it */
+		return why_set(why, -ENAMETOOLONG, "%s: the state directory's name is too long",
+			       dir);
+	sandbox_identity(SANDBOX_COPIER, &copier);
+	sandbox_identity(SANDBOX_NFS, &nfs);
+	r = dir_make(dir, 0750, 0, copier.gid, why);
+	snprintf(path, sizeof(path), "%s/manifests", dir);
+	if (!r)
+		r = dir_make(path, 0750, copier.uid, copier.gid, why);
+	snprintf(path, sizeof(path), "%s/objects", dir);
+	if (!r)
+		r = dir_make(path, 0750, copier.uid, copier.gid, why);
+	snprintf(path, sizeof(path), "%s/secrets", dir);
+	if (!r)
+		r = dir_make(path, 0700, nfs.uid, nfs.gid, why);
+	if (r)
+		return r;
+	old = umask(027);
+	r = db_open(dir, &schema_rootstock, DB_CREATE, db, why);
+	umask(old);
+	snprintf(path, sizeof(path), "%s/%s", dir, schema_rootstock.name);
+	if (!r && geteuid() == 0 && (chown(path, 0, copier.gid) || chmod(path, 0640)))
+		r = why_set(why, -errno, "%s: %m", path);
+	if (r)
+		return r;
+	return 0;
+}
+
+/* The journal and the index of a WAL database go with it. */
+static int db_give(const char *dir, const char *name, uid_t uid, gid_t gid, struct why *why)
+{
+	static const char *const suffix[] = {"", "-wal", "-shm"};
+	char path[PATH_MAX];
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(suffix); i++) {
+		snprintf(path, sizeof(path), "%s/%s%s", dir, name, suffix[i]);
+		if (lchown(path, uid, gid) && errno != ENOENT)
+			return why_set(why, -errno, "%s: %m", path);
+		if (chmod(path, 0640) && errno != ENOENT)
+			return why_set(why, -errno, "%s: %m", path);
+	}
+	return 0;
+}
+
+int state_open_services(const char *dir, struct db **leases, struct db **trace, struct why *why)
+{
+	cleanup(db_closep) struct db *l = NULL;
+	cleanup(db_closep) struct db *t = NULL;
+	struct sandbox dhcp;
+	mode_t old = umask(027);
+	int r;
+
+	sandbox_identity(SANDBOX_DHCP, &dhcp);
+	r = db_open(dir, &schema_leases, DB_CREATE, &l, why);
+	if (!r)
+		r = db_open(dir, &schema_trace, DB_CREATE, &t, why);
+	umask(old);
+	/* A read opens the journal and the index, whose owners then can be set. */
+	if (!r)
+		r = db_exec(l, "SELECT count(*) FROM lease");
+	if (!r)
+		r = db_exec(t, "SELECT count(*) FROM event");
+	if (!r)
+		r = db_give(dir, schema_leases.name, dhcp.uid, dhcp.gid, why);
+	if (!r)
+		r = db_give(dir, schema_trace.name, 0, dhcp.gid, why);
+	if (r)
+		return r;
+	*leases = take(&l);
+	*trace = take(&t);
+	return 0;
+}

@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fsd/identity.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <openssl/hmac.h>
+
+#include "common/clock.h"
+#include "fsd/objects.h"
+#include "fsd/overlay.h"
+
+#define KEY "etc/ssh/ssh_host_ed25519_key"
+
+extern char **environ;
+
+/* Run ssh-keygen in `dir`.  -ENOENT when there is none. */
+static int keygen(const char *dir, const char *name)
+{
+	posix_spawn_file_actions_t actions;
+	char file[PATH_MAX];
+	char comment[128];
+	const char *const argv[] = {"ssh-keygen", "-q",	   "-t", "ed25519", "-N", "",
+				    "-C",	  comment, "-f", file,	    NULL};
+	pid_t pid;
+	int status;
+	int r;
+
+	snprintf(file, sizeof(file), "%s/key", dir);
+	snprintf(comment, sizeof(comment), "root@%s", name);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+	r = -posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	if (r)
+		return r;
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
+		return -ENOENT;
+	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EIO;
+}
+
+/* Put the body of a file from `dir` into a store, and say what to put for it. */
+static int take_file(const char *dir, const char *file, const char *store, mode_t mode,
+		     uint8_t flags, struct entry_spec *spec)
+{
+	cleanup(objects_closep) struct objects *objects = NULL;
+	cleanup(closep) int fd = -1;
+	char path[PATH_MAX];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, file);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return -errno;
+	r = objects_open(store, true, 0700, &objects, NULL);
+	if (r)
+		return r;
+	*spec = (struct entry_spec){
+		.kind = ENTRY_FILE,
+		.flags = (uint8_t)(ENTRY_MODE_SET | ENTRY_OWNER_SET | flags),
+		.mode = (uint16_t)mode,
+		.mtime_ns = wall_now_ns(),
+	};
+	r = objects_put(objects, fd, &spec->hash, &spec->size);
+	/* An empty key is worse than none. */
+	return !r && !spec->size ? -EIO : r;
+}
+
+struct keys {
+	bool there;
+	struct entry_spec private;
+	struct entry_spec public;
+};
+
+static int keys_make(const char *state_dir, const char *name, struct keys *keys)
+{
+	char dir[] = "/tmp/rootstock-key.XXXXXX"; /* made 0700 */
+	char store[PATH_MAX];
+	char path[PATH_MAX];
+	int r;
+
+	keys->there = false;
+	if (!mkdtemp(dir))
+		return -errno;
+	r = keygen(dir, name);
+	snprintf(store, sizeof(store), "%s/secrets", state_dir);
+	if (!r)
+		r = take_file(dir, "key", store, 0600, ENTRY_SECRET, &keys->private);
+	snprintf(store, sizeof(store), "%s/objects", state_dir);
+	if (!r)
+		r = take_file(dir, "key.pub", store, 0644, 0, &keys->public);
+	keys->there = !r;
+	snprintf(path, sizeof(path), "%s/key", dir);
+	unlink(path);
+	snprintf(path, sizeof(path), "%s/key.pub", dir);
+	unlink(path);
+	rmdir(dir);
+	return r == -ENOENT ? 0 : r;
+}
+
+/* From the host's number and the site's secret: the same whenever it is asked, and
+ * told to nobody else (machine-id(5) wants it confidential). */
+static int machine_id(struct db *db, uint32_t host, char out[static 34])
+{
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT value FROM site WHERE key = 'secret'");
+	struct bytes secret;
+	uint8_t mac[EVP_MAX_MD_SIZE];
+	unsigned int len;
+	char subject[32];
+	int r = db_query(db, stmt, "");
+
+	if (r != DB_ROW)
+		return r ? r : -EUCLEAN;
+	secret = db_column_bytes(stmt, 0);
+	snprintf(subject, sizeof(subject), "machine-id %u", host);
+	HMAC(EVP_sha256(), secret.at, (int)secret.len, (uint8_t *)subject, strlen(subject), mac,
+	     &len);
+	sqlite3_reset(stmt);
+	/* RFC 4122 version 4 bits, as systemd sets them. */
+	mac[6] = (mac[6] & 0x0f) | 0x40;
+	mac[8] = (mac[8] & 0x3f) | 0x80;
+	for (int i = 0; i < 16; i++)
+		snprintf(out + 2 * i, 3, "%02x", mac[i]);
+	out[32] = '\n';
+	out[33] = '\0';
+	return 0;
+}
+
+static int has_entry(struct db *db, uint32_t host, const char *path, bool *out)
+{
+	sqlite3_stmt *stmt = db_stmt(
+		db,
+		"SELECT 1 FROM entry e JOIN path p ON p.id = e.path JOIN scope s ON s.id ="
+		" e.scope WHERE s.kind = 2 AND s.owner = ? AND p.path = ? AND e.retired IS NULL");
+	int r = db_query(db, stmt, "ub", host, (struct bytes){(const uint8_t *)path, strlen(path)});
+
+	*out = r == DB_ROW;
+	sqlite3_reset(stmt);
+	return r < 0 ? r : 0;
+}
+
+int identity_create(struct db *db, const char *state_dir, uint32_t host, const char *name,
+		    bool *has_keys, struct why *why)
+{
+	const struct scope scope = {SCOPE_HOST, host};
+	cleanup(txn_abortp) struct txn *txn = NULL;
+	cleanup(objects_closep) struct objects *objects = NULL;
+	struct entry_spec id = {.kind = ENTRY_FILE,
+				.flags = ENTRY_MODE_SET | ENTRY_OWNER_SET,
+				.mode = 0444,
+				.size = 33,
+				.mtime_ns = wall_now_ns()};
+	struct keys keys = {0};
+	char store[PATH_MAX];
+	char text[34];
+	bool key_there;
+	bool id_there;
+	int r;
+
+	r = has_entry(db, host, KEY, &key_there);
+	if (!r)
+		r = has_entry(db, host, "etc/machine-id", &id_there);
+	if (!r && !key_there)
+		r = keys_make(state_dir, name, &keys);
+	if (r)
+		return why_set(why, r, "%s: SSH host key: %s", name, strerror(-r));
+	*has_keys = key_there || keys.there;
+	r = machine_id(db, host, text);
+	snprintf(store, sizeof(store), "%s/objects", state_dir);
+	if (!r)
+		r = objects_open(store, true, 0750, &objects, why);
+	if (!r)
+		r = objects_put_bytes(objects, text, 33, &id.hash);
+	if (!r)
+		r = txn_begin(db, &txn);
+	if (!r && !id_there)
+		r = overlay_change(db, scope, "etc/machine-id", &id, NULL, why);
+	if (!r && keys.there)
+		r = overlay_change(db, scope, KEY, &keys.private, NULL, why);
+	if (!r && keys.there)
+		r = overlay_change(db, scope, KEY ".pub", &keys.public, NULL, why);
+	if (!r)
+		r = txn_commit(take(&txn));
+	return r ? why_set(why, r, "%s: identity: %s", name, strerror(-r)) : 0;
+}

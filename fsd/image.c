@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fsd/image.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/inventory.h"
+#include "fsd/origin.h"
+
+int name_check(const char *what, const char *name, bool is_host, struct why *why)
+{
+	size_t len = strlen(name);
+	const char *fine = is_host ? "abcdefghijklmnopqrstuvwxyz0123456789-"
+				   : "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				     "0123456789._-";
+
+	if (!len || len > NAME_MAX_LEN || strspn(name, fine) != len || name[0] == '-' ||
+	    name[0] == '.' || (is_host && name[len - 1] == '-'))
+		return why_set(
+			why, -EINVAL,
+			is_host ? "%s: unfit as a name of %ss (1 to 63 of a-z, 0-9 and '-', not at "
+				  "either end)"
+				: "%s: unfit as a name of %ss (1 to 63 letters, digits, '.', '_', "
+				  "'-')",
+			name, what);
+	return 0;
+}
+
+static int image_row(struct db *db, const char *name, int64_t *id, int64_t *number, bool *first,
+		     struct why *why)
+{
+	sqlite3_stmt *stmt;
+	int r = db_run(db, "INSERT INTO image (name) VALUES (?) ON CONFLICT DO NOTHING", "s", name);
+
+	if (!r)
+		r = db_run(db, "UPDATE image SET last_number = last_number + 1 WHERE name = ?", "s",
+			   name);
+	if (r)
+		return why_set(why, r, "%s", db_error(db));
+	stmt = db_stmt(db, "SELECT id, last_number, active IS NULL FROM image WHERE name = ?");
+	r = db_query(db, stmt, "s", name);
+	if (r != DB_ROW)
+		return r ? r : -EUCLEAN;
+	*id = sqlite3_column_int64(stmt, 0);
+	*number = sqlite3_column_int64(stmt, 1);
+	*first = sqlite3_column_int(stmt, 2);
+	sqlite3_reset(stmt);
+	return 0;
+}
+
+static int activate_row(struct db *db, int64_t version)
+{
+	return db_run(db,
+		      "UPDATE image SET previous = active, active = ?1 WHERE id ="
+		      " (SELECT image FROM version WHERE id = ?1) AND active IS NOT ?1",
+		      "i", version);
+}
+
+/* The manifest is written while its row waits in the transaction: a crash leaves at
+ * worst a file of a number that is given again, and then replaced. */
+static int version_add(struct db *db, const char *state_dir, const struct image_add *add,
+		       const char *origin, struct manifest_builder *builder, int64_t *version,
+		       int64_t *number, struct why *why)
+{
+	char manifests[PATH_MAX];
+	cleanup(txn_abortp) struct txn *txn = NULL;
+	int64_t image = 0;
+	bool first = false;
+	int r;
+
+	r = txn_begin(db, &txn);
+	if (r)
+		return why_set(why, r, "%s", db_error(db));
+	r = image_row(db, add->name, &image, number, &first, why);
+	if (!r)
+		r = db_run(db,
+			   "INSERT INTO version (image, number, origin_kind, origin, strict, added)"
+			   " VALUES (?, ?, 'dir', ?, ?, ?)",
+			   "iisui", image, *number, origin, (uint32_t)add->strict, wall_now_ns());
+	if (r)
+		return why_set(why, r, "%s", db_error(db));
+	*version = db_last_id(db);
+	snprintf(manifests, sizeof(manifests), "%s/manifests", state_dir);
+	r = manifest_builder_write(builder, manifests, (uint32_t)*version, false);
+	if (r)
+		return why_set(why, r, "%s/%lld: %s", manifests, (long long)*version, strerror(-r));
+	if (first || add->activate)
+		r = activate_row(db, *version);
+	if (!r)
+		r = txn_commit(take(&txn));
+	if (r) {
+		char path[PATH_MAX + 24];
+
+		why_set(why, r, "%s", db_error(db));
+		snprintf(path, sizeof(path), "%s/%lld", manifests, (long long)*version);
+		unlink(path);
+	}
+	return r;
+}
+
+/* A manifest that root wrote is the copier's to replace when it is sealed. */
+static int manifest_give(const char *state_dir, int64_t version)
+{
+	char path[PATH_MAX];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s/manifests", state_dir);
+	if (geteuid() != 0)
+		return 0;
+	if (stat(path, &st))
+		return -errno;
+	snprintf(path, sizeof(path), "%s/manifests/%lld", state_dir, (long long)version);
+	return chown(path, st.st_uid, st.st_gid) ? -errno : 0;
+}
+
+int image_add(struct db *db, const char *state_dir, const struct image_add *add, uint32_t *version,
+	      uint32_t *number, struct why *why)
+{
+	cleanup(manifest_builder_freep) struct manifest_builder *builder = NULL;
+	char origin[PATH_MAX];
+	struct stat st;
+	int64_t id = 0;
+	int64_t n = 0;
+	int r;
+
+	r = name_check("image", add->name, false, why);
+	if (r)
+		return r;
+	if (!realpath(add->source, origin) || stat(origin, &st))
+		return why_set(why, -errno, "%s: %m", add->source);
+	if (!S_ISDIR(st.st_mode))
+		return why_set(why, -ENOTDIR, "%s: not a directory", add->source);
+	r = manifest_builder_new(&builder);
+	if (!r)
+		r = origin_dir_scan(origin, builder, why);
+	if (!r)
+		r = version_add(db, state_dir, add, origin, builder, &id, &n, why);
+	if (!r)
+		r = manifest_give(state_dir, id);
+	if (r)
+		return r;
+	*version = (uint32_t)id;
+	*number = (uint32_t)n;
+	return 0;
+}
+
+int image_activate(struct db *db, uint32_t version, struct why *why)
+{
+	int r = activate_row(db, version);
+
+	return r ? why_set(why, r, "%s", db_error(db)) : 0;
+}
+
+int image_rollback(struct db *db, const char *name, uint32_t *number, struct why *why)
+{
+	cleanup(txn_abortp) struct txn *txn = NULL;
+	sqlite3_stmt *stmt;
+	int r;
+
+	r = txn_begin(db, &txn);
+	if (r)
+		return why_set(why, r, "%s", db_error(db));
+	stmt = db_stmt(db, "SELECT v.number FROM image i JOIN version v ON v.id = i.previous"
+			   " WHERE i.name = ?");
+	r = db_query(db, stmt, "s", name);
+	if (!r)
+		return why_set(why, -ENOENT, "%s: no earlier active version", name);
+	if (r < 0)
+		return why_set(why, r, "%s", db_error(db));
+	*number = (uint32_t)sqlite3_column_int64(stmt, 0);
+	sqlite3_reset(stmt);
+	r = db_run(db, "UPDATE image SET active = previous, previous = active WHERE name = ?", "s",
+		   name);
+	if (!r)
+		r = txn_commit(take(&txn));
+	return r ? why_set(why, r, "%s", db_error(db)) : 0;
+}
+
+int image_sealed(struct db *db, uint32_t version, const struct hash *digest)
+{
+	return db_run(db,
+		      "UPDATE version SET sealed = ?, digest = ? WHERE id = ? AND sealed IS NULL",
+		      "ibu", wall_now_ns(), (struct bytes){digest->octet, HASH_LEN}, version);
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Images and their versions: rows, and the manifests that go with them.
+ */
+#ifndef FSD_IMAGE_H
+#define FSD_IMAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/db.h"
+#include "common/why.h"
+#include "fsd/manifest.h"
+
+struct image_add {
+	const char *name;   /* letters, digits, '.', '_', '-'; at most NAME_MAX_LEN */
+	const char *source; /* a directory */
+	bool strict;
+	bool activate; /* the first version of an image is activated in any case */
+};
+
+/* Scan the origin and make the next version.  Nothing is left of one that fails.
+ * *version is its id, *number the 3 of debian@3. */
+int image_add(struct db *db, const char *state_dir, const struct image_add *add, uint32_t *version,
+	      uint32_t *number, struct why *why);
+
+/* What the next boot of the image's hosts gets.  -ENOENT with words. */
+int image_activate(struct db *db, uint32_t version, struct why *why);
+/* Back to the version that was active before.  *number is what is active now. */
+int image_rollback(struct db *db, const char *name, uint32_t *number, struct why *why);
+
+/* Note that a version is sealed. */
+int image_sealed(struct db *db, uint32_t version, const struct hash *digest);
+
+/* Is `name` fit for an image, a group or a host?  Hosts' are lower case, for they are
+ * host names.  Returns 0 or -EINVAL with words. */
+int name_check(const char *what, const char *name, bool is_host, struct why *why);
+
+#endif

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fsd/objects.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/random.h>
+
+#include <openssl/evp.h>
+
+struct objects {
+	int dir;
+	int tmp;
+	uid_t owner; /* of the store: what root puts in must be the copier's to replace */
+	gid_t group;
+};
+
+void hash_format(const struct hash *hash, char out[static 2 * HASH_LEN + 1])
+{
+	static const char hex[] = "0123456789abcdef";
+
+	for (int i = 0; i < HASH_LEN; i++) {
+		out[2 * i] = hex[hash->octet[i] >> 4];
+		out[2 * i + 1] = hex[hash->octet[i] & 15];
+	}
+	out[2 * HASH_LEN] = '\0';
+}
+
+/* "ab/cdef…" */
+static void object_name(const struct hash *hash, char out[static 2 * HASH_LEN + 2])
+{
+	hash_format(hash, out);
+	memmove(out + 3, out + 2, 2 * HASH_LEN - 1);
+	out[2] = '/';
+}
+
+int objects_open(const char *path, bool create, mode_t mode, struct objects **out, struct why *why)
+{
+	cleanup(objects_closep) struct objects *o = calloc(1, sizeof(*o));
+	struct stat st;
+
+	if (!o)
+		return -ENOMEM;
+	o->dir = o->tmp = -1;
+	if (create && mkdir(path, mode) && errno != EEXIST)
+		return why_set(why, -errno, "%s: %m", path);
+	o->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (o->dir < 0 || fstat(o->dir, &st))
+		return why_set(why, -errno, "%s: %m", path);
+	o->owner = st.st_uid;
+	o->group = st.st_gid;
+	if (create) {
+		if (mkdirat(o->dir, "tmp", 0700) && errno != EEXIST)
+			return why_set(why, -errno, "%s/tmp: %m", path);
+		o->tmp = openat(o->dir, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		if (o->tmp < 0)
+			return why_set(why, -errno, "%s/tmp: %m", path);
+		if (geteuid() == 0 && fchown(o->tmp, o->owner, o->group))
+			return why_set(why, -errno, "%s/tmp: %m", path);
+	}
+	*out = take(&o);
+	return 0;
+}
+
+void objects_close(struct objects *o)
+{
+	if (!o)
+		return;
+	if (o->dir >= 0)
+		close(o->dir);
+	if (o->tmp >= 0)
+		close(o->tmp);
+	free(o);
+}
+
+int objects_get(const struct objects *o, const struct hash *hash)
+{
+	char name[2 * HASH_LEN + 2];
+	int fd;
+
+	object_name(hash, name);
+	fd = openat(o->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	return fd < 0 ? -errno : fd;
+}
+
+bool objects_has(const struct objects *o, const struct hash *hash)
+{
+	char name[2 * HASH_LEN + 2];
+
+	object_name(hash, name);
+	return !faccessat(o->dir, name, F_OK, AT_SYMLINK_NOFOLLOW);
+}
+
+int objects_draft(struct objects *o, struct object_draft *draft)
+{
+	uint64_t random;
+
+	/* Not the process's number: a draft that a killed process left must not be
+	 * in the way of a later one that got the same. */
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return -errno;
+	snprintf(draft->name, sizeof(draft->name), "%016llx", (unsigned long long)random);
+	draft->fd = openat(o->tmp, draft->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+	if (draft->fd < 0)
+		return -errno;
+	if (geteuid() == 0 && fchown(draft->fd, o->owner, o->group)) {
+		int r = -errno;
+
+		objects_discard(o, draft);
+		return r;
+	}
+	return 0;
+}
+
+void objects_discard(struct objects *o, struct object_draft *draft)
+{
+	if (draft->fd < 0)
+		return;
+	close(draft->fd);
+	draft->fd = -1;
+	unlinkat(o->tmp, draft->name, 0);
+}
+
+static int object_dir_make(struct objects *o, const char prefix[static 3])
+{
+	if (mkdirat(o->dir, prefix, 0750))
+		return errno == EEXIST ? 0 : -errno;
+	if (geteuid() == 0 && fchownat(o->dir, prefix, o->owner, o->group, AT_SYMLINK_NOFOLLOW))
+		return -errno;
+	return 0;
+}
+
+int objects_commit(struct objects *o, struct object_draft *draft, const struct hash *hash)
+{
+	char name[2 * HASH_LEN + 2];
+	char prefix[3] = {0};
+	int r = 0;
+
+	object_name(hash, name);
+	memcpy(prefix, name, 2);
+	/* Replacing an object by its own bytes would only cost a rename; but a reader
+	 * may have it mapped, so keep the old one. */
+	if (!faccessat(o->dir, name, F_OK, AT_SYMLINK_NOFOLLOW)) {
+		objects_discard(o, draft);
+		return 0;
+	}
+	if (renameat(o->tmp, draft->name, o->dir, name)) {
+		r = errno == ENOENT ? object_dir_make(o, prefix) : -errno;
+		if (!r && renameat(o->tmp, draft->name, o->dir, name))
+			r = -errno;
+	}
+	if (r) {
+		objects_discard(o, draft);
+		return r;
+	}
+	close(draft->fd);
+	draft->fd = -1;
+	return 0;
+}
+
+int objects_sync_data(struct objects *o)
+{
+	return syncfs(o->dir) ? -errno : 0;
+}
+
+int objects_sync_names(struct objects *o, const struct hash *hashes, unsigned int n)
+{
+	bool done[256] = {false};
+	char prefix[3];
+
+	for (unsigned int i = 0; i < n; i++) {
+		cleanup(closep) int fd = -1;
+
+		if (done[hashes[i].octet[0]])
+			continue;
+		done[hashes[i].octet[0]] = true;
+		snprintf(prefix, sizeof(prefix), "%02x", hashes[i].octet[0]);
+		fd = openat(o->dir, prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		if (fd < 0 || fsync(fd))
+			return -errno;
+	}
+	return fsync(o->dir) ? -errno : 0;
+}
+
+CLEANUP_DEFINE(EVP_MD_CTX *, EVP_MD_CTX_free);
+
+int object_copy(int from, int to, struct hash *hash, uint64_t *size)
+{
+	enum { CHUNK = 256 * 1024 };
+	cleanup(EVP_MD_CTX_freep) EVP_MD_CTX *md = EVP_MD_CTX_new();
+	cleanup(freep) uint8_t *chunk = malloc(CHUNK);
+	uint64_t total = 0;
+
+	if (!md || !chunk || !EVP_DigestInit_ex(md, EVP_sha256(), NULL))
+		return -ENOMEM;
+	for (;;) {
+		ssize_t n = pread(from, chunk, CHUNK, (off_t)total);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (!n)
+			break;
+		EVP_DigestUpdate(md, chunk, (size_t)n);
+		for (ssize_t done = 0; done < n;) {
+			ssize_t put = write(to, chunk + done, (size_t)(n - done));
+
+			if (put < 0 && errno != EINTR)
+				return -errno;
+			if (put > 0)
+				done += put;
+		}
+		total += (uint64_t)n;
+	}
+	EVP_DigestFinal_ex(md, hash->octet, NULL);
+	*size = total;
+	return 0;
+}
+
+static int objects_finish(struct objects *o, struct object_draft *draft, const struct hash *hash)
+{
+	int r = fdatasync(draft->fd) ? -errno : 0;
+
+	if (r) {
+		objects_discard(o, draft);
+		return r;
+	}
+	r = objects_commit(o, draft, hash);
+	return r ? r : objects_sync_names(o, hash, 1);
+}
+
+int objects_put(struct objects *o, int from, struct hash *hash, uint64_t *size)
+{
+	struct object_draft draft;
+	int r = objects_draft(o, &draft);
+
+	if (r)
+		return r;
+	r = object_copy(from, draft.fd, hash, size);
+	if (r) {
+		objects_discard(o, &draft);
+		return r;
+	}
+	return objects_finish(o, &draft, hash);
+}
+
+int objects_put_bytes(struct objects *o, const void *data, size_t len, struct hash *hash)
+{
+	struct object_draft draft;
+	int r = objects_draft(o, &draft);
+
+	if (r)
+		return r;
+	if (write(draft.fd, data, len) != (ssize_t)len) {
+		r = errno ? -errno : -ENOSPC;
+		objects_discard(o, &draft);
+		return r;
+	}
+	EVP_Digest(data, len, hash->octet, NULL, EVP_sha256(), NULL);
+	return objects_finish(o, &draft, hash);
+}

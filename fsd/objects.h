@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The content store: the bytes of one file each, named by their SHA-256, in
+ * `state`/objects/ab/cdef….  An object is there whole and right or not at all: it
+ * is written under a temporary name, made durable, and renamed.
+ */
+#ifndef FSD_OBJECTS_H
+#define FSD_OBJECTS_H
+
+#include <sys/types.h>
+
+#include "fsd/manifest.h"
+
+struct objects;
+
+/* Opens `path` ("…/objects" or "…/secrets"), making it with `mode` if absent and
+ * `create`. */
+int objects_open(const char *path, bool create, mode_t mode, struct objects **out, struct why *why);
+void objects_close(struct objects *o);
+CLEANUP_DEFINE(struct objects *, objects_close);
+
+/* A read-only descriptor, or -ENOENT, or another negative errno. */
+int objects_get(const struct objects *o, const struct hash *hash);
+bool objects_has(const struct objects *o, const struct hash *hash);
+
+/* A body that is being written. */
+struct object_draft {
+	int fd;	       /* -1: none */
+	char name[40]; /* in objects/tmp */
+};
+
+int objects_draft(struct objects *o, struct object_draft *draft);
+void objects_discard(struct objects *o, struct object_draft *draft); /* fine when empty */
+
+/* Give the draft its name.  The caller has made its bytes durable (fdatasync, or
+ * one syncfs for many).  The name itself is durable after objects_sync().  Where
+ * the object is there already, the draft is dropped.  Empties the draft either way. */
+int objects_commit(struct objects *o, struct object_draft *draft, const struct hash *hash);
+
+/* Make many drafts' bytes durable at once (syncfs). */
+int objects_sync_data(struct objects *o);
+/* Make the names of objects durable. */
+int objects_sync_names(struct objects *o, const struct hash *hashes, unsigned int n);
+
+/* Copy `from` (at its start, `size` unknown) into a draft and hash it; durable and
+ * named on return.  For commands: one file, one fdatasync.  *size is what was read. */
+int objects_put(struct objects *o, int from, struct hash *hash, uint64_t *size);
+int objects_put_bytes(struct objects *o, const void *data, size_t len, struct hash *hash);
+
+/* Copy all of `from` to the end of `to` and hash it. */
+int object_copy(int from, int to, struct hash *hash, uint64_t *size);
+
+void hash_format(const struct hash *hash, char out[static 2 * HASH_LEN + 1]);
+
+#endif

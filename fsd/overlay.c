@@ -1,0 +1,486 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fsd/overlay.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+
+bool entry_in_force(const struct entry *entry, uint64_t change)
+{
+	if ((entry->flags & ENTRY_NEXT_BOOT) && entry->change > change)
+		return false;
+	if (!entry->retired)
+		return true;
+	return (entry->flags & ENTRY_RETIRED_NEXT_BOOT) && entry->retired > change;
+}
+
+int overlay_path(const char *path, char out[static 4096], struct why *why)
+{
+	size_t len = 0;
+
+	for (const char *at = path; *at;) {
+		size_t n = strcspn(at, "/");
+
+		if (n) {
+			if (at[0] == '.' && (n == 1 || (n == 2 && at[1] == '.')))
+				return why_set(why, -EINVAL, "%s: a path with . or .. in it", path);
+			if (n > 255 || len + n + 2 > 4096)
+				return why_set(why, -ENAMETOOLONG, "%.64s...: too long", path);
+			if (len)
+				out[len++] = '/';
+			memcpy(out + len, at, n);
+			len += n;
+		}
+		at += n + (at[n] == '/');
+	}
+	out[len] = '\0';
+	return 0;
+}
+
+static int counter_next(struct db *db, const char *name, int64_t *out)
+{
+	sqlite3_stmt *stmt =
+		db_stmt(db, "UPDATE counter SET value = value + 1 WHERE name = ? RETURNING value");
+	int r = db_query(db, stmt, "s", name);
+
+	if (r != DB_ROW)
+		return r ? r : -EUCLEAN;
+	*out = sqlite3_column_int64(stmt, 0);
+	/* RETURNING gives its row before the statement is done. */
+	r = db_next(db, stmt);
+	return r == DB_ROW ? -EUCLEAN : r;
+}
+
+static int node_next(struct db *db, int64_t *out)
+{
+	int r = counter_next(db, "node", out);
+
+	if (r)
+		return r;
+	*out += ENTRY_ID_FIRST;
+	return *out < ENTRY_ID_MAX ? 0 : -EOVERFLOW;
+}
+
+/* One number out of one row; *out untouched when there is none. */
+static int query_int(struct db *db, sqlite3_stmt *stmt, int64_t *out)
+{
+	*out = sqlite3_column_int64(stmt, 0);
+	return sqlite3_reset(stmt) ? -EIO : 0;
+	(void)db;
+}
+
+static int path_id(struct db *db, struct bytes path, bool make, int64_t *out)
+{
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT id FROM path WHERE path = ?");
+	int r = db_query(db, stmt, "b", path);
+
+	if (r == DB_ROW)
+		return query_int(db, stmt, out);
+	if (r || !make)
+		return r ? r : -ENOENT;
+	r = node_next(db, out);
+	return r ? r : db_run(db, "INSERT INTO path (id, path) VALUES (?, ?)", "ib", *out, path);
+}
+
+static int scope_id(struct db *db, struct scope scope, bool make, int64_t *out)
+{
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT id FROM scope WHERE kind = ? AND owner = ?");
+	int r = db_query(db, stmt, "uu", (uint32_t)scope.kind, scope.owner);
+
+	if (r == DB_ROW)
+		return query_int(db, stmt, out);
+	if (r || !make)
+		return r ? r : -ENOENT;
+	r = db_run(db, "INSERT INTO scope (kind, owner, change) VALUES (?, ?, 0)", "uu",
+		   (uint32_t)scope.kind, scope.owner);
+	*out = db_last_id(db);
+	return r;
+}
+
+/* The live row of a path in a scope. */
+static int live_row(struct db *db, int64_t scope, struct bytes path, int64_t *id, int64_t *kind)
+{
+	sqlite3_stmt *stmt =
+		db_stmt(db, "SELECT e.id, e.kind FROM path p JOIN entry e ON e.path = p.id"
+			    " WHERE p.path = ? AND e.scope = ? AND e.retired IS NULL");
+	int r = db_query(db, stmt, "bi", path, scope);
+
+	if (r != DB_ROW)
+		return r ? r : -ENOENT;
+	*kind = sqlite3_column_int64(stmt, 1);
+	return query_int(db, stmt, id);
+}
+
+static int retire(struct db *db, int64_t id, int64_t change, int64_t now, bool next_boot)
+{
+	return db_run(db,
+		      "UPDATE entry SET retired = ?, retired_at = ?, retired_next_boot = ?"
+		      " WHERE id = ?",
+		      "iiui", change, now, (uint32_t)next_boot, id);
+}
+
+static int insert_row(struct db *db, int64_t id, int64_t scope, int64_t path, int64_t change,
+		      int64_t now, const struct entry_spec *s)
+{
+	static const char sql[] =
+		"INSERT INTO entry (id, scope, path, kind, mode, uid, gid, size, mtime, object,"
+		" target, body, secret, next_boot, change, changed)"
+		" VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+	const struct bytes none = {0};
+	sqlite3_stmt *stmt = db_stmt(db, sql);
+	int r;
+
+	r = db_query(
+		db, stmt, "iiiuiiiiibbbuuii", id, scope, path, (uint32_t)s->kind, (int64_t)s->mode,
+		(int64_t)s->uid, (int64_t)s->gid, (int64_t)s->size, s->mtime_ns,
+		s->kind == ENTRY_FILE ? (struct bytes){s->hash.octet, HASH_LEN} : none,
+		s->kind == ENTRY_LINK ? s->body : none, s->kind == ENTRY_TEMPLATE ? s->body : none,
+		(uint32_t) !!(s->flags & ENTRY_SECRET), (uint32_t) !!(s->flags & ENTRY_NEXT_BOOT),
+		change, now);
+	if (r)
+		return r;
+	/* NULL says "not given". */
+	if (!(s->flags & ENTRY_MODE_SET))
+		r = db_run(db, "UPDATE entry SET mode = NULL WHERE id = ?", "i", id);
+	if (!r && !(s->flags & ENTRY_OWNER_SET))
+		r = db_run(db, "UPDATE entry SET uid = NULL, gid = NULL WHERE id = ?", "i", id);
+	return r;
+}
+
+/* Rows for the directories above `path`, where the scope has none. */
+static int insert_parents(struct db *db, int64_t scope, const char *path, int64_t change,
+			  int64_t now, uint8_t flags, struct why *why)
+{
+	const struct entry_spec parent = {
+		.kind = ENTRY_PARENT,
+		.flags = (uint8_t)(ENTRY_MODE_SET | ENTRY_OWNER_SET | (flags & ENTRY_NEXT_BOOT)),
+		.mode = 0755,
+		.mtime_ns = now,
+	};
+
+	for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+		struct bytes above = {(const uint8_t *)path, (size_t)(slash - path)};
+		int64_t path_row;
+		int64_t kind;
+		int64_t id;
+		int r = live_row(db, scope, above, &id, &kind);
+
+		if (!r && (kind == ENTRY_WHITEOUT || kind == ENTRY_FILE || kind == ENTRY_TEMPLATE))
+			return why_set(why, -ENOTDIR, "/%.*s: %s by this overlay: reset it first",
+				       (int)above.len, path,
+				       kind == ENTRY_WHITEOUT ? "hidden" : "made a file");
+		if (!r && (kind != ENTRY_ATTR))
+			continue;
+		if (r && r != -ENOENT)
+			return r;
+		if (!r) /* attributes of a directory: it is there, or the row has no effect */
+			continue;
+		r = path_id(db, above, true, &path_row);
+		if (!r)
+			r = node_next(db, &id);
+		if (!r)
+			r = insert_row(db, id, scope, path_row, change, now, &parent);
+		if (r)
+			return r;
+	}
+	return 0;
+}
+
+static int scope_touch(struct db *db, int64_t scope, int64_t change)
+{
+	return db_run(db, "UPDATE scope SET change = ? WHERE id = ?", "ii", change, scope);
+}
+
+/* `attr` on a path that the scope itself puts: the same row again, with the new
+ * attributes. */
+static int attr_over(struct db *db, int64_t old, int64_t id, int64_t change, int64_t now,
+		     const struct entry_spec *s)
+{
+	int r = db_run(
+		db,
+		"INSERT INTO entry (id, scope, path, kind, mode, uid, gid, rdev, size, mtime,"
+		" object, target, body, secret, next_boot, change, changed)"
+		" SELECT ?, scope, path, kind, mode, uid, gid, rdev, size, mtime, object,"
+		" target, body, secret, ?, ?, ? FROM entry WHERE id = ?",
+		"iuiii", id, (uint32_t) !!(s->flags & ENTRY_NEXT_BOOT), change, now, old);
+
+	if (!r && (s->flags & ENTRY_MODE_SET))
+		r = db_run(db, "UPDATE entry SET mode = ? WHERE id = ?", "ui", (uint32_t)s->mode,
+			   id);
+	if (!r && (s->flags & ENTRY_OWNER_SET))
+		r = db_run(db, "UPDATE entry SET uid = ?, gid = ? WHERE id = ?", "uui", s->uid,
+			   s->gid, id);
+	return r;
+}
+
+int overlay_change(struct db *db, struct scope scope, const char *path,
+		   const struct entry_spec *spec, uint32_t *id_out, struct why *why)
+{
+	struct bytes whole = {(const uint8_t *)path, strlen(path)};
+	int64_t now = wall_now_ns();
+	int64_t scope_row;
+	int64_t path_row;
+	int64_t change;
+	int64_t kind = 0;
+	int64_t old = 0;
+	int64_t id;
+	int r;
+
+	if (!whole.len && spec->kind != ENTRY_ATTR)
+		return why_set(why, -EINVAL, "/: only its attributes can be changed");
+	r = scope_id(db, scope, true, &scope_row);
+	if (!r)
+		r = counter_next(db, "change", &change);
+	if (!r)
+		r = insert_parents(db, scope_row, path, change, now, spec->flags, why);
+	if (!r)
+		r = path_id(db, whole, true, &path_row);
+	if (r)
+		return r;
+	r = live_row(db, scope_row, whole, &old, &kind);
+	if (r && r != -ENOENT)
+		return r;
+	r = node_next(db, &id);
+	if (r)
+		return r;
+	if (old && spec->kind == ENTRY_ATTR && kind == ENTRY_WHITEOUT)
+		return why_set(why, -EINVAL, "/%s: hidden by this overlay: reset it first", path);
+	if (old) {
+		r = retire(db, old, change, now, spec->flags & ENTRY_NEXT_BOOT);
+		if (r)
+			return r;
+	}
+	if (old && spec->kind == ENTRY_ATTR && kind != ENTRY_ATTR)
+		r = attr_over(db, old, id, change, now, spec);
+	else
+		r = insert_row(db, id, scope_row, path_row, change, now, spec);
+	if (!r)
+		r = scope_touch(db, scope_row, change);
+	if (!r && id_out)
+		*id_out = (uint32_t)id;
+	return r;
+}
+
+/* Parents that lead to no live row any more go with it, deepest first. */
+static int retire_parents(struct db *db, int64_t scope, const char *path, int64_t change,
+			  int64_t now, bool next_boot)
+{
+	cleanup(freep) char *above = strdup(path);
+	int r = 0;
+
+	if (!above)
+		return -ENOMEM;
+	for (char *slash; !r && (slash = strrchr(above, '/'));) {
+		sqlite3_stmt *stmt;
+		struct bytes lo;
+		struct bytes hi;
+		int64_t below;
+		int64_t kind;
+		int64_t id;
+
+		/* All paths that start with "above/" lie between it and "above0". */
+		slash[1] = '\0';
+		lo = (struct bytes){(uint8_t *)above, strlen(above)};
+		char *next = strdup(above);
+		if (!next)
+			return -ENOMEM;
+		next[lo.len - 1] = '/' + 1;
+		hi = (struct bytes){(uint8_t *)next, lo.len};
+		stmt = db_stmt(db, "SELECT count(*) FROM path p JOIN entry e ON e.path = p.id"
+				   " WHERE p.path > ? AND p.path < ? AND e.scope = ?"
+				   " AND e.retired IS NULL");
+		r = db_query(db, stmt, "bbi", lo, hi, scope);
+		if (r == DB_ROW)
+			r = query_int(db, stmt, &below);
+		else
+			r = r ? r : -EUCLEAN;
+		free(next);
+		if (r || below)
+			return r;
+		*slash = '\0';
+		r = live_row(db, scope, (struct bytes){(uint8_t *)above, strlen(above)}, &id,
+			     &kind);
+		if (r == -ENOENT)
+			return 0;
+		if (!r && kind != ENTRY_PARENT)
+			return 0;
+		if (!r)
+			r = retire(db, id, change, now, next_boot);
+	}
+	return r;
+}
+
+int overlay_reset(struct db *db, struct scope scope, const char *path, bool next_boot)
+{
+	struct bytes whole = {(const uint8_t *)path, strlen(path)};
+	int64_t now = wall_now_ns();
+	int64_t scope_row;
+	int64_t change;
+	int64_t kind;
+	int64_t id;
+	int r;
+
+	r = scope_id(db, scope, false, &scope_row);
+	if (!r)
+		r = live_row(db, scope_row, whole, &id, &kind);
+	if (r)
+		return r;
+	if (kind == ENTRY_PARENT)
+		return -ENOENT;
+	r = counter_next(db, "change", &change);
+	if (!r)
+		r = retire(db, id, change, now, next_boot);
+	if (!r)
+		r = retire_parents(db, scope_row, path, change, now, next_boot);
+	return r ? r : scope_touch(db, scope_row, change);
+}
+
+int overlay_scope_change(struct db *db, struct scope scope, uint64_t *change)
+{
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT change FROM scope WHERE kind = ? AND owner = ?");
+	int64_t value = 0;
+	int r = db_query(db, stmt, "uu", (uint32_t)scope.kind, scope.owner);
+
+	if (r == DB_ROW)
+		r = query_int(db, stmt, &value);
+	if (!r)
+		*change = (uint64_t)value;
+	return r;
+}
+
+int overlay_last_change(struct db *db, uint64_t *change)
+{
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT value FROM counter WHERE name = 'change'");
+	int64_t value;
+	int r = db_query(db, stmt, "");
+
+	if (r != DB_ROW)
+		return r ? r : -EUCLEAN;
+	r = query_int(db, stmt, &value);
+	if (!r)
+		*change = (uint64_t)value;
+	return r;
+}
+
+/* Text of one scope: it is sized by a first pass over the rows, so that pointers
+ * into it stay. */
+static char *text_take(char **at, struct bytes from)
+{
+	char *copy = *at;
+
+	if (from.len)
+		memcpy(copy, from.at, from.len);
+	copy[from.len] = '\0';
+	*at += from.len + 1;
+	return copy;
+}
+
+static int entry_read(sqlite3_stmt *stmt, struct entry *e, char **text)
+{
+	struct bytes hash = db_column_bytes(stmt, 8);
+	bool is_link;
+
+	*e = (struct entry){
+		.id = (uint32_t)sqlite3_column_int64(stmt, 0),
+		.path_id = (uint32_t)sqlite3_column_int64(stmt, 1),
+		.kind = (uint8_t)sqlite3_column_int(stmt, 2),
+		.mode = (uint16_t)(sqlite3_column_int(stmt, 3) & 07777),
+		.uid = (uint32_t)sqlite3_column_int64(stmt, 4),
+		.gid = (uint32_t)sqlite3_column_int64(stmt, 5),
+		.size = (uint64_t)sqlite3_column_int64(stmt, 6),
+		.mtime_ns = sqlite3_column_int64(stmt, 7),
+		.change = (uint64_t)sqlite3_column_int64(stmt, 13),
+		.changed_ns = sqlite3_column_int64(stmt, 14),
+		.retired = (uint64_t)sqlite3_column_int64(stmt, 15),
+		.retired_ns = sqlite3_column_int64(stmt, 16),
+	};
+	e->flags = (uint8_t)((sqlite3_column_type(stmt, 3) != SQLITE_NULL ? ENTRY_MODE_SET : 0) |
+			     (sqlite3_column_type(stmt, 4) != SQLITE_NULL ? ENTRY_OWNER_SET : 0) |
+			     (sqlite3_column_int(stmt, 11) ? ENTRY_SECRET : 0) |
+			     (sqlite3_column_int(stmt, 12) ? ENTRY_NEXT_BOOT : 0) |
+			     (sqlite3_column_int(stmt, 17) ? ENTRY_RETIRED_NEXT_BOOT : 0));
+	if (e->id < ENTRY_ID_FIRST || e->id >= ENTRY_ID_MAX || e->path_id < ENTRY_ID_FIRST ||
+	    e->path_id >= ENTRY_ID_MAX || e->kind < ENTRY_FILE || e->kind >= ENTRY_KINDS)
+		return -EUCLEAN;
+	if (e->kind == ENTRY_FILE) {
+		if (hash.len != HASH_LEN)
+			return -EUCLEAN;
+		memcpy(&e->hash, hash.at, HASH_LEN);
+	}
+	is_link = e->kind == ENTRY_LINK;
+	e->body = db_column_bytes(stmt, is_link ? 9 : 10);
+	if (is_link && (!e->body.len || e->body.len >= PATH_MAX))
+		return -EUCLEAN;
+	e->body.at = (uint8_t *)text_take(text, e->body);
+	e->path = text_take(text, db_column_bytes(stmt, 18));
+	return 0;
+}
+
+int overlay_load(struct db *db, struct scope scope, struct overlay **out)
+{
+	cleanup(overlay_freep) struct overlay *ov = calloc(1, sizeof(*ov));
+	sqlite3_stmt *stmt;
+	int64_t scope_row = 0;
+	int64_t room;
+	unsigned int rows;
+	char *text;
+	int r;
+
+	if (!ov)
+		return -ENOMEM;
+	ov->refs = 1;
+	r = scope_id(db, scope, false, &scope_row);
+	if (r == -ENOENT) {
+		*out = take(&ov);
+		return 0;
+	}
+	if (!r)
+		r = overlay_scope_change(db, scope, &ov->change);
+	if (r)
+		return r;
+	stmt = db_stmt(db, "SELECT count(*), sum(length(p.path) + coalesce(length(e.target), 0) +"
+			   " coalesce(length(e.body), 0) + 2) FROM entry e JOIN path p ON p.id ="
+			   " e.path WHERE e.scope = ?");
+	r = db_query(db, stmt, "i", scope_row);
+	if (r != DB_ROW)
+		return r ? r : -EUCLEAN;
+	rows = (unsigned int)sqlite3_column_int(stmt, 0);
+	room = sqlite3_column_int64(stmt, 1);
+	sqlite3_reset(stmt);
+	ov->entries = calloc(rows + 1, sizeof(*ov->entries));
+	ov->text = text = malloc((size_t)room + 1);
+	if (!ov->entries || !ov->text)
+		return -ENOMEM;
+	stmt = db_stmt(db, "SELECT e.id, e.path, e.kind, e.mode, e.uid, e.gid, e.size, e.mtime,"
+			   " e.object, e.target, e.body, e.secret, e.next_boot, e.change,"
+			   " e.changed, e.retired, e.retired_at, e.retired_next_boot, p.path"
+			   " FROM entry e JOIN path p ON p.id = e.path WHERE e.scope = ?"
+			   " ORDER BY e.change, e.id");
+	for (r = db_query(db, stmt, "i", scope_row); r == DB_ROW; r = db_next(db, stmt)) {
+		if (ov->n == rows) {
+			r = -EAGAIN; /* not in one transaction: the caller must be */
+			break;
+		}
+		r = entry_read(stmt, &ov->entries[ov->n], &text);
+		if (r)
+			break;
+		ov->n++;
+	}
+	sqlite3_reset(stmt);
+	if (r)
+		return r;
+	*out = take(&ov);
+	return 0;
+}
+
+void overlay_free(struct overlay *ov)
+{
+	if (!ov)
+		return;
+	free(ov->entries);
+	free(ov->text);
+	free(ov);
+}
