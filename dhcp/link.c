@@ -134,9 +134,7 @@ static int open_arp(int index, int *out)
 static int link_refuse(const char *ifname, const char *what, int r, struct why *why)
 {
 	if (r == -EADDRINUSE)
-		return why_set(why, r,
-			       "%s: %s: in use (another DHCP server? try mode = proxy on "
-			       "another machine than its own)",
+		return why_set(why, r, "%s: %s: in use (another DHCP server on this machine?)",
 			       ifname, what);
 	if (r == -EPERM || r == -EACCES)
 		return why_set(why, r, "%s: %s: needs root", ifname, what);
@@ -370,6 +368,22 @@ static unsigned int send_raw(const struct dhcp_interface *ifc, unsigned int inde
 		o.n++;
 	}
 	return outgoing_flush(&o, ifc->fds.raw, err);
+}
+
+int dhcp_link_send_raw(const struct dhcp_interface *ifc, int fd, const struct dhcp_reply *reply)
+{
+	struct sockaddr_ll to = {.sll_family = AF_PACKET,
+				 .sll_protocol = htons(ETH_P_IP),
+				 .sll_ifindex = ifc->index,
+				 .sll_halen = sizeof(reply->mac)};
+	uint8_t header[IP_UDP_LEN];
+	struct iovec iov[2] = {{header, sizeof(header)}, {(void *)reply->data, reply->len}};
+	const struct msghdr msg = {
+		.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = iov, .msg_iovlen = 2};
+
+	memcpy(to.sll_addr, &reply->mac, sizeof(reply->mac));
+	ip_udp_header(header, reply);
+	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 static unsigned int send_udp(const struct dhcp_interface *ifc, unsigned int index,

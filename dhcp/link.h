@@ -48,6 +48,11 @@ int dhcp_inbox_receive(struct dhcp_inbox *inbox, int fd, unsigned int interface,
 unsigned int dhcp_link_send(const struct dhcp_interface *interface, unsigned int index,
 			    const struct dhcp_output *out, bool durable, int *err);
 
+/* One packet, IP header and all, through a packet socket.  Returns 0 or a negative
+ * errno. */
+int dhcp_link_send_raw(const struct dhcp_interface *interface, int fd,
+		       const struct dhcp_reply *reply);
+
 /* Ask who has `address` (RFC 5227: from nobody). */
 int dhcp_link_probe(const struct dhcp_interface *interface, uint32_t address);
 
