@@ -20,7 +20,27 @@
 #include "common/schema.h"
 #include "nfs/child.h"
 
-#ifndef NFS_DRIVER_STATE
+#ifdef NFS_DRIVER_STATE
+#include <signal.h>
+#include <sys/prctl.h>
+
+#include "fsd/copier.h"
+
+/* Bytes that are not in the store yet come from a copier of our own. */
+static int start_copier(const char *dir, struct why *why)
+{
+	struct copier_config config = {.state_dir = dir};
+	int err = copier_listen(dir, &config.listen_fd, &config.lock_fd, why);
+
+	if (!err && !fork()) {
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		_exit(copier_child(&config));
+	}
+	if (err == -EBUSY) /* a running server's will do */
+		return 0;
+	return err;
+}
+#else
 #include "tests/unit/fake_view.h"
 
 static int make_state(const char *dir, const char *hosts)
@@ -69,6 +89,7 @@ int main(int argc, char **argv)
 	struct nfs_config config = {.event_fd = -1, .fds = NFS_FDS_NONE};
 	const char *hosts = "127.0.0.1";
 	unsigned int listen_port = NFS_PORT;
+	uint32_t address = 0;
 	cleanup(db_closep) struct db *keep = NULL; /* a WAL reader needs a living writer */
 	int events[2];
 	struct why why = {0};
@@ -97,6 +118,8 @@ int main(int argc, char **argv)
 			fake_prompt = true;
 		}
 #endif
+		if (!strncmp(a, "address=", 8) && ip4_parse(a + 8, &address))
+			return 2;
 		if (!strncmp(a, "hosts=", 6))
 			hosts = a + 6;
 		if (!strncmp(a, "admin=", 6)) {
@@ -118,7 +141,10 @@ int main(int argc, char **argv)
 	(void)hosts;
 #endif
 	if (db_open(config.state_dir, &schema_rootstock, DB_WRITE, &keep, &why) ||
-	    nfs_listen(0, (uint16_t)listen_port, &config.fds, &why)) {
+#ifdef NFS_DRIVER_STATE
+	    start_copier(config.state_dir, &why) ||
+#endif
+	    nfs_listen(address, (uint16_t)listen_port, &config.fds, &why)) {
 		fprintf(stderr, "nfs-driver: %s\n", why.text);
 		return 1;
 	}
