@@ -61,7 +61,7 @@ static const struct command commands[] = {
 	{"view explain", "HOST PATH", cmd_view_explain},
 	{"view diff", "HOST|NAME[@N] HOST|NAME[@N]", cmd_view_diff},
 	{"view digest", "HOST|NAME[@N]", cmd_view_digest},
-	// MOUNT
+	{"mount", "DIR [-o OPTIONS] [--foreground]", cmd_mount},
 	{"lease list", "", cmd_lease_list},
 	{"boot list", "[HOST]", cmd_boot_list},
 	{"child", NULL, cmd_child}, /* the supervisor's, not for people */
