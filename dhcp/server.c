@@ -325,7 +325,7 @@ static bool admit(struct dhcp_server *s, const struct dhcp_request *rq)
 			refuse(s, rq, "not registered: waits for approval");
 		return false;
 	}
-	if (rq->class->refusal) {
+	if (rq->class->refusal && !*dhcp_reply_file(rq)) {
 		refuse(s, rq, rq->class->refusal);
 		return false;
 	}
