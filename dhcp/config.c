@@ -21,6 +21,7 @@ void dhcp_config_init(struct dhcp_config *config)
 		[FIRMWARE_IPXE_BIOS] = "pxelinux.0",
 		[FIRMWARE_IPXE_UEFI] = "boot.ipxe",
 		[FIRMWARE_UBOOT] = "",
+		[FIRMWARE_OTHER] = "",
 	};
 
 	*config = (struct dhcp_config){

@@ -44,7 +44,8 @@ struct dhcp_server {
 	struct log_limit declines;
 	struct log_limit faults;
 	struct log_limit foreign;
-	uint32_t foreign_server; /* the last one that was named in the log */
+	struct log_limit strangers; /* events about their DISCOVERs */
+	uint32_t foreign_server;    /* the last one that was named in the log */
 	void (*refresh)(void *ctx);
 	void *refresh_ctx;
 	struct dhcp_message message; /* of the packet at hand: 8 KiB */
@@ -176,10 +177,14 @@ static uint32_t choose_address(struct dhcp_server *s, const struct dhcp_request 
 	uint32_t asked = dhcp_message_u32(rq->m, OPTION_REQUESTED_ADDRESS);
 	const struct lease *own;
 
-	if (rq->host && rq->host->address && on_wire(s, rq, rq->host->address)) {
-		if (is_free_for(s, rq, rq->host->address))
+	if (rq->host && rq->host->address) {
+		if (!on_wire(s, rq, rq->host->address))
+			refuse(s, rq,
+			       "its reserved address is of another network: one of the range");
+		else if (is_free_for(s, rq, rq->host->address))
 			return rq->host->address;
-		refuse(s, rq, "its reserved address is in use: another for now");
+		else
+			refuse(s, rq, "its reserved address is in use: another for now");
 	}
 	own = own_lease(s, rq);
 	if (own)
@@ -270,6 +275,17 @@ static struct lease *lease_for(struct dhcp_server *s, const struct dhcp_request 
 	return lease;
 }
 
+/* With the options of the address's own subnet, which may share the wire with the
+ * one that the request came from. */
+static struct dhcp_reply *compose(const struct dhcp_server *s, const struct dhcp_request *rq,
+				  enum dhcp_type type, uint32_t address, uint32_t secs)
+{
+	struct dhcp_request at = *rq;
+
+	at.subnet = pools_subnet(s->pools, address ? address : rq->m->ciaddr);
+	return dhcp_reply_compose(&at, type, address, secs);
+}
+
 static struct dhcp_reply *ack(struct dhcp_server *s, const struct dhcp_request *rq,
 			      uint32_t address, bool selecting)
 {
@@ -284,7 +300,7 @@ static struct dhcp_reply *ack(struct dhcp_server *s, const struct dhcp_request *
 	lease_bind(s->leases, lease, instant_add_ms(rq->now.mono, (int64_t)secs * 1000),
 		   rq->now.wall_ns);
 	boot_ack(s, rq, address, selecting);
-	reply = dhcp_reply_compose(rq, DHCP_ACK, address, secs);
+	reply = compose(s, rq, DHCP_ACK, address, secs);
 	reply->durable = true;
 	tell(rq, &reply->event, EVENT_ACK, address, dhcp_reply_file(rq),
 	     selecting ? boot_loop(s, rq) : "renewed");
@@ -309,7 +325,7 @@ static bool admit(struct dhcp_server *s, const struct dhcp_request *rq)
 			refuse(s, rq, "not registered: waits for approval");
 		return false;
 	}
-	if (rq->class->refusal) {
+	if (rq->class->refusal && !*dhcp_reply_file(rq)) {
 		refuse(s, rq, rq->class->refusal);
 		return false;
 	}
@@ -374,7 +390,7 @@ static void offer(struct dhcp_server *s, const struct dhcp_request *rq, bool pro
 		lease_bind(s->leases, lease, until, rq->now.wall_ns);
 		boot_ack(s, rq, address, true);
 	}
-	reply = dhcp_reply_compose(rq, DHCP_OFFER, address, lease_secs(s, rq, address));
+	reply = compose(s, rq, DHCP_OFFER, address, lease_secs(s, rq, address));
 	reply->durable = rq->class->offer_is_final;
 	tell(rq, &reply->event, EVENT_OFFER, address, dhcp_reply_file(rq),
 	     rq->class->offer_is_final ? boot_loop(s, rq) : "");
@@ -398,7 +414,9 @@ static void on_discover(struct dhcp_server *s, const struct dhcp_request *rq, bo
 		char class_id[40];
 		const struct bytes *id = &rq->m->option[OPTION_CLASS_ID];
 
-		if (s->config->unknown != DHCP_UNKNOWN_IGNORE || rq->host)
+		/* A flood of made-up MACs must not become a flood of events. */
+		if (rq->host || (s->config->unknown != DHCP_UNKNOWN_IGNORE &&
+				 log_allow(&s->strangers, rq->now.mono.ns, 1000, 20)))
 			tell_now(rq, EVENT_DISCOVER, 0,
 				 log_escape(class_id, sizeof(class_id), id->at, id->len));
 		if (!admit(s, rq))
@@ -580,7 +598,7 @@ static void on_inform(struct dhcp_server *s, const struct dhcp_request *rq)
 		return;
 	if (!on_wire(s, rq, rq->m->ciaddr))
 		return refuse(s, rq, "an INFORM from no address of this network");
-	reply = dhcp_reply_compose(rq, DHCP_ACK, 0, 0);
+	reply = compose(s, rq, DHCP_ACK, 0, 0);
 	tell(rq, &reply->event, EVENT_ACK, rq->m->ciaddr, dhcp_reply_file(rq), "informed");
 }
 
@@ -593,7 +611,7 @@ static void on_bootp(struct dhcp_server *s, const struct dhcp_request *rq)
 		return;
 	if (!rq->host->address || !on_wire(s, rq, rq->host->address))
 		return refuse(s, rq, "BOOTP is answered from reservations, and it has none");
-	reply = dhcp_reply_compose(rq, DHCP_BOOTP, rq->host->address, 0);
+	reply = compose(s, rq, DHCP_BOOTP, rq->host->address, 0);
 	tell(rq, &reply->event, EVENT_ACK, rq->host->address, "", "BOOTP");
 }
 
@@ -757,6 +775,21 @@ void dhcp_server_arp(struct dhcp_server *s, unsigned int interface, uint32_t add
 			w->conflict = true;
 }
 
+/* `boot end`: all boots of one MAC, or of all of a host's. */
+static void end_boots(struct dhcp_server *s, const struct event *event, struct dhcp_now now)
+{
+	static const char reason[] = "ended by command";
+	static const struct mac none;
+	const struct host *host = inventory_by_id(s->inv, event->host);
+
+	if (!mac_equal(&event->mac, &none)) {
+		boots_end(s->boots, &event->mac, reason, now);
+		return;
+	}
+	for (unsigned int i = 0; host && i < host->nmacs; i++)
+		boots_end(s->boots, &host->macs[i], reason, now);
+}
+
 void dhcp_server_event(struct dhcp_server *s, const struct event *event, struct dhcp_now now)
 {
 	const struct lease *at = lease_at(s, event->address);
@@ -766,6 +799,10 @@ void dhcp_server_event(struct dhcp_server *s, const struct event *event, struct 
 	struct lease *lease;
 	struct mac mac;
 
+	if (event->kind == EVENT_END) {
+		end_boots(s, event, now);
+		return;
+	}
 	/* Who has the address is known here best; a static one, by its reservation. */
 	if (at)
 		mac = at->mac;
