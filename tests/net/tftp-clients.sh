@@ -1,5 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2154 # what the library sets
 # check: when=default limit=900
 # Clients that nobody here wrote get the right bytes: tftp-hpa, atftp with windows,
 # curl and busybox, for sizes around every edge, with block numbers that roll
@@ -33,7 +34,7 @@ serve() {
 	local name=$1
 	shift
 	spawn "$name" nsenter --net="/run/netns/$net_ns" \
-		"$driver" -a $net_address "$@" "$work/served"
+		"$driver" -a "$net_address" "$@" "$work/served"
 	wait_for 10 "the server" net_listening udp 69
 }
 
@@ -44,10 +45,10 @@ same() {
 
 # Every client's own words for one download of $1 into the file "out".
 hpa() {
-	net_run tftp -m binary $net_address -c get "$1" out
+	net_run tftp -m binary "$net_address" -c get "$1" out
 }
 busybox_at() {
-	net_run busybox tftp -b "$2" -g -r "$1" -l out $net_address
+	net_run busybox tftp -b "$2" -g -r "$1" -l out "$net_address"
 }
 curl_at() {
 	net_run curl -sS --max-time 60 --tftp-blksize "$2" -o out "tftp://$net_address/$1"
@@ -57,7 +58,7 @@ curl_plain() {
 }
 atftp_at() {
 	net_run atftp --option "blksize $2" --option "windowsize $3" --option "timeout 2" \
-		-g -r "$1" -l out $net_address 2>atftp.log || {
+		-g -r "$1" -l out "$net_address" 2>atftp.log || {
 		cat atftp.log >&2
 		return 1
 	}
@@ -91,12 +92,12 @@ all_clients() {
 
 serve plain
 all_clients
-net_run tftp -m ascii $net_address -c get text out
+net_run tftp -m ascii "$net_address" -c get text out
 # tftp-hpa turns CR NUL and CR LF back: only what netascii keeps is the same.
 same text out "tftp-hpa, netascii"
 
 # What must not work, does not, and says so.
-net_run tftp -m binary $net_address -c put "$work/served/1" planted >put.log 2>&1 || true
+net_run tftp -m binary "$net_address" -c put "$work/served/1" planted >put.log 2>&1 || true
 grep -q 'read-only' put.log || fail "a write request was not refused: $(cat put.log)"
 [[ ! -e $work/served/planted ]] || fail "a write request was served"
 for name in ../plain.log '..\plain.log' /../plain.log none; do
