@@ -20,7 +20,7 @@ command -v ganesha.nfsd >/dev/null || { echo "skipped: nfs-ganesha is missing"; 
 ip link set lo up
 work=$(mktemp -d)
 pids=
-trap 'for p in $pids; do kill -9 $p 2>/dev/null || :; done; rm -rf "$work"' EXIT
+trap 'for p in $pids; do kill -9 $p 2>/dev/null || :; done; [[ ${KEEP-} ]] || rm -rf "$work"' EXIT
 
 # One directory for both: 100 small files and a large one.
 mkdir "$work/tree" "$work/ganesha" "$work/state"
@@ -38,7 +38,7 @@ taskset -c 0 "$driver" "$work/state" workers=1 address=127.0.0.1 >/dev/null 2>"$
 ours=$!
 cat >"$work/ganesha.conf" <<END
 NFS_CORE_PARAM { Protocols = 3; NFS_Port = 12049; MNT_Port = 12050; Rquota_Port = 12051;
-	NLM_Port = 12052; Enable_NLM = false; Enable_RQUOTA = false; Bind_addr = 127.0.0.1; }
+	NLM_Port = 12052; Enable_NLM = false; Enable_RQUOTA = false; }
 NFSV4 { RecoveryBackend = fs; }
 EXPORT { Export_Id = 1; Path = $work/tree; Pseudo = /tree; Access_Type = RO; Squash = None;
 	SecType = sys; Protocols = 3; Transports = TCP; Attr_Expiration_Time = 600; FSAL { Name = VFS; } }
