@@ -123,19 +123,17 @@ static int view_target(struct cli_view *v, const char *name, uint32_t *host, uin
 int cli_view_open(struct cli *cli, const char *what, const char *name, struct cli_view *out)
 {
 	struct why why = {""};
-	uint32_t host = 0;
-	uint32_t version = 0;
 	int r;
 
 	*out = (struct cli_view){.copier_fds = {-1, -1}};
 	r = cli_db_read(cli, what, &out->db);
 	if (r)
 		return r;
-	r = view_target(out, name, &host, &version, &why);
+	r = view_target(out, name, &out->host, &out->version, &why);
 	if (!r)
 		r = views_open(cli->state_dir, &out->views, &why);
 	if (!r)
-		r = views_get(out->views, host, version, UINT64_MAX, &out->view);
+		r = views_get(out->views, out->host, out->version, UINT64_MAX, &out->view);
 	if (!r)
 		r = cli_copier_start(cli, &out->copier, out->copier_fds, &why);
 	if (!r)
@@ -145,6 +143,18 @@ int cli_view_open(struct cli *cli, const char *what, const char *name, struct cl
 		return cli_fail(what, &why, r);
 	}
 	return 0;
+}
+
+int cli_view_other(const char *what, const char *name, struct cli_view *v, struct view **out)
+{
+	struct why why = {""};
+	uint32_t version = 0;
+	uint32_t host = 0;
+	int r = view_target(v, name, &host, &version, &why);
+
+	if (!r)
+		r = views_get(v->views, host, version, UINT64_MAX, out);
+	return r ? cli_fail(what, &why, r) : 0;
 }
 
 void cli_view_close(struct cli_view *v)

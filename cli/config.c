@@ -233,6 +233,7 @@ static int server_key(struct config *c, const char *key, char *value, struct why
 	if (!strcmp(key, "mode")) {
 		r = value_word(value, modes, 2, &word, why);
 		c->dhcp.mode = r ? c->dhcp.mode : (enum dhcp_mode)word;
+		c->mode_given = true;
 		return r;
 	}
 	if (!strcmp(key, "unknown")) {

@@ -21,6 +21,7 @@ enum { CONFIG_ADMIN_MAX = 16, CONFIG_LOADERS_MAX = 8, CONFIG_INTERFACES_MAX = 16
 struct config {
 	char interfaces[CONFIG_INTERFACES_MAX][IFNAMSIZ];
 	unsigned int ninterfaces;
+	bool mode_given;	 /* full was asked for, not taken for granted */
 	struct dhcp_config dhcp; /* interfaces are filled by the supervisor */
 	uint16_t nfs_port;
 	struct nfs_network admin[CONFIG_ADMIN_MAX];

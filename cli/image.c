@@ -5,6 +5,7 @@
 #include <getopt.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -223,4 +224,66 @@ int cmd_image_rollback(struct cli *cli, int argc, char **argv)
 		return cli_fail("image rollback", &why, r);
 	printf("%s@%u\n", argv[1], number);
 	return 0;
+}
+
+static int keep_option(void *ctx, int val, const char *value)
+{
+	unsigned int *keep = ctx;
+	unsigned long n;
+	char *end;
+
+	(void)val;
+	n = strtoul(value, &end, 10);
+	if (end == value || *end || !n || n > 1000) {
+		fprintf(stderr, "rootstock: image prune: %s: not a number from 1 to 1000\n", value);
+		return -1;
+	}
+	*keep = (unsigned int)n;
+	return 0;
+}
+
+int cmd_image_prune(struct cli *cli, int argc, char **argv)
+{
+	static const struct option options[] = {{"keep", required_argument, NULL, 'k'}, {0}};
+	cleanup(db_closep) struct db *db = NULL;
+	struct why why = {""};
+	unsigned int removed;
+	unsigned int keep = 0;
+	int r;
+
+	if (cli_args(argc, argv, options, keep_option, &keep, 1, 1) < 0)
+		return 2;
+	if (!keep)
+		return cli_usage();
+	r = cli_db(cli, "image prune", &db);
+	if (r)
+		return r;
+	r = image_prune(db, cli->state_dir, argv[1], keep, &removed, &why);
+	if (r)
+		return cli_fail("image prune", &why, r);
+	printf("%u removed\n", removed);
+	return 0;
+}
+
+int cmd_image_remove(struct cli *cli, int argc, char **argv)
+{
+	cleanup(db_closep) struct db *db = NULL;
+	struct image_version v;
+	struct why why = {""};
+	struct why held = {""};
+	int r;
+
+	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
+		return 2;
+	r = cli_db(cli, "image remove", &db);
+	if (r)
+		return r;
+	r = strchr(argv[1], '@') ? find_version(db, argv[1], &v, &why)
+				 : why_set(&why, -EINVAL, "%s: not NAME@NUMBER", argv[1]);
+	if (!r) {
+		r = image_remove(db, cli->state_dir, v.id, &held);
+		if (r)
+			why_set(&why, r, "%s: %s", argv[1], why_text(&held, r));
+	}
+	return r ? cli_fail("image remove", &why, r) : 0;
 }

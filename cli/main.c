@@ -31,6 +31,8 @@ static const struct command commands[] = {
 	{"image show", "NAME[@N]", cmd_image_show},
 	{"image activate", "NAME@N", cmd_image_activate},
 	{"image rollback", "NAME", cmd_image_rollback},
+	{"image remove", "NAME@N", cmd_image_remove},
+	{"image prune", "NAME --keep N", cmd_image_prune},
 	{"host add", "MAC [--name N] [--address IP] [--image NAME[@N]] [--group G]...",
 	 cmd_host_add},
 	{"host set", "HOST KEY=VALUE...", cmd_host_set},
@@ -56,6 +58,9 @@ static const struct command commands[] = {
 	{"view ls", "HOST|NAME[@N] [PATH]", cmd_view_ls},
 	{"view stat", "HOST|NAME[@N] PATH", cmd_view_stat},
 	{"view cat", "HOST|NAME[@N] PATH", cmd_view_cat},
+	{"view explain", "HOST PATH", cmd_view_explain},
+	{"view diff", "HOST|NAME[@N] HOST|NAME[@N]", cmd_view_diff},
+	{"view digest", "HOST|NAME[@N]", cmd_view_digest},
 	// MOUNT
 	{"lease list", "", cmd_lease_list},
 	{"boot list", "[HOST]", cmd_boot_list},

@@ -100,7 +100,7 @@ static int way_check(struct cli *cli, struct db *db, const char *path, struct wh
 	slash = strrchr(above, '/');
 	if (!slash || r)
 		return r;
-	*slash = '\0';
+	slash[1] = '\0'; /* the slash asks for a directory */
 	r = views_open(cli->state_dir, &views, why);
 	if (r)
 		return r;
@@ -226,7 +226,7 @@ static int slurp(int fd, struct bytes *out)
 }
 
 /* object_copy reads by position: what comes from a pipe goes through a file first. */
-static int stdin_file(void)
+static int drained(int from)
 {
 	int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 	char chunk[65536];
@@ -234,7 +234,7 @@ static int stdin_file(void)
 
 	if (fd < 0)
 		return -errno;
-	while ((n = read(STDIN_FILENO, chunk, sizeof(chunk))) > 0)
+	while ((n = read(from, chunk, sizeof(chunk))) > 0)
 		if (write(fd, chunk, (size_t)n) != n) {
 			close(fd);
 			return -ENOSPC;
@@ -261,22 +261,28 @@ static int body_store(struct cli *cli, int fd, struct put *put)
 static int body_take(struct cli *cli, struct db *db, struct scope scope, struct put *put,
 		     struct why *why)
 {
-	cleanup(closep) int fd = -1;
+	const char *name = put->from ? put->from : "standard input";
+	cleanup(closep) int given = -1;
+	cleanup(closep) int pipe = -1;
 	struct stat st;
+	mode_t mode;
+	int fd;
 	int r;
 
-	fd = put->from ? open(put->from, O_RDONLY | O_CLOEXEC) : stdin_file();
-	if (fd < 0)
-		return why_set(why, put->from ? -errno : fd, "%s: %m",
-			       put->from ? put->from : "standard input");
-	if (fstat(fd, &st) || !S_ISREG(st.st_mode))
-		return why_set(why, -EINVAL, "%s: not a regular file", put->from);
+	given = put->from ? open(put->from, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
+	if (given < 0 || fstat(given, &st))
+		return why_set(why, -errno, "%s: %m", name);
+	if (!S_ISREG(st.st_mode)) {
+		pipe = S_ISDIR(st.st_mode) ? -EISDIR : drained(given);
+		if (pipe < 0)
+			return why_set(why, pipe, "%s: %s", name, strerror(-pipe));
+	}
+	fd = pipe >= 0 ? pipe : given;
 	put->spec.mtime_ns =
-		put->from ? st.st_mtim.tv_sec * NS_PER_SEC + st.st_mtim.tv_nsec : wall_now_ns();
+		pipe < 0 ? st.st_mtim.tv_sec * NS_PER_SEC + st.st_mtim.tv_nsec : wall_now_ns();
 	if (!(put->spec.flags & ENTRY_MODE_SET)) {
-		put->spec.mode = (uint16_t)(put->from			     ? st.st_mode & 07777
-					    : put->spec.flags & ENTRY_SECRET ? 0600
-									     : 0644);
+		mode = put->spec.flags & ENTRY_SECRET ? 0600 : 0644;
+		put->spec.mode = (uint16_t)(pipe < 0 ? st.st_mode & 07777 : mode);
 		put->spec.flags |= ENTRY_MODE_SET;
 	}
 	if (!put->template) {

@@ -35,6 +35,7 @@
 #include "common/loop.h"
 #include "common/state.h"
 #include "dhcp/link.h"
+#include "dhcp/probe.h"
 #include "fsd/copier.h"
 #include "fsd/host.h"
 #include "fsd/image.h"
@@ -49,7 +50,8 @@ enum {
 	RESTART_MAX_MS = 10000,
 	RESTART_CALM_SECS = 30, /* alive this long: the next death starts afresh */
 	EVENTS_A_TURN = 256,
-	REGISTER_QUEUE = 64
+	REGISTER_QUEUE = 64,
+	PROBE_MS = 1500
 };
 
 static const char *const service_names[SERVICES] = {"copier", "dhcp", "tftp", "nfs"};
@@ -369,6 +371,25 @@ static int open_sockets(struct serve *v, struct why *why)
 	return r;
 }
 
+/* Two servers that both give addresses give one address twice. */
+static int look_around(struct serve *v, struct why *why)
+{
+	for (unsigned int i = 0; i < v->config.ninterfaces && !v->config.mode_given; i++) {
+		char text[IP4_TEXT];
+		uint32_t other;
+		int r = dhcp_probe_server(&v->faces[i], PROBE_MS, &other, why);
+
+		if (r)
+			return r;
+		if (other)
+			return why_set(why, -EEXIST,
+				       "%s: %s answers DHCP there already: set mode = proxy to "
+				       "serve beside it, or mode = full to serve all the same",
+				       v->config.interfaces[i], ip4_format(other, text));
+	}
+	return 0;
+}
+
 static int open_state(struct serve *v, struct why *why)
 {
 	int r = state_open(v->cli->state_dir, &v->db, why);
@@ -593,6 +614,8 @@ int cmd_serve(struct cli *cli, int argc, char **argv)
 		r = load_config(v, args.file ? args.file : CONFIG_DEFAULT, args.file != NULL, &why);
 	if (!r)
 		r = open_sockets(v, &why);
+	if (!r)
+		r = look_around(v, &why);
 	if (!r)
 		r = open_state(v, &why);
 	if (!r)

@@ -12,8 +12,11 @@
 
 enum {
 	POLL_MS = 250,
+	BATCH_MS = 3,
 	COMMIT_MS = 50 /* for what no reply waits for */
 };
+
+#define QUIET_NS (2 * NS_PER_SEC)
 
 struct child;
 
@@ -45,7 +48,9 @@ struct child {
 	struct log_limit commit_failures;
 	struct log_limit losses;
 	struct log_limit load_failures;
-	bool failing; /* the last commit failed */
+	bool failing;	/* the last commit failed */
+	bool committed; /* since the last checkpoint */
+	struct instant busy;
 };
 
 /* The child around one of its members. */
@@ -113,6 +118,8 @@ static int child_commit(struct child *child)
 	if (!r && child->failing)
 		log_info("leases.db: can be written again");
 	child->failing = r != 0;
+	child->committed = child->committed || !r;
+	child->busy = instant_now();
 	return r;
 }
 
@@ -152,25 +159,32 @@ static void child_count_lost(struct child *child, struct port *port, uint32_t lo
 	port->lost = lost;
 }
 
+/* A batch ends when the socket is drained, after BATCH_MS, or when the output is
+ * full.  What comes during its commit makes the next one: the slower the disk, the
+ * larger the batches. */
 static void on_packets(struct loop_source *source, uint32_t events)
 {
 	struct port *port = (struct port *)source;
 	struct child *child = port->child;
-	struct dhcp_packet packets[DHCP_BATCH];
+	struct dhcp_packet packets[DHCP_INBOX];
+	struct instant end = instant_add_ms(instant_now(), BATCH_MS);
 	uint32_t lost = port->lost;
+	struct dhcp_now now;
 	int n;
 
 	(void)events;
-	n = dhcp_inbox_receive(child->inbox, source->fd, port->interface, port->port, packets,
-			       &lost);
-	if (n <= 0)
-		return; /* an ICMP error of an earlier reply, or nothing after all */
+	do {
+		/* An ICMP error of an earlier reply comes here too: nothing to do. */
+		n = dhcp_inbox_receive(child->inbox, source->fd, port->interface, port->port,
+				       packets, &lost);
+		now = now_both();
+		for (int i = 0; i < n; i++) {
+			if (!dhcp_output_has_room(child->out))
+				child_flush(child);
+			dhcp_server_packet(child->server, &packets[i], now, child->out);
+		}
+	} while (n == DHCP_INBOX && now.mono.ns < end.ns && dhcp_output_has_room(child->out));
 	child_count_lost(child, port, lost);
-	for (int i = 0; i < n; i++) {
-		if (!dhcp_output_has_room(child->out))
-			child_flush(child);
-		dhcp_server_packet(child->server, &packets[i], now_both(), child->out);
-	}
 	child_flush(child);
 }
 
@@ -183,7 +197,7 @@ static void on_arp(struct loop_source *source, uint32_t events)
 	int r = 0;
 
 	(void)events;
-	for (unsigned int i = 0; i < DHCP_BATCH; i++) {
+	for (unsigned int i = 0; i < DHCP_INBOX; i++) {
 		r = dhcp_link_arp(source->fd, &address, &mac);
 		if (!r)
 			dhcp_server_arp(child->server, port->interface, address, &mac, now_both(),
@@ -275,12 +289,22 @@ static void child_refresh(void *ctx)
 			  db_error(child->rootstock));
 }
 
+/* Fold the log into leases.db once no packet came for a while. */
+static void child_checkpoint(struct child *child, struct instant now)
+{
+	if (!child->committed || now.ns - child->busy.ns < QUIET_NS)
+		return;
+	db_exec(child->leases, "PRAGMA wal_checkpoint(PASSIVE)");
+	child->committed = false;
+}
+
 static void on_poll(struct loop_timer *timer, struct instant now)
 {
 	struct child *child = child_of(timer, offsetof(struct child, poll));
 
 	child_refresh(child);
 	child_flush(child);
+	child_checkpoint(child, now);
 	loop_timer_set(child->loop, timer, instant_add_ms(now, POLL_MS));
 }
 
@@ -327,6 +351,10 @@ static int child_start(struct child *child, struct why *why)
 	int r;
 
 	r = db_open(config->state_dir, &schema_leases, DB_CREATE, &child->leases, why);
+	/* A checkpoint in the middle of a storm holds every client up for its two
+	 * syncs: by itself it comes after 64 MiB only, else when it is quiet. */
+	if (!r)
+		r = db_exec(child->leases, "PRAGMA wal_autocheckpoint = 16384");
 	if (!r)
 		r = db_open(config->state_dir, &schema_rootstock, DB_READ, &child->rootstock, why);
 	if (!r)

@@ -54,92 +54,83 @@ static bool is_kernel(const struct dhcp_message *m)
 	       !memcmp(asked.at, asks, asked.len) && !m->option[OPTION_CLASS_ID].len;
 }
 
-#define UEFI(arch_, name_, firmware_)                                                              \
+/* net/bootp.c of GRUB 2: a DISCOVER of nothing but its type, a REQUEST with this. */
+static bool is_grub(const struct dhcp_message *m)
+{
+	static const uint8_t asks[] = {1, 3, 6, 15, 12, 17, 18};
+	static const uint8_t absent[] = {OPTION_CLASS_ID, OPTION_CLIENT_ID, OPTION_HOSTNAME,
+					 OPTION_ARCH, OPTION_MAX_SIZE};
+	struct bytes asked = m->option[OPTION_PARAMETERS];
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(absent); i++)
+		if (m->option[absent[i]].at)
+			return false;
+	if (m->type == DHCP_DISCOVER)
+		return !asked.at && !m->option[OPTION_REQUESTED_ADDRESS].at;
+	return asked.len == sizeof(asks) && !memcmp(asked.at, asks, sizeof(asks));
+}
+
+static const char pxe[] = "PXEClient";
+static const char no_http[] = "UEFI HTTP boot is not served; choose PXE (IPv4) in the firmware";
+static const char no_loader[] = "no loader is known for this architecture";
+
+#define CLASS(name_, stage_, ...)                                                                  \
 	{                                                                                          \
-		.arch = (arch_), .vendor = "PXEClient", .class = {                                 \
-			.name = (name_),                                                           \
-			.stage = STAGE_ROM,                                                        \
-			.firmware = (firmware_)                                                    \
-		}                                                                                  \
-	}
-#define HTTP(arch_)                                                                                \
-	{                                                                                          \
-		.arch = (arch_), .class = {                                                        \
-			.name = "uefi-http",                                                       \
-			.stage = STAGE_ROM,                                                        \
-			.refusal = "UEFI HTTP boot is not served; choose PXE "                     \
-				   "(IPv4) in the firmware"                                        \
-		}                                                                                  \
-	}
-#define IPXE_UEFI(arch_)                                                                           \
-	{                                                                                          \
-		.arch = (arch_), .also = is_ipxe, .class = {                                       \
-			.name = "ipxe",                                                            \
-			.stage = STAGE_LOADER,                                                     \
-			.firmware = FIRMWARE_IPXE_UEFI                                             \
-		}                                                                                  \
+		.name = name_, .stage = stage_, __VA_ARGS__                                        \
 	}
 
 static const struct row rows[] = {
 	/* iPXE: in a network card, in QEMU, or loaded by any ROM below. */
-	IPXE_UEFI(6),
-	IPXE_UEFI(7),
-	IPXE_UEFI(9),
-	IPXE_UEFI(10),
-	IPXE_UEFI(11),
-	{.arch = ARCH_ANY,
-	 .also = is_ipxe,
-	 .class = {.name = "ipxe", .stage = STAGE_LOADER, .firmware = FIRMWARE_IPXE_BIOS}},
+	{6, NULL, is_ipxe,
+	 CLASS("ipxe", STAGE_LOADER, .firmware = FIRMWARE_IPXE_UEFI, .ipxe = true)},
+	{7, NULL, is_ipxe,
+	 CLASS("ipxe", STAGE_LOADER, .firmware = FIRMWARE_IPXE_UEFI, .ipxe = true)},
+	{9, NULL, is_ipxe,
+	 CLASS("ipxe", STAGE_LOADER, .firmware = FIRMWARE_IPXE_UEFI, .ipxe = true)},
+	{10, NULL, is_ipxe,
+	 CLASS("ipxe", STAGE_LOADER, .firmware = FIRMWARE_IPXE_UEFI, .ipxe = true)},
+	{11, NULL, is_ipxe,
+	 CLASS("ipxe", STAGE_LOADER, .firmware = FIRMWARE_IPXE_UEFI, .ipxe = true)},
+	{ARCH_ANY, NULL, is_ipxe,
+	 CLASS("ipxe", STAGE_LOADER, .firmware = FIRMWARE_IPXE_BIOS, .ipxe = true)},
+
 	/* EDK2's HTTP boot wants a URI and "HTTPClient" back. */
-	{.arch = ARCH_ANY,
-	 .vendor = "HTTPClient",
-	 .class = {.name = "uefi-http",
-		   .stage = STAGE_ROM,
-		   .refusal = "UEFI HTTP boot is not served; choose PXE (IPv4) in the firmware"}},
-	HTTP(15),
-	HTTP(16),
-	HTTP(19),
+	{ARCH_ANY, "HTTPClient", NULL, CLASS("uefi-http", STAGE_ROM, .refusal = no_http)},
+	{15, NULL, NULL, CLASS("uefi-http", STAGE_ROM, .refusal = no_http)},
+	{16, NULL, NULL, CLASS("uefi-http", STAGE_ROM, .refusal = no_http)},
+	{19, NULL, NULL, CLASS("uefi-http", STAGE_ROM, .refusal = no_http)},
+
 	/* Raspberry Pi 4 and 5: arch 0 like a BIOS, told apart by the FourCC. */
-	{.arch = ARCH_ANY,
-	 .also = is_rpi_4_or_5,
-	 .class = {.name = "rpi", .stage = STAGE_ROM, .menu = MENU_RPI}},
-	/* Raspberry Pi 3's mask ROM: takes the OFFER as final. */
-	{.arch = 0,
-	 .vendor = "PXEClient",
-	 .also = is_rpi_3,
-	 .class = {.name = "rpi3", .stage = STAGE_ROM, .menu = MENU_RPI, .offer_is_final = true}},
-	/* U-Boot: 0x15 (ARM32), 0x16 (ARM64); old ones 0x100. */
-	{.arch = 0x15, .class = {.name = "uboot", .stage = STAGE_ROM, .firmware = FIRMWARE_UBOOT}},
-	{.arch = 0x16, .class = {.name = "uboot", .stage = STAGE_ROM, .firmware = FIRMWARE_UBOOT}},
-	{.arch = 0x100, .class = {.name = "uboot", .stage = STAGE_ROM, .firmware = FIRMWARE_UBOOT}},
-	{.arch = ARCH_ANY,
-	 .vendor = "U-Boot",
-	 .class = {.name = "uboot", .stage = STAGE_ROM, .firmware = FIRMWARE_UBOOT}},
+	{ARCH_ANY, NULL, is_rpi_4_or_5, CLASS("rpi", STAGE_ROM, .menu = MENU_RPI)},
+	/* Raspberry Pi 3's mask ROM takes the OFFER as final. */
+	{0, pxe, is_rpi_3, CLASS("rpi3", STAGE_ROM, .menu = MENU_RPI, .offer_is_final = true)},
+
+	/* U-Boot: ARM32, ARM64; old ones 0x100. */
+	{0x15, NULL, NULL, CLASS("uboot", STAGE_ROM, .firmware = FIRMWARE_UBOOT)},
+	{0x16, NULL, NULL, CLASS("uboot", STAGE_ROM, .firmware = FIRMWARE_UBOOT)},
+	{0x100, NULL, NULL, CLASS("uboot", STAGE_ROM, .firmware = FIRMWARE_UBOOT)},
+	{ARCH_ANY, "U-Boot", NULL, CLASS("uboot", STAGE_ROM, .firmware = FIRMWARE_UBOOT)},
+
 	/* EDK2 and its descendants; 9 is what RFC 4578 calls EBC and all use for x64. */
-	UEFI(6, "uefi-ia32", FIRMWARE_IA32),
-	UEFI(7, "uefi-x64", FIRMWARE_X64),
-	UEFI(9, "uefi-x64", FIRMWARE_X64),
-	UEFI(10, "uefi-arm32", FIRMWARE_ARM32),
-	UEFI(11, "uefi-arm64", FIRMWARE_ARM64),
+	{6, pxe, NULL, CLASS("uefi-ia32", STAGE_ROM, .firmware = FIRMWARE_IA32)},
+	{7, pxe, NULL, CLASS("uefi-x64", STAGE_ROM, .firmware = FIRMWARE_X64)},
+	{9, pxe, NULL, CLASS("uefi-x64", STAGE_ROM, .firmware = FIRMWARE_X64)},
+	{10, pxe, NULL, CLASS("uefi-arm32", STAGE_ROM, .firmware = FIRMWARE_ARM32)},
+	{11, pxe, NULL, CLASS("uefi-arm64", STAGE_ROM, .firmware = FIRMWARE_ARM64)},
+
 	/* PXE 2.1 on a BIOS; the oldest leave 93 out. */
-	{.arch = 0,
-	 .vendor = "PXEClient",
-	 .class = {.name = "bios", .stage = STAGE_ROM, .firmware = FIRMWARE_BIOS}},
-	{.arch = ARCH_NONE,
-	 .vendor = "PXEClient",
-	 .class = {.name = "bios", .stage = STAGE_ROM, .firmware = FIRMWARE_BIOS}},
-	{.arch = ARCH_ANY,
-	 .vendor = "PXEClient",
-	 .class = {.name = "pxe",
-		   .stage = STAGE_ROM,
-		   .refusal = "no loader is known for this architecture"}},
+	{0, pxe, NULL, CLASS("bios", STAGE_ROM, .firmware = FIRMWARE_BIOS)},
+	{ARCH_NONE, pxe, NULL, CLASS("bios", STAGE_ROM, .firmware = FIRMWARE_BIOS)},
+	{ARCH_ANY, pxe, NULL, CLASS("pxe", STAGE_ROM, .refusal = no_loader)},
+
+	/* GRUB's net_dhcp; most often it takes the ROM's address instead. */
+	{ARCH_ANY, NULL, is_grub, CLASS("grub", STAGE_LOADER)},
+
 	/* initramfs-tools: klibc's ipconfig. */
-	{.arch = ARCH_ANY,
-	 .vendor = "Linux ipconfig",
-	 .class = {.name = "klibc", .stage = STAGE_INITRD}},
+	{ARCH_ANY, "Linux ipconfig", NULL, CLASS("klibc", STAGE_INITRD)},
 	/* nfsroot without an initrd. */
-	{.arch = ARCH_ANY, .also = is_kernel, .class = {.name = "kernel", .stage = STAGE_KERNEL}},
-	{.arch = ARCH_ANY, .class = {.name = "other", .stage = STAGE_OS}},
+	{ARCH_ANY, NULL, is_kernel, CLASS("kernel", STAGE_KERNEL)},
+	{ARCH_ANY, NULL, NULL, CLASS("other", STAGE_OS)},
 };
 
 int dhcp_class_arch(const struct dhcp_message *m)

@@ -41,6 +41,7 @@ struct dhcp_class {
 	enum dhcp_stage stage;
 	enum dhcp_firmware firmware;
 	enum dhcp_menu menu;
+	bool ipxe;	     /* understands option 175 */
 	bool offer_is_final; /* never REQUESTs: the lease is committed with the OFFER */
 	const char *refusal; /* why this kind of client cannot be served; else NULL */
 };

@@ -134,9 +134,7 @@ static int open_arp(int index, int *out)
 static int link_refuse(const char *ifname, const char *what, int r, struct why *why)
 {
 	if (r == -EADDRINUSE)
-		return why_set(why, r,
-			       "%s: %s: in use (another DHCP server? try mode = proxy on "
-			       "another machine than its own)",
+		return why_set(why, r, "%s: %s: in use (another DHCP server on this machine?)",
 			       ifname, what);
 	if (r == -EPERM || r == -EACCES)
 		return why_set(why, r, "%s: %s: needs root", ifname, what);
@@ -185,14 +183,14 @@ void dhcp_link_close(struct dhcp_link_fds *fds)
 /* ---- receiving ---- */
 
 struct dhcp_inbox {
-	struct mmsghdr msg[DHCP_BATCH];
-	struct iovec iov[DHCP_BATCH];
-	struct sockaddr_in from[DHCP_BATCH];
+	struct mmsghdr msg[DHCP_INBOX];
+	struct iovec iov[DHCP_INBOX];
+	struct sockaddr_in from[DHCP_INBOX];
 	union {
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint32_t))];
-	} control[DHCP_BATCH];
-	uint8_t data[DHCP_BATCH][DHCP_RECEIVE_MAX];
+	} control[DHCP_INBOX];
+	uint8_t data[DHCP_INBOX][DHCP_RECEIVE_MAX];
 };
 
 int dhcp_inbox_new(struct dhcp_inbox **out)
@@ -201,7 +199,7 @@ int dhcp_inbox_new(struct dhcp_inbox **out)
 
 	if (!inbox)
 		return -ENOMEM;
-	for (unsigned int i = 0; i < DHCP_BATCH; i++) {
+	for (unsigned int i = 0; i < DHCP_INBOX; i++) {
 		inbox->iov[i] = (struct iovec){inbox->data[i], sizeof(inbox->data[i])};
 		inbox->msg[i].msg_hdr = (struct msghdr){.msg_name = &inbox->from[i],
 							.msg_iov = &inbox->iov[i],
@@ -232,17 +230,17 @@ static void read_control(struct msghdr *hdr, uint32_t *destination, uint32_t *lo
 }
 
 int dhcp_inbox_receive(struct dhcp_inbox *inbox, int fd, unsigned int interface, uint16_t port,
-		       struct dhcp_packet packets[static DHCP_BATCH], uint32_t *lost)
+		       struct dhcp_packet packets[static DHCP_INBOX], uint32_t *lost)
 {
 	int n;
 	int used = 0;
 
-	for (unsigned int i = 0; i < DHCP_BATCH; i++) {
+	for (unsigned int i = 0; i < DHCP_INBOX; i++) {
 		inbox->msg[i].msg_hdr.msg_namelen = sizeof(inbox->from[i]);
 		inbox->msg[i].msg_hdr.msg_controllen = sizeof(inbox->control[i]);
 		inbox->msg[i].msg_hdr.msg_flags = 0;
 	}
-	n = recvmmsg(fd, inbox->msg, DHCP_BATCH, MSG_DONTWAIT, NULL);
+	n = recvmmsg(fd, inbox->msg, DHCP_INBOX, MSG_DONTWAIT, NULL);
 	if (n < 0)
 		return -errno;
 	for (int i = 0; i < n; i++) {
@@ -370,6 +368,22 @@ static unsigned int send_raw(const struct dhcp_interface *ifc, unsigned int inde
 		o.n++;
 	}
 	return outgoing_flush(&o, ifc->fds.raw, err);
+}
+
+int dhcp_link_send_raw(const struct dhcp_interface *ifc, int fd, const struct dhcp_reply *reply)
+{
+	struct sockaddr_ll to = {.sll_family = AF_PACKET,
+				 .sll_protocol = htons(ETH_P_IP),
+				 .sll_ifindex = ifc->index,
+				 .sll_halen = sizeof(reply->mac)};
+	uint8_t header[IP_UDP_LEN];
+	struct iovec iov[2] = {{header, sizeof(header)}, {(void *)reply->data, reply->len}};
+	const struct msghdr msg = {
+		.msg_name = &to, .msg_namelen = sizeof(to), .msg_iov = iov, .msg_iovlen = 2};
+
+	memcpy(to.sll_addr, &reply->mac, sizeof(reply->mac));
+	ip_udp_header(header, reply);
+	return sendmsg(fd, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 static unsigned int send_udp(const struct dhcp_interface *ifc, unsigned int index,

@@ -31,21 +31,27 @@ void dhcp_link_close(struct dhcp_link_fds *fds);
 
 /* One read of a socket: buffers for a batch, made once. */
 struct dhcp_inbox;
+enum { DHCP_INBOX = 64 };
 
 int dhcp_inbox_new(struct dhcp_inbox **out);
 void dhcp_inbox_free(struct dhcp_inbox *inbox); /* NULL is fine */
 CLEANUP_DEFINE(struct dhcp_inbox *, dhcp_inbox_free);
 
-/* Up to DHCP_BATCH packets of `fd` (udp or pxe); their bytes lie in the inbox
+/* Up to DHCP_INBOX packets of `fd` (udp or pxe); their bytes lie in the inbox
  * until the next call.  `*lost` counts what the socket dropped since it was
  * opened.  Returns how many, or a negative errno (-EAGAIN: none). */
 int dhcp_inbox_receive(struct dhcp_inbox *inbox, int fd, unsigned int interface, uint16_t port,
-		       struct dhcp_packet packets[static DHCP_BATCH], uint32_t *lost);
+		       struct dhcp_packet packets[static DHCP_INBOX], uint32_t *lost);
 
 /* Send the replies of one interface for which `durable` is as given.  Returns how
  * many could not be sent; `*err` is the last reason then. */
 unsigned int dhcp_link_send(const struct dhcp_interface *interface, unsigned int index,
 			    const struct dhcp_output *out, bool durable, int *err);
+
+/* One packet, IP header and all, through a packet socket.  Returns 0 or a negative
+ * errno. */
+int dhcp_link_send_raw(const struct dhcp_interface *interface, int fd,
+		       const struct dhcp_reply *reply);
 
 /* Ask who has `address` (RFC 5227: from nobody). */
 int dhcp_link_probe(const struct dhcp_interface *interface, uint32_t address);

@@ -162,6 +162,14 @@ static void add_pxe_direct(struct dhcp_options *list)
 	dhcp_options_add(list, OPTION_VENDOR, direct, sizeof(direct));
 }
 
+/* iPXE waits two seconds for a proxy unless it is told that there is none. */
+static void add_ipxe(struct dhcp_options *list)
+{
+	static const uint8_t no_proxy[] = {176, 1, 1};
+
+	dhcp_options_add(list, OPTION_IPXE, no_proxy, sizeof(no_proxy));
+}
+
 static void add_echoes(const struct dhcp_request *rq, struct dhcp_options *list)
 {
 	const struct bytes *id = &rq->m->option[OPTION_CLIENT_ID];
@@ -272,6 +280,8 @@ struct dhcp_reply *dhcp_reply_compose(const struct dhcp_request *rq, enum dhcp_t
 	set_file(dhcp_reply_file(rq), &h, &list);
 	if (rq->class->menu == MENU_RPI)
 		add_rpi_menu(&list);
+	if (rq->class->ipxe)
+		add_ipxe(&list);
 	add_asked(rq, address, &list);
 	add_echoes(rq, &list);
 	reply->len = dhcp_message_write(&h, &list, reply->data, size_limit(rq));

@@ -55,8 +55,10 @@ struct dhcp_probe {
 };
 
 /* What comes out of one batch; the caller empties it (n's to zero) when it has
- * sent everything, and feeds nothing more while it has no room. */
-enum { DHCP_BATCH = 64 };
+ * sent everything, and feeds nothing more while it has no room.  A larger batch
+ * costs fewer commits, and rows that share a page of the database share its
+ * write. */
+enum { DHCP_BATCH = 256 };
 struct dhcp_output {
 	struct dhcp_reply reply[DHCP_BATCH];
 	unsigned int nreplies;

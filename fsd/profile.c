@@ -161,7 +161,8 @@ static void entries_make(void)
 	}
 }
 
-int profile_apply(struct tree *tree, template_lookup *lookup, void *ctx, int64_t keys_ns)
+int profile_apply(struct tree *tree, template_lookup *lookup, void *ctx, int64_t keys_ns,
+		  void (*after)(void *after_ctx, const struct entry *entry), void *after_ctx)
 {
 	pthread_once(&entries_once, entries_make);
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
@@ -172,6 +173,8 @@ int profile_apply(struct tree *tree, template_lookup *lookup, void *ctx, int64_t
 		r = tree_apply(tree, &entries[i], UINT64_MAX, lookup, ctx, keys_ns);
 		if (r < 0)
 			return r;
+		if (after)
+			after(after_ctx, &entries[i]);
 	}
 	return 0;
 }

@@ -10,7 +10,9 @@
 #include "fsd/tree.h"
 
 /* Lay over the bare image what it needs: parts for what it has (ifupdown, networkd,
- * NetworkManager, OpenRC, sshd), mount points that it lacks. */
-int profile_apply(struct tree *tree, template_lookup *lookup, void *ctx, int64_t keys_ns);
+ * NetworkManager, OpenRC, sshd), mount points that it lacks.  `after` (NULL is fine)
+ * is called behind each entry that was laid. */
+int profile_apply(struct tree *tree, template_lookup *lookup, void *ctx, int64_t keys_ns,
+		  void (*after)(void *after_ctx, const struct entry *entry), void *after_ctx);
 
 #endif

@@ -928,3 +928,24 @@ int tree_freeze(struct tree *t)
 	}
 	return 0;
 }
+
+uint32_t tree_touched(const struct tree *t, uint32_t *cursor)
+{
+	uint32_t i = *cursor;
+
+	if (i < t->nnodes) {
+		++*cursor;
+		return t->nodes[i].n.id;
+	}
+	i -= t->nnodes;
+	if (i < t->ndirs) {
+		++*cursor;
+		return t->dirs[i].id;
+	}
+	for (i -= t->ndirs; i < t->fewer_links.size; i++) {
+		++*cursor;
+		if (t->fewer_links.slots[i].key)
+			return t->fewer_links.slots[i].key;
+	}
+	return 0;
+}

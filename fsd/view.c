@@ -448,7 +448,43 @@ static void tell_no_effect(const struct host *host, const struct entry *e, int c
 				       : "its way is not in this version, or a key has no value");
 }
 
-static int view_merge_locked(struct views *vs, struct view *view, const struct host *host)
+/* Somebody who watches a merge, entry by entry. */
+struct observer {
+	struct view *view;
+	const char *path;
+	void (*step)(void *ctx, const struct view_step *step);
+	void *ctx;
+	struct view_step last; /* what the path meant so far */
+};
+
+/* What the watched path means now; tell it if the last entry changed that. */
+static void observe(struct observer *o, const struct scope *scope, const struct entry *e)
+{
+	struct view_step now = {.scope = scope, .entry = e};
+	struct tree_node n;
+	uint32_t id;
+
+	if (!tree_walk(o->view->tree, VIEW_ROOT, o->path, false, &id, NULL) &&
+	    !tree_node(o->view->tree, id, &n)) {
+		now.node = id;
+		now.mode = n.mode;
+		now.uid = n.uid;
+		now.gid = n.gid;
+	}
+	if (e && now.node == o->last.node && now.mode == o->last.mode &&
+	    now.uid == o->last.uid && now.gid == o->last.gid)
+		return;
+	o->last = now;
+	o->step(o->ctx, &now);
+}
+
+static void observe_profile(void *ctx, const struct entry *e)
+{
+	observe(ctx, NULL, e);
+}
+
+static int view_merge_locked(struct views *vs, struct view *view, const struct host *host,
+			     struct observer *observer)
 {
 	struct keys keys;
 	int64_t keys_ns;
@@ -458,8 +494,11 @@ static int view_merge_locked(struct views *vs, struct view *view, const struct h
 	r = keys_time(vs, host, &keys_ns);
 	if (!r)
 		r = view_overlays_locked(vs, view, host);
+	if (observer)
+		observe(observer, NULL, NULL);
 	if (!r)
-		r = profile_apply(view->tree, keys_lookup, &keys, host->changed);
+		r = profile_apply(view->tree, keys_lookup, &keys, host->changed,
+				  observer ? observe_profile : NULL, observer);
 	for (unsigned int i = 0; !r && i < view->noverlays; i++) {
 		const struct overlay *rows = view->overlays[i]->rows;
 
@@ -467,16 +506,19 @@ static int view_merge_locked(struct views *vs, struct view *view, const struct h
 			r = tree_apply(view->tree, &rows->entries[e], view->change, keys_lookup,
 				       &keys, keys_ns);
 			if (r > 0) {
-				tell_no_effect(host, &rows->entries[e], r);
+				if (!observer)
+					tell_no_effect(host, &rows->entries[e], r);
 				r = 0;
 			}
+			if (observer)
+				observe(observer, &view->overlays[i]->scope, &rows->entries[e]);
 		}
 	}
 	return r;
 }
 
 static int view_build_locked(struct views *vs, uint32_t host_id, uint32_t version_id,
-			     uint64_t change, struct view **out)
+			     uint64_t change, struct observer *observer, struct view **out)
 {
 	const struct host *host = host_id ? inventory_by_id(vs->inventory, host_id) : NULL;
 	struct version *version;
@@ -500,8 +542,10 @@ static int view_build_locked(struct views *vs, uint32_t host_id, uint32_t versio
 		view->host_changed = host->changed;
 		/* One snapshot for all the scopes. */
 		r = db_exec(vs->db, "BEGIN");
+		if (observer)
+			observer->view = view;
 		if (!r)
-			r = view_merge_locked(vs, view, host);
+			r = view_merge_locked(vs, view, host, observer);
 		db_rollback(vs->db);
 	}
 	if (!r)
@@ -525,7 +569,7 @@ int views_get(struct views *vs, uint32_t host, uint32_t version, uint64_t change
 		if (view->host == host && view->version == version && view->change == change)
 			break;
 	if (!view) {
-		r = view_build_locked(vs, host, version, change, &view);
+		r = view_build_locked(vs, host, version, change, NULL, &view);
 		if (!r) {
 			view->next = *bucket;
 			*bucket = view;
@@ -533,6 +577,21 @@ int views_get(struct views *vs, uint32_t host, uint32_t version, uint64_t change
 	}
 	if (!r)
 		*out = view_ref(view);
+	pthread_mutex_unlock(&vs->lock);
+	return r;
+}
+
+int views_explain(struct views *vs, uint32_t host, uint32_t version, const char *path,
+		  void (*step)(void *ctx, const struct view_step *step), void *ctx)
+{
+	struct observer observer = {.path = path, .step = step, .ctx = ctx};
+	struct view *view;
+	int r;
+
+	pthread_mutex_lock(&vs->lock);
+	r = view_build_locked(vs, host, version, UINT64_MAX, &observer, &view);
+	if (!r)
+		view_free_locked(view);
 	pthread_mutex_unlock(&vs->lock);
 	return r;
 }

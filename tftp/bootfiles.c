@@ -171,6 +171,28 @@ static int find_initrd(const struct view *view, struct boot_files *f)
 	return r;
 }
 
+/* Debian keeps device trees beside the modules, others below /boot. */
+static void find_device_trees(const struct view *view, struct boot_files *f)
+{
+	static const char *const formats[] = {"usr/lib/linux-image-%s", "boot/dtbs/%s",
+					      "boot/dtb-%s", "boot/dtbs"};
+	const char *base = strrchr(f->kernel_path, '/');
+	const char *version = strchr(base ? base : f->kernel_path, '-');
+	struct view_attr attr;
+	uint32_t node;
+
+	for (size_t i = 0; i < ARRAY_SIZE(formats); i++) {
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+		snprintf(f->fdtdir, sizeof(f->fdtdir), formats[i], version ? version + 1 : "");
+#pragma GCC diagnostic pop
+		if (!view_resolve(view, VIEW_ROOT, f->fdtdir, true, &node) &&
+		    !view_attr(view, node, &attr) && S_ISDIR(attr.mode))
+			return;
+	}
+	f->fdtdir[0] = '\0';
+}
+
 static bool is_there(const struct view *view, const char *path)
 {
 	uint32_t node;
@@ -236,6 +258,11 @@ int boot_files_find(const struct view *view, const struct boot_wish *wish, struc
 		if (!wish->dialect)
 			f.dialect = BOOT_KERNEL;
 	}
+	find_device_trees(view, &f);
+	f.rpi_config = is_there(view, "boot/firmware/config.txt");
+	f.rpi_kernel = !wish->kernel && (is_there(view, "boot/firmware/kernel8.img") ||
+					 is_there(view, "boot/firmware/kernel_2712.img") ||
+					 is_there(view, "boot/firmware/kernel7l.img"));
 	*out = f;
 	return 0;
 }

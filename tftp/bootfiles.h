@@ -12,6 +12,7 @@
 #ifndef TFTP_BOOTFILES_H
 #define TFTP_BOOTFILES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "common/why.h"
@@ -40,6 +41,9 @@ struct boot_files {
 	enum boot_dialect dialect;
 	char kernel_path[BOOT_PATH];
 	char initrd_path[BOOT_PATH]; /* "": none */
+	char fdtdir[BOOT_PATH];	     /* of device trees for this kernel; "": none */
+	bool rpi_kernel; /* /boot/firmware has kernels that a Raspberry Pi picks itself */
+	bool rpi_config; /* and a config.txt */
 };
 
 enum { BOOT_NONE = 1 };

@@ -2,46 +2,23 @@
 #include "tftp/cmdline.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "tftp/text.h"
+
 enum { NFSROOT_MAX = 255 }; /* the kernel's buffer holds 256 with the end */
-
-struct text {
-	char *at;
-	size_t left;
-	bool full;
-};
-
-static void put(struct text *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void put(struct text *t, const char *fmt, ...)
-{
-	va_list ap;
-	int n;
-
-	va_start(ap, fmt);
-	n = vsnprintf(t->at, t->left, fmt, ap);
-	va_end(ap);
-	if (n < 0 || (size_t)n >= t->left) {
-		t->full = true;
-		return;
-	}
-	t->at += n;
-	t->left -= (size_t)n;
-}
 
 /* klibc's nfsmount knows acregmin and its kin, but neither actimeo nor proto nor
  * mountproto; the kernel and mount.nfs know these too: one set serves all. */
 static int nfs_options(const struct boot_spec *spec, char *out, size_t size, struct why *why)
 {
-	struct text t = {out, size, false};
+	struct text t = text_of(out, size);
 	char *end;
 	unsigned long secs;
 
-	put(&t, "vers=3,tcp,rsize=1048576,wsize=1048576,timeo=600,retrans=2,nolock");
+	text_put(&t, "vers=3,tcp,rsize=1048576,wsize=1048576,timeo=600,retrans=2,nolock");
 	if (spec->attr_secs) {
 		errno = 0;
 		secs = strtoul(spec->attr_secs, &end, 10);
@@ -49,8 +26,8 @@ static int nfs_options(const struct boot_spec *spec, char *out, size_t size, str
 		    secs > 86400)
 			return why_set(why, -EINVAL, "attr_secs=%s: not 0 to 86400 seconds",
 				       spec->attr_secs);
-		put(&t, ",nocto,acregmin=%lu,acregmax=%lu,acdirmin=%lu,acdirmax=%lu", secs, secs,
-		    secs, secs);
+		text_put(&t, ",nocto,acregmin=%lu,acregmax=%lu,acdirmin=%lu,acdirmax=%lu", secs,
+			 secs, secs, secs);
 	}
 	return t.full ? -E2BIG : 0;
 }
@@ -63,12 +40,12 @@ static void put_consoles(struct text *t, const char *console)
 	if (!strstr(console, "tty0"))
 		screen = true;
 	if (screen)
-		put(t, " console=tty0");
+		text_put(t, " console=tty0");
 	while (*console) {
 		size_t n = strcspn(console, " \t\n");
 
 		if (n)
-			put(t, " console=%.*s", (int)n, console);
+			text_put(t, " console=%.*s", (int)n, console);
 		console += n;
 		console += strspn(console, " \t\n");
 	}
@@ -80,7 +57,7 @@ int boot_cmdline(const struct boot_spec *spec, char out[static CMDLINE_MAX], str
 	char options[NFSROOT_MAX + 1];
 	char root[2 * NFSROOT_MAX];
 	char raw[CMDLINE_MAX] = "";
-	struct text t = {raw, sizeof(raw), false};
+	struct text t = text_of(raw, sizeof(raw));
 	int r;
 
 	r = nfs_options(spec, options, sizeof(options), why);
@@ -91,28 +68,28 @@ int boot_cmdline(const struct boot_spec *spec, char out[static CMDLINE_MAX], str
 	case BOOT_KERNEL:
 	case BOOT_KLIBC:
 		snprintf(root, sizeof(root), "%s:/,%s", server, options);
-		put(&t, "%sroot=/dev/nfs nfsroot=%s ip=dhcp",
-		    spec->dialect == BOOT_KLIBC ? "boot=nfs " : "", root);
+		text_put(&t, "%sroot=/dev/nfs nfsroot=%s ip=dhcp",
+			 spec->dialect == BOOT_KLIBC ? "boot=nfs " : "", root);
 		break;
 	case BOOT_DRACUT:
 		/* /linuxrc is the last stage's: dracut's own overlay stays off. */
 		snprintf(root, sizeof(root), "%s:/:%s", server, options);
-		put(&t, "root=nfs:%s ip=dhcp rd.neednet=1", root);
+		text_put(&t, "root=nfs:%s ip=dhcp rd.neednet=1", root);
 		break;
 	}
 	if (strlen(root) > NFSROOT_MAX)
 		return why_set(why, -E2BIG, "nfsroot over %d bytes", NFSROOT_MAX);
-	put(&t, " ro init=%s rootstock.mode=%s", spec->init, spec->mode);
+	text_put(&t, " ro init=%s rootstock.mode=%s", spec->init, spec->mode);
 	if (spec->boot_if) {
 		const uint8_t *o = spec->boot_if->octet;
 
-		put(&t, " BOOTIF=01-%02x-%02x-%02x-%02x-%02x-%02x", o[0], o[1], o[2], o[3], o[4],
-		    o[5]);
+		text_put(&t, " BOOTIF=01-%02x-%02x-%02x-%02x-%02x-%02x", o[0], o[1], o[2], o[3],
+			 o[4], o[5]);
 	}
 	if (spec->console && *spec->console)
 		put_consoles(&t, spec->console);
 	if (spec->extra && *spec->extra)
-		put(&t, " %s", spec->extra);
+		text_put(&t, " %s", spec->extra);
 	if (t.full)
 		return why_set(why, -E2BIG, "kernel command line over %d bytes", CMDLINE_MAX - 1);
 	for (char *c = raw; *c; c++)

@@ -14,13 +14,16 @@ struct menu {
 	const char *image;   /* "debian@3" */
 	const char *kernel;  /* as served: "kernel" */
 	const char *initrd;  /* NULL: none */
-	const char *cmdline; /* without BOOTIF where the loader appends it */
-	const char *mac;     /* "52-54-00-12-34-01"; NULL: not known */
+	const char *cmdline; /* without BOOTIF for pxelinux and iPXE, which add it */
+
 	const char *console; /* "ttyS0,115200" or NULL */
-	const char *server;  /* dotted quad */
-	bool ask;	     /* show it to the person at the machine */
+
+	const char *fdtdir;	/* device trees, as served; NULL: none */
+	const char *rpi_config; /* the image's own config.txt, as served; NULL: none */
+	bool rpi_kernel;	/* the image has a kernel that a Pi finds by itself */
+	bool ask;		/* show it to the person at the machine */
 	unsigned int wait_secs;
-	bool memtest; /* served as "memtest.bin" */
+	bool memtest; /* served as "memtest.bin" and "memtest.efi" */
 };
 
 /* Each returns the length of the text, or 0 when `size` is too small. */

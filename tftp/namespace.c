@@ -252,6 +252,7 @@ static int open_offered(struct namespace *ns, const struct tftp_ask *ask,
 			.version = caller->version,
 			.server = ns->config.nfs_address ? ns->config.nfs_address : ask->to,
 			.mac = answer->has_mac ? &answer->mac : NULL,
+			.memtest = loader_there(ns->config.loaders, "memtest.bin"),
 		},
 		offer, &answer->why);
 	if (r)
@@ -282,6 +283,9 @@ static int find_in_view(const struct view *view, const char *name, uint32_t *nod
 	const char *slash = strchr(name, '/');
 	char path[TFTP_NAME_MAX + 16];
 	int r = VIEW_NOENT;
+
+	if (!strcmp(name, OFFER_RPI_CONFIG))
+		name = "config.txt";
 
 	for (size_t i = 0; i < ARRAY_SIZE(below) && r; i++) {
 		snprintf(path, sizeof(path), "%s%s", below[i], name);
@@ -323,11 +327,11 @@ static int open_plain(struct namespace *ns, const struct tftp_ask *ask, const ch
 		      struct tftp_answer *answer, struct tftp_file **file)
 {
 	const char *package;
-	bool first;
+	struct loader loader;
 	int r;
 
-	r = loader_open(ns->config.loaders, name, &first, file);
-	answer->stage = first ? TFTP_STAGE_LOADER : TFTP_STAGE_MODULE;
+	r = loader_open(ns->config.loaders, name, &loader, file);
+	answer->stage = loader.first ? TFTP_STAGE_LOADER : TFTP_STAGE_MODULE;
 	if (r == -EACCES) {
 		why_set(&answer->why, 0, "outside the served tree, or not a plain file");
 		return refused(answer, TFTP_ACCESS);

@@ -8,7 +8,7 @@
 
 #include "tftp/menu.h"
 
-enum { MENU_SIZE = 8192, WAIT_SECS = 10 };
+enum { MENU_SIZE = 8192 };
 
 /* `key` of the site, of each group and of the host, joined: arguments add up, where
  * other settings replace.  A host without own settings but with one group asks for
@@ -70,6 +70,17 @@ static int make_cmdline(const struct offer_ask *ask, struct offer *o, struct why
 	return r ? r : boot_cmdline(&spec, o->cmdline_boot_if, why);
 }
 
+static int read_wait(const char *text, unsigned int *out, struct why *why)
+{
+	char *end;
+	unsigned long secs = strtoul(text, &end, 10);
+
+	if (end == text || *end || *text == '-' || secs > 3600)
+		return why_set(why, -EINVAL, "menu_secs=%s: not 0 to 3600 seconds", text);
+	*out = (unsigned int)secs;
+	return 0;
+}
+
 int offer_make(const struct offer_ask *ask, struct offer *out, struct why *why)
 {
 	const struct image_version *v = inventory_version(ask->inventory, ask->version);
@@ -81,34 +92,31 @@ int offer_make(const struct offer_ask *ask, struct offer *out, struct why *why)
 	const char *menu = setting(ask, "menu", "no");
 	int r;
 
-	*out = (struct offer){.host = ask->host, .wait_secs = WAIT_SECS};
+	*out = (struct offer){.host = ask->host};
 	if (v)
 		snprintf(out->image, sizeof(out->image), "%s@%u", v->image_name, v->number);
 	out->console = setting(ask, "console", NULL);
 	out->ask = strcmp(menu, "no") && strcmp(menu, "0");
-	out->wait_secs = (unsigned int)atoi(setting(ask, "menu_secs", "10"));
-	ip4_format(ask->server, out->server);
-	if (ask->mac) {
-		mac_format(ask->mac, out->mac);
-		for (char *c = out->mac; *c; c++)
-			if (*c == ':')
-				*c = '-';
-	}
-	r = boot_files_find(ask->view, &wish, &out->files, why);
+	out->memtest = ask->memtest;
+	r = read_wait(setting(ask, "menu_secs", "10"), &out->wait_secs, why);
+	if (!r)
+		r = boot_files_find(ask->view, &wish, &out->files, why);
 	return r ? r : make_cmdline(ask, out, why);
 }
 
 int offer_render(const struct offer *o, enum tftp_kind kind, char **text, size_t *len)
 {
-	const struct menu m = {
+	struct menu m = {
 		.host = o->host->name,
 		.image = o->image,
 		.kernel = "kernel",
 		.initrd = o->files.initrd ? "initrd" : NULL,
-		.cmdline = kind == TFTP_KIND_PXELINUX ? o->cmdline : o->cmdline_boot_if,
-		.mac = *o->mac ? o->mac : NULL,
+		.cmdline = o->cmdline,
 		.console = o->console,
-		.server = o->server,
+		.fdtdir = *o->files.fdtdir ? o->files.fdtdir : NULL,
+		.rpi_config = o->files.rpi_config ? OFFER_RPI_CONFIG : NULL,
+		.rpi_kernel = o->files.rpi_kernel,
+		.memtest = o->memtest,
 		.ask = o->ask,
 		.wait_secs = o->wait_secs,
 	};
@@ -120,6 +128,24 @@ int offer_render(const struct offer *o, enum tftp_kind kind, char **text, size_t
 	switch (kind) {
 	case TFTP_KIND_PXELINUX:
 		n = menu_pxelinux(&m, buf, MENU_SIZE);
+		break;
+	case TFTP_KIND_IPXE:
+		n = menu_ipxe(&m, buf, MENU_SIZE);
+		break;
+	case TFTP_KIND_EXTLINUX:
+		m.cmdline = o->cmdline_boot_if;
+		n = menu_extlinux(&m, buf, MENU_SIZE);
+		break;
+	case TFTP_KIND_GRUB:
+		m.cmdline = o->cmdline_boot_if;
+		n = menu_grub(&m, buf, MENU_SIZE);
+		break;
+	case TFTP_KIND_RPI_CONFIG:
+		n = menu_rpi_config(&m, buf, MENU_SIZE);
+		break;
+	case TFTP_KIND_RPI_CMDLINE:
+		m.cmdline = o->cmdline_boot_if;
+		n = menu_rpi_cmdline(&m, buf, MENU_SIZE);
 		break;
 	default:
 		return -ENOENT;

@@ -24,7 +24,11 @@ struct offer_ask {
 	uint32_t version;
 	uint32_t server;       /* where NFS answers */
 	const struct mac *mac; /* of the card that boots; NULL: not known */
+	bool memtest;	       /* a memory test is among the loaders */
 };
+
+/* The image's own config.txt goes by this name: config.txt is rendered. */
+#define OFFER_RPI_CONFIG "config-image.txt"
 
 struct offer {
 	const struct host *host; /* borrowed from the inventory */
@@ -33,8 +37,7 @@ struct offer {
 	char cmdline[CMDLINE_MAX];	   /* as pxelinux appends BOOTIF by itself */
 	char cmdline_boot_if[CMDLINE_MAX]; /* with BOOTIF where the MAC is known */
 	const char *console;		   /* borrowed; NULL: not set */
-	char mac[MAC_TEXT];		   /* "52-54-00-12-34-01"; "": not known */
-	char server[IP4_TEXT];
+	bool memtest;
 	bool ask;
 	unsigned int wait_secs;
 };

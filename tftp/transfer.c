@@ -99,7 +99,8 @@ void tftp_transfer_start(struct tftp_transfer *t, const struct tftp_request *req
 	if (asked->windowsize && limits->windowsize != 1)
 		t->window = t->granted.windowsize = least(asked->windowsize, limits->windowsize);
 	t->granted.timeout = asked->timeout;
-	t->granted.has_tsize = asked->has_tsize;
+	/* curl takes a size of 0 in an OACK for an error, and ends. */
+	t->granted.has_tsize = asked->has_tsize && size;
 	t->granted.tsize = size;
 	t->blocks = size / t->blksize + 1;
 	t->oack = t->granted.blksize || t->granted.windowsize || t->granted.timeout ||

@@ -126,6 +126,27 @@ net_peer_run a busybox udhcpc -f -q -n -i eth0 -s /bin/true -t 5 -T 1 2>"$work/s
 grep -q "10.77.0.61 obtained" "$work/squat.out" || fail "squatted: $(cat "$work/squat.out")"
 stop "$server"
 
+echo "# errors are one line that says what and why"
+complains() {
+	local out
+	out=$(net_run "$driver" "${@:2}" 2>&1) && fail "$*: no error"
+	equal "$*" "dhcp-driver: $1" "$out"
+}
+complains "eth9: no such interface" "$work/state" eth9
+net_run ip link add bare type veth peer name barf
+complains "bare: has no IPv4 address" "$work/state" bare
+complains "lo: not an Ethernet interface" "$work/state" lo
+
+echo "# another server on the wire is found, by a machine that may be one too"
+rm -rf "$work/state"
+net_peer_run squat ip link set eth0 up
+equal "servers before" nobody "$(net_peer_run squat "$driver" -P eth0)"
+start_server br0
+equal "servers after" 10.77.0.1 "$(net_peer_run squat "$driver" -P eth0)"
+out=$(net_run "$driver" "$work/state2" br0 2>&1) && fail "two servers on one port"
+[[ $out == *"port 67: in use (another DHCP server"* ]] || fail "port in use: $out"
+stop "$server"
+
 echo "# through a relay, from another subnet"
 rm -rf "$work/state"
 start_server -s 10.77.0.0/24 -s 10.78.0.0/24 br0

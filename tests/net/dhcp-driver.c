@@ -3,6 +3,7 @@
  * The dhcp child alone, for network tests and benchmarks: makes its databases,
  * opens its interfaces, drops root and serves.
  *
+ *	dhcp-driver -P INTERFACE	says which other server answers there, if any
  *	dhcp-driver STATE-DIR [-p] [-l SECS] [-a PROBE-MS] [-u boot|pending|ignore]
  *	            [-r FIRST-LAST] [-s NETWORK/BITS]... [-n] [-R] [-v] INTERFACE...
  *
@@ -19,6 +20,7 @@
 #include "common/schema.h"
 #include "dhcp/child.h"
 #include "dhcp/link.h"
+#include "dhcp/probe.h"
 
 static int fail(const struct why *why, int r)
 {
@@ -83,6 +85,23 @@ static int range_of(const char *text, struct dhcp_range *out)
 	       ip4_parse(first, &out->first) || ip4_parse(last, &out->last);
 }
 
+static int probe(const char *ifname)
+{
+	struct dhcp_interface ifc;
+	struct why why = {""};
+	char text[IP4_TEXT];
+	uint32_t server;
+	int r;
+
+	r = dhcp_link_query(ifname, &ifc, &why);
+	if (!r)
+		r = dhcp_probe_server(&ifc, 3000, &server, &why);
+	if (r)
+		return fail(&why, r);
+	puts(server ? ip4_format(server, text) : "nobody");
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct dhcp_config config;
@@ -94,6 +113,8 @@ int main(int argc, char **argv)
 	int opt;
 	int r;
 
+	if (argc == 3 && !strcmp(argv[1], "-P"))
+		return probe(argv[2]);
 	dhcp_config_init(&config);
 	while ((opt = getopt(argc, argv, "pnRvl:a:u:r:s:")) != -1)
 		switch (opt) {

@@ -28,13 +28,13 @@ static int folder_open(struct tftp_tree *tree, const struct tftp_ask *ask, struc
 	struct folder *f = (struct folder *)tree;
 	char name[TFTP_NAME_MAX];
 	const char *what = "no such file";
-	bool first;
+	struct loader loader;
 	int r;
 
 	(void)wait;
 	*answer = (struct tftp_answer){.stage = TFTP_STAGE_FILE, .code = TFTP_ACCESS};
 	if (!tftp_name_clean(ask->name, ask->name_len, name, &what)) {
-		r = loader_open(f->loaders, name, &first, file);
+		r = loader_open(f->loaders, name, &loader, file);
 		if (r != LOADER_NONE && r != -EACCES)
 			return r;
 		if (r == LOADER_NONE)

@@ -313,6 +313,12 @@ static inline const char *reply_file(const struct dhcp_reply *r)
 		assert_int_equal(reply_yiaddr(reply), yiaddr_);                                    \
 	} while (0)
 
+/* The event that goes with the reply says `words`. */
+static inline bool reply_says(const struct dhcp_reply *r, const char *words)
+{
+	return r && strstr(r->event.text, words);
+}
+
 /* ---- a whole exchange ---- */
 
 static inline uint32_t discover(struct site *site, struct mac mac, uint32_t xid)

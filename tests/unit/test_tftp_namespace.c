@@ -7,6 +7,7 @@
 #include "common/schema.h"
 #include "tests/unit/test_tftp_fake.h"
 #include "tftp/namespace.h"
+#include "tftp/plan.h"
 
 static const struct fake_file files[] = {
 	{"", D, NULL, false},
@@ -363,6 +364,30 @@ static void a_body_that_is_not_there_yet_is_waited_for(void **state)
 	assert_int_equal(cancelled, 1);
 }
 
+static void a_plan_says_what_each_firmware_would_get(void **state)
+{
+	struct world *w = *state;
+	cleanup(freep) char *text = NULL;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+	struct tftp_plan plan = {
+		.inventory = directory_inventory(w->directory),
+		.host = inventory_by_name(directory_inventory(w->directory), "h7"),
+		.view = &the_view,
+		.version = 2,
+		.server = 0x0a000001,
+	};
+	struct why why = {0};
+
+	assert_int_equal(tftp_plan(&plan, out, &why), 0);
+	fclose(out);
+	assert_non_null(strstr(text, "h7 boots debian@2\nkernel: /boot/vmlinuz-6.1.0-18-amd64, 10 "
+				     "bytes\ninitrd: /boot/initrd.img-6.1.0-18-amd64, 10 bytes\n"
+				     "NFS root by: klibc\n"));
+	assert_non_null(strstr(text, "    pxelinux.cfg/01-52-54-00-12-34-01: rendered, "));
+	assert_non_null(strstr(text, "        |   KERNEL kernel\n"));
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, world_setup, world_teardown)
 
 int main(void)
@@ -377,6 +402,7 @@ int main(void)
 		TEST(a_mac_in_the_name_serves_where_the_address_is_unknown),
 		TEST(a_folder_of_the_users_comes_first_and_has_an_edge),
 		TEST(a_body_that_is_not_there_yet_is_waited_for),
+		TEST(a_plan_says_what_each_firmware_would_get),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -109,6 +109,17 @@ static void only_what_was_asked_is_granted(void **state)
 	assert_int_equal(granted(&out).windowsize, 0);
 }
 
+static void the_size_of_an_empty_file_is_not_told(void **state)
+{
+	struct tftp_transfer t;
+	struct tftp_reply out = start(&t, &(struct tftp_options){.has_tsize = true}, 0);
+
+	(void)state;
+	assert_blocks(out, 1, 1);
+	out = start(&t, &(struct tftp_options){.has_tsize = true, .blksize = 1428}, 0);
+	assert_false(granted(&out).has_tsize);
+}
+
 static void a_repeated_ack_is_ignored(void **state)
 {
 	struct tftp_transfer t;
@@ -534,6 +545,7 @@ int main(void)
 		cmocka_unit_test(without_options_block_one_is_the_answer),
 		cmocka_unit_test(an_exact_multiple_ends_with_an_empty_block),
 		cmocka_unit_test(only_what_was_asked_is_granted),
+		cmocka_unit_test(the_size_of_an_empty_file_is_not_told),
 		cmocka_unit_test(a_repeated_ack_is_ignored),
 		cmocka_unit_test(an_ack_of_what_was_never_sent_is_ignored),
 		cmocka_unit_test(a_partial_ack_slides_the_window),
