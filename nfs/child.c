@@ -16,6 +16,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "nfs/rpcbind.h"
 #include "nfs/worker.h"
 
 enum {
@@ -66,16 +67,41 @@ static int listen_one(uint32_t address, uint16_t port, int type, int *out, struc
 		int err = errno;
 
 		if (err == EADDRINUSE)
-			return why_set(
-				why, -err,
-				"port %u: in use (%s; who has it: ss -lnp 'sport = :%u')", port,
-				port == NFS_PORTMAP_PORT ? "is rpcbind running? it is not needed"
-							 : "another NFS server?",
-				port);
+			return why_set(why, -err,
+				       "port %u: in use (%s; who has it: ss -lnp 'sport = :%u')",
+				       port,
+				       port == NFS_PORTMAP_PORT
+					       ? "not by an rpcbind that takes registrations"
+					       : "another NFS server?",
+				       port);
 		return why_set(why, -err, "port %u, %s: %s", port, proto, strerror(err));
 	}
 	*out = take_fd(&fd);
 	return 0;
+}
+
+/* Our own port mapper, or a place in the one that is there. */
+static int listen_portmap(uint32_t address, uint16_t port, struct nfs_fds *fds, struct why *why)
+{
+	struct why in_use = {0};
+	int err = listen_one(address, NFS_PORTMAP_PORT, SOCK_STREAM, &fds->portmap_tcp, &in_use);
+
+	if (!err)
+		err = listen_one(address, NFS_PORTMAP_PORT, SOCK_DGRAM, &fds->portmap_udp, &in_use);
+	if (!err)
+		return 0;
+	closep(&fds->portmap_tcp);
+	fds->portmap_tcp = -1;
+	if (err != -EADDRINUSE || rpcbind_register(address, port))
+		return why_set(why, err, "%s", in_use.text);
+	fds->registered = true;
+	return 0;
+}
+
+void nfs_unregister(const struct nfs_fds *fds)
+{
+	if (fds->registered)
+		rpcbind_unregister();
 }
 
 int nfs_listen(uint32_t address, uint16_t port, struct nfs_fds *out, struct why *why)
@@ -89,9 +115,7 @@ int nfs_listen(uint32_t address, uint16_t port, struct nfs_fds *out, struct why 
 	if (!err)
 		err = listen_one(address, port, SOCK_DGRAM, &fds.udp, why);
 	if (!err)
-		err = listen_one(address, NFS_PORTMAP_PORT, SOCK_STREAM, &fds.portmap_tcp, why);
-	if (!err)
-		err = listen_one(address, NFS_PORTMAP_PORT, SOCK_DGRAM, &fds.portmap_udp, why);
+		err = listen_portmap(address, port, &fds, why);
 	if (err) {
 		nfs_fds_close(&fds);
 		return err;

@@ -23,9 +23,10 @@ struct nfs_fds {
 	int udp;
 	int portmap_tcp;
 	int portmap_udp;
+	bool registered; /* with a running rpcbind instead: nfs_unregister() at the end */
 };
 
-#define NFS_FDS_NONE ((struct nfs_fds){-1, -1, -1, -1})
+#define NFS_FDS_NONE ((struct nfs_fds){-1, -1, -1, -1, false})
 
 struct nfs_network {
 	uint32_t address; /* host order */
@@ -57,10 +58,12 @@ struct nfs_config {
 };
 
 /* Open and bind the sockets: NFS and MOUNT on `port` (0: 2049), the port mapper
- * on 111, each TCP and UDP, on `address` (0: all).  Needs privileges.
+ * on 111, each TCP and UDP, on `address` (0: all).  Where an rpcbind has port 111,
+ * registers with that instead.  Needs privileges.
  * Returns 0, or a negative errno with `why` ("port 2049: in use ..."). */
 int nfs_listen(uint32_t address, uint16_t port, struct nfs_fds *out, struct why *why);
 void nfs_fds_close(struct nfs_fds *fds);
+void nfs_unregister(const struct nfs_fds *fds); /* the supervisor's last act for nfs */
 
 /* Serve until SIGTERM or SIGINT.  Returns the exit status of the process. */
 int nfs_child(const struct nfs_config *config);

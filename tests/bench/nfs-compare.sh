@@ -20,7 +20,8 @@ command -v ganesha.nfsd >/dev/null || { echo "skipped: nfs-ganesha is missing"; 
 ip link set lo up
 work=$(mktemp -d)
 pids=
-trap 'for p in $pids; do kill -9 $p 2>/dev/null || :; done; rm -rf "$work"' EXIT
+hush() { for p in $pids; do kill -9 "$p" 2>/dev/null || :; done; }
+trap 'hush; rm -rf "$work"' EXIT
 
 # One directory for both: 100 small files and a large one.
 mkdir "$work/tree" "$work/ganesha" "$work/state"
@@ -34,25 +35,34 @@ if [[ -x $build/rootstock ]]; then
 else
 	driver=$build/nfs/nfs-driver
 fi
-taskset -c 0 "$driver" "$work/state" workers=1 address=127.0.0.1 >/dev/null 2>"$work/log" &
-ours=$!
+mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /var/lib/nfs
+mkdir -p /run/ganesha /run/rpcbind /var/lib/nfs/ganesha
+rpcbind -f &
+pids=$!
 cat >"$work/ganesha.conf" <<END
 NFS_CORE_PARAM { Protocols = 3; NFS_Port = 12049; MNT_Port = 12050; Rquota_Port = 12051;
-	NLM_Port = 12052; Enable_NLM = false; Enable_RQUOTA = false; Bind_addr = 127.0.0.1; }
+	NLM_Port = 12052; Enable_NLM = false; Enable_RQUOTA = false; }
 NFSV4 { RecoveryBackend = fs; }
 EXPORT { Export_Id = 1; Path = $work/tree; Pseudo = /tree; Access_Type = RO; Squash = None;
 	SecType = sys; Protocols = 3; Transports = TCP; Attr_Expiration_Time = 600; FSAL { Name = VFS; } }
 LOG { Default_Log_Level = WARN; }
 END
-mkdir -p /run/ganesha
-mount -t tmpfs tmpfs /run/ganesha
-mount -t tmpfs tmpfs /var/lib/nfs 2>/dev/null || :
+for _ in $(seq 100); do # ganesha does not start without an rpcbind
+	rpcinfo -p 127.0.0.1 >/dev/null 2>&1 && break
+	sleep 0.1
+done
 taskset -c 0 ganesha.nfsd -F -f "$work/ganesha.conf" -L "$work/ganesha.log" -p "$work/pid" &
 ganesha=$!
-pids="$ours $ganesha"
-for _ in $(seq 100); do
-	(exec 3<>/dev/tcp/127.0.0.1/12049) 2>/dev/null && (exec 3<>/dev/tcp/127.0.0.1/2049) 2>/dev/null &&
-		break
+pids="$pids $ganesha"
+taskset -c 0 "$driver" "$work/state" workers=1 >/dev/null 2>"$work/log" &
+ours=$!
+pids="$pids $ours"
+listening() {
+	(exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null
+}
+for _ in $(seq 300); do
+	listening 12050 && listening 12049 && listening 2049 && break
 	sleep 0.1
 done
 

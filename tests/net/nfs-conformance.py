@@ -370,22 +370,27 @@ def portmap():
                                       socket.timeout))
 
 
-for kind in (Tcp, Udp):
-    t = kind()
-    headers(t)
-    statuses(t)
+def main():
+    for kind in (Tcp, Udp):
+        t = kind()
+        headers(t)
+        statuses(t)
+        t.close()
+    t = Udp()
+    fh = walk(t, b"data")
+    r = results(t.ask(call(NFS, 3, 6, opaque(fh) + words(0, 0, 1 << 20))))
+    check("udp READ is at most 32 KiB", len(r) == 104 + 32768)
     t.close()
-t = Udp()
-fh = walk(t, b"data")
-r = results(t.ask(call(NFS, 3, 6, opaque(fh) + words(0, 0, 1 << 20))))
-check("udp READ is at most 32 KiB", len(r) == 104 + 32768)
-t.close()
-stream()
-bad_streams()
-others_are_served()
-gone_while_waiting()
-if ADDRESS.startswith("127."):
-    from_the_address_that_was_asked()
-portmap()
-print("%d passed, %d failed" % (passed, failed))
-sys.exit(failed > 0)
+    stream()
+    bad_streams()
+    others_are_served()
+    gone_while_waiting()
+    if ADDRESS.startswith("127."):
+        from_the_address_that_was_asked()
+    portmap()
+    print("%d passed, %d failed" % (passed, failed))
+    sys.exit(failed > 0)
+
+
+if __name__ == "__main__":
+    main()

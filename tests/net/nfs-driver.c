@@ -92,6 +92,7 @@ int main(int argc, char **argv)
 	uint32_t address = 0;
 	cleanup(db_closep) struct db *keep = NULL; /* a WAL reader needs a living writer */
 	int events[2];
+	int status;
 	struct why why = {0};
 
 	if (argc < 2) {
@@ -168,5 +169,7 @@ int main(int argc, char **argv)
 		}
 	}
 	close(events[0]);
-	return nfs_child(&config);
+	status = nfs_child(&config);
+	nfs_unregister(&config.fds);
+	return status;
 }
