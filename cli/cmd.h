@@ -25,15 +25,15 @@ struct cli {
 typedef int command_fn(struct cli *cli, int argc, char **argv);
 
 command_fn cmd_image_add, cmd_image_list, cmd_image_show, cmd_image_activate, cmd_image_rollback,
-	cmd_image_remove, cmd_image_prune;
+	cmd_image_remove, cmd_image_prune, cmd_image_check;
 command_fn cmd_host_add, cmd_host_set, cmd_host_approve, cmd_host_list, cmd_host_show,
-	cmd_host_remove;
+	cmd_host_remove, cmd_host_import;
 command_fn cmd_group_add, cmd_group_set, cmd_group_list, cmd_group_show, cmd_group_remove;
 command_fn cmd_overlay_put, cmd_overlay_link, cmd_overlay_mkdir, cmd_overlay_hide,
 	cmd_overlay_opaque, cmd_overlay_attr, cmd_overlay_reset, cmd_overlay_list;
 command_fn cmd_view_ls, cmd_view_stat, cmd_view_cat, cmd_view_explain, cmd_view_diff,
 	cmd_view_digest;
-command_fn cmd_lease_list, cmd_boot_list;
+command_fn cmd_lease_list, cmd_boot_list, cmd_boot_show, cmd_boot_plan;
 command_fn cmd_mount, cmd_serve, cmd_child;
 
 /* "rootstock: WHAT: WHY" on standard error; returns 1. */
