@@ -392,8 +392,8 @@ static void offer(struct dhcp_server *s, const struct dhcp_request *rq, bool pro
 	}
 	reply = compose(s, rq, DHCP_OFFER, address, lease_secs(s, rq, address));
 	reply->durable = rq->class->offer_is_final;
-	tell(rq, &reply->event, EVENT_OFFER, address, dhcp_reply_file(rq),
-	     rq->class->offer_is_final ? boot_loop(s, rq) : "");
+	tell(rq, &reply->event, rq->class->offer_is_final ? EVENT_ACK : EVENT_OFFER, address,
+	     dhcp_reply_file(rq), rq->class->offer_is_final ? boot_loop(s, rq) : "");
 }
 
 /* Beside another server: loaders alone, to those who look for one. */
