@@ -417,7 +417,10 @@ static void ask(struct session *s, struct instant now)
 			server_due(s, instant_add_ms(now, HOLD_POLL_MS));
 			return;
 		}
-		end_refused(s, TFTP_ACCESS, "no machine is registered at this address", false);
+		end_refused(s, TFTP_ACCESS,
+			    s->answer.host ? "its view cannot be made"
+					   : "no machine is registered at this address",
+			    false);
 		return;
 	case TFTP_TREE_REFUSED:
 		end_refused(s, s->answer.code, why_text(&s->answer.why, 0), s->answer.expected);
