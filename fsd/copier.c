@@ -721,6 +721,24 @@ static void on_poll(struct loop_timer *timer, struct instant now)
 	loop_timer_set(c->loop, timer, instant_add_ms(now, COPIER_POLL_MS));
 }
 
+/* The version was sealed since whoever asks mapped its manifest.  The record carries
+ * all attributes as they were sealed: drift that the other has not heard of is in
+ * them. */
+static int ask_sealed(struct copier *c, struct client *client, const struct copier_ask *ask)
+{
+	cleanup(version_unrefp) struct version *v = NULL;
+	cleanup(closep) int fd = -1;
+	struct fill_record record = {.pos = ask->pos};
+
+	if (!version_open(c->config.state_dir, ask->version, &v, NULL) &&
+	    manifest_sealed(version_manifest(v)) && version_known(v, ask->pos, &record) &&
+	    !(record.flags & FILL_GONE)) {
+		record.flags |= FILL_DRIFT;
+		fd = objects_get(c->objects, &record.hash);
+	}
+	return reply_send(client, ask->id, fd < 0 ? -EIO : 0, &record, fd);
+}
+
 /* Somebody wants a file now. */
 static int ask_take(struct copier *c, struct client *client, const struct copier_ask *ask)
 {
@@ -734,8 +752,8 @@ static int ask_take(struct copier *c, struct client *client, const struct copier
 		sources_poll(c);
 		s = source_find(c, ask->version);
 	}
-	if (!s) /* sealed, and the object is missing; or no such version */
-		return reply_send(client, ask->id, -EIO, &record, -1);
+	if (!s)
+		return ask_sealed(c, client, ask);
 	n = manifest_at(version_manifest(s->version), ask->pos);
 	if (!n || !S_ISREG(n->mode) || n->link != ask->pos)
 		return reply_send(client, ask->id, -EINVAL, &record, -1);

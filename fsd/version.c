@@ -51,6 +51,14 @@ int version_open(const char *state_dir, uint32_t id, struct version **out, struc
 		v->hashes = calloc(v->progress.files + 1, sizeof(*v->hashes));
 		if (!v->hashes)
 			return -ENOMEM;
+		for (uint32_t i = 0; i < v->progress.files; i++) {
+			const struct hash *hash = manifest_hash(v->manifest, i);
+
+			if (!hash)
+				return why_set(why, -EUCLEAN, "%s/%u: damaged", dir, id);
+			v->hashes[i] = *hash;
+			v->progress.copied += hash_known(hash);
+		}
 		r = fill_read(dir, id, learn_one, v, &good);
 		if (r)
 			return why_set(why, r, "%s/%u.fill: %s", dir, id, strerror(-r));

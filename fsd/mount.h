@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The FUSE door: every host's merged view and every bare image under one mount
+ * point, read only.
+ *
+ *	DIR/hosts/NAME/...	what the host's open boot is pinned to, else what its
+ *				next boot would get
+ *	DIR/images/NAME@N/...	a version as it is
+ *
+ * Hosts, images and overlay changes show within a second.
+ */
+#ifndef FSD_MOUNT_H
+#define FSD_MOUNT_H
+
+#include <stdbool.h>
+
+struct mount_config {
+	const char *state_dir;
+	const char *mountpoint; /* a directory */
+
+	/* What follows -o, or NULL: "dev,suid" (for chroot; without them devices are
+	 * dead and setuid is ignored), "allow_other" (anybody may look; always on for
+	 * root), "debug" (each request on standard error), "passthrough" (reads go from
+	 * the kernel to the object at the cost of a call an open; needs root, libfuse
+	 * 3.17 and Linux 6.9), and whatever fusermount3 knows ("auto_unmount",
+	 * "fsname=...").  "rw" has no effect: nothing can be written. */
+	const char *options;
+
+	/* Stay, and log to standard error.  Else the call returns once the mount is
+	 * there, and a process of its own serves it. */
+	bool foreground;
+};
+
+/* Mount and serve until SIGTERM, SIGINT, SIGHUP, or until somebody else unmounts it;
+ * then unmount, lazily where files are open.  An ordinary user who may read the state
+ * directory mounts by fusermount3.
+ *
+ * Files that nobody has read yet come from the copier of a running server, else from
+ * one that runs here, and then the state directory must be writable.
+ *
+ * The caller has no other threads.  Tells errors on standard error.  Returns an exit
+ * status: 0 when it served (foreground) or when it is mounted (background), else 1. */
+int mount_run(const struct mount_config *config);
+
+#endif
