@@ -448,16 +448,19 @@ static void *asker_main(void *arg)
 static void op_init(void *data, struct fuse_conn_info *conn)
 {
 	static const unsigned int wanted[] = {
-		FUSE_CAP_EXPORT_SUPPORT, FUSE_CAP_NO_OPEN_SUPPORT,  FUSE_CAP_NO_OPENDIR_SUPPORT,
-		FUSE_CAP_CACHE_SYMLINKS, FUSE_CAP_SPLICE_WRITE,	    FUSE_CAP_SPLICE_MOVE,
-		FUSE_CAP_READDIRPLUS,	 FUSE_CAP_READDIRPLUS_AUTO, FUSE_CAP_PARALLEL_DIROPS,
-		FUSE_CAP_ASYNC_READ,	 FUSE_CAP_AUTO_INVAL_DATA,
+		FUSE_CAP_EXPORT_SUPPORT,  FUSE_CAP_NO_OPEN_SUPPORT, FUSE_CAP_NO_OPENDIR_SUPPORT,
+		FUSE_CAP_CACHE_SYMLINKS,  FUSE_CAP_SPLICE_WRITE,    FUSE_CAP_SPLICE_MOVE,
+		FUSE_CAP_READDIRPLUS,	  FUSE_CAP_PARALLEL_DIROPS, FUSE_CAP_ASYNC_READ,
+		FUSE_CAP_AUTO_INVAL_DATA,
 	};
 
 	(void)data;
 	for (unsigned int i = 0; i < ARRAY_SIZE(wanted); i++)
 		if (conn->capable & wanted[i])
 			conn->want |= wanted[i];
+	/* Plus for all of a directory, not for its first part alone: the rest would be
+	 * looked up name by name. */
+	conn->want &= ~(unsigned int)FUSE_CAP_READDIRPLUS_AUTO;
 	conn->max_background = 64;
 	conn->congestion_threshold = 48;
 }
