@@ -43,11 +43,9 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
-#include "common/schema.h"
 #include "fsd/contents.h"
-#include "fsd/copier.h"
 #include "fsd/forest.h"
-#include "fsd/image.h"
+#include "fsd/own_copier.h"
 
 enum {
 	MOUNT_REMEMBER_SECS = 86400,
@@ -82,20 +80,12 @@ struct parked {
 	struct parked **link;
 };
 
-struct own_copier {
-	struct copier *copier; /* NULL: the server's is used */
-	const char *state_dir;
-	struct db *db; /* the copier's thread's */
-	int listen_fd;
-	int lock_fd;
-};
-
 struct mount {
 	const char *state_dir;
 	const char *mountpoint;
 	struct forest *forest;
 	struct fuse_session *session;
-	struct own_copier own;
+	struct own_copier *copier;
 	bool passthrough;
 
 	pthread_mutex_t lock; /* guards the readers, `fresh` and `stop` */
@@ -661,59 +651,6 @@ static void *poller_main(void *arg)
 	return NULL;
 }
 
-/* ---- the copier of this process ---- */
-
-static void on_sealed(void *ctx, uint32_t version, const struct hash *digest)
-{
-	struct own_copier *own = ctx;
-	struct why why = {""};
-	int r = 0;
-
-	if (!own->db)
-		r = db_open(own->state_dir, &schema_rootstock, DB_WRITE, &own->db, &why);
-	if (!r)
-		r = image_sealed(own->db, version, digest);
-	if (r)
-		log_error("version %u: sealed, but rootstock.db does not know: %s", version,
-			  own->db ? db_error(own->db) : why_text(&why, r));
-}
-
-static int own_copier_start(struct own_copier *own, const char *state_dir, struct why *why)
-{
-	struct copier_config config = {.state_dir = state_dir, .sealed = on_sealed, .ctx = own};
-	struct why held = {""};
-	int r;
-
-	own->state_dir = state_dir;
-	r = copier_listen(state_dir, &own->listen_fd, &own->lock_fd, &held);
-	if (r == -EBUSY)
-		return 0;
-	if (r == -EACCES || r == -EROFS) {
-		log_warn("files that were not read before need a running server: %s",
-			 why_text(&held, r));
-		return 0;
-	}
-	if (r)
-		return why_set(why, r, "%s", why_text(&held, r));
-	config.listen_fd = own->listen_fd;
-	config.lock_fd = own->lock_fd;
-	return copier_start(&config, &own->copier, why);
-}
-
-static void own_copier_stop(struct own_copier *own)
-{
-	char path[PATH_MAX];
-
-	copier_stop(own->copier);
-	db_close(own->db);
-	if (own->listen_fd >= 0) {
-		snprintf(path, sizeof(path), "%s/" COPIER_SOCKET, own->state_dir);
-		unlink(path); /* nobody else's: the lock is still held */
-	}
-	closep(&own->listen_fd);
-	closep(&own->lock_fd);
-}
-
 /* ---- the whole ---- */
 
 static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
@@ -731,6 +668,14 @@ static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
 		log_info("%s", line); /* asked for by -o debug */
 }
 
+/* Of options it speaks in parts of a line; we say the same in one. */
+static void on_fuse_log_options(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+	(void)level;
+	(void)fmt;
+	(void)ap;
+}
+
 static int session_new(struct mount *m, const char *options, struct why *why)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
@@ -741,11 +686,15 @@ static int session_new(struct mount *m, const char *options, struct why *why)
 		     options && *options ? "," : "", options ? options : "",
 		     geteuid() ? "" : ",allow_other") < 0)
 		return -ENOMEM;
+	fuse_set_log_func(on_fuse_log_options);
 	if (!fuse_opt_add_arg(&args, "rootstock") && !fuse_opt_add_arg(&args, "-o") &&
 	    !fuse_opt_add_arg(&args, all))
 		m->session = fuse_session_new(&args, &ops, sizeof(ops), m);
 	fuse_opt_free_args(&args);
-	return m->session ? 0 : why_set(why, -EINVAL, "-o %s: refused", options ? options : "");
+	fuse_set_log_func(on_fuse_log);
+	return m->session ? 0
+			  : why_set(why, -EINVAL, "-o %s: an unknown option is in it",
+				    options ? options : "");
 }
 
 /* Threads but the main one leave signals alone. */
@@ -803,7 +752,7 @@ static int mount_serve(struct mount *m, int ready_fd, struct why *why)
 
 	readahead_raise(m);
 	signals_block(true);
-	r = own_copier_start(&m->own, m->state_dir, why);
+	r = own_copier_start(m->state_dir, &m->copier, why);
 	if (!r)
 		asking = !(r = -pthread_create(&m->asker, NULL, asker_main, m));
 	if (!r)
@@ -860,7 +809,7 @@ static void mount_close(struct mount *m)
 		free(reader);
 	}
 	contents_free(m->contents);
-	own_copier_stop(&m->own);
+	own_copier_stop(m->copier);
 	forest_close(m->forest);
 	closep(&m->wake_fd);
 	closep(&m->stop_fd);
@@ -883,16 +832,12 @@ static void descriptors_raise(void)
 static int mount_here(const char *state_dir, const char *mountpoint, const char *options,
 		      int ready_fd, struct why *why)
 {
-	struct mount m = {.state_dir = state_dir,
-			  .mountpoint = mountpoint,
-			  .own = {.listen_fd = -1, .lock_fd = -1},
-			  .wake_fd = -1,
-			  .stop_fd = -1};
+	struct mount m = {
+		.state_dir = state_dir, .mountpoint = mountpoint, .wake_fd = -1, .stop_fd = -1};
 	int r;
 
 	pthread_mutex_init(&m.lock, NULL);
 	descriptors_raise();
-	fuse_set_log_func(on_fuse_log);
 	r = mount_open(&m, options, why);
 	if (!r && fuse_set_signal_handlers(m.session))
 		r = -EIO;
