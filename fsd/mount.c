@@ -481,14 +481,22 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	forest_leave(m->forest);
 }
 
+/* With a file handle it comes before a read, and must be the truth about its bytes. */
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct mount *m = fuse_req_userdata(req);
+	struct forest_attr a = {.settled = true};
 
-	if (fi && ino >> 32)
-		serve(m, req, ino, true, 0, 0);
-	else
+	if (fi) {
+		forest_enter(m->forest);
+		if (forest_attr(m->forest, ino, &a))
+			a.settled = true; /* reply_attr() tells */
+		forest_leave(m->forest);
+	}
+	if (a.settled)
 		reply_attr(m, req, ino);
+	else
+		serve(m, req, ino, true, 0, 0);
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)

@@ -805,6 +805,27 @@ static void hosts_come_and_go(void **state)
 	assert_true(is_there(w, "hosts/one"));
 }
 
+/* Version 2 is active; a boot of the host has pinned version 1. */
+static void an_open_boot_holds_it(struct world *w)
+{
+	struct db *leases;
+	struct why why = {""};
+
+	assert_int_equal(db_open(w->state, &schema_leases, DB_CREATE, &leases, &why), 0);
+	assert_int_equal(
+		db_run(w->db, "INSERT INTO host_mac VALUES (x'525400000001', ?)", "u", w->host), 0);
+	assert_int_equal(db_exec(leases,
+				 "INSERT INTO lease (address, mac, state, started, expires) VALUES"
+				 " (5, x'525400000001', 2, 0, 0);"
+				 "INSERT INTO boot (mac, address, version, change, opened) VALUES"
+				 " (x'525400000001', 5, 1, 7, 0)"),
+			 0);
+	soon(!is_there(w, "hosts/one/etc/second"));
+	assert_int_equal(db_exec(leases, "UPDATE boot SET ended = 1"), 0);
+	soon(is_there(w, "hosts/one/etc/second"));
+	db_close(leases);
+}
+
 static void a_host_moves_to_the_active_version(void **state)
 {
 	struct world *w = world_of(state);
@@ -831,6 +852,7 @@ static void a_host_moves_to_the_active_version(void **state)
 	assert_true(fd >= 0);
 	close(fd);
 	close(inside);
+	an_open_boot_holds_it(w);
 	assert_int_equal(image_rollback(w->db, "img", &version, &why), 0);
 	soon(!is_there(w, "hosts/one/etc/second"));
 	assert_int_equal(stat_of(w, "hosts/one").st_ino, before.st_ino);
