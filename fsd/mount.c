@@ -18,7 +18,9 @@
  * that it then goes by is that of the bytes.
  *
  * No open call is made where the kernel can do without, so bytes are found by number
- * at each read: a hash look-up, against two calls an open file.
+ * at each read: a hash look-up, against two calls an open file.  FUSE passthrough is
+ * not used for the same reason: it needs the open call, and keeps no page of the
+ * mount's own, where a second read of a file now asks nobody.
  */
 #define FUSE_USE_VERSION 312
 #include "fsd/mount.h"
@@ -86,7 +88,6 @@ struct mount {
 	struct forest *forest;
 	struct fuse_session *session;
 	struct own_copier *copier;
-	bool passthrough;
 
 	pthread_mutex_t lock; /* guards the readers, `fresh` and `stop` */
 	struct reader *readers;
@@ -745,6 +746,7 @@ static int loop(struct mount *m)
 		return -ENOMEM;
 	fuse_loop_cfg_set_clone_fd(config, 1);
 	fuse_loop_cfg_set_max_threads(config, MOUNT_THREADS);
+	/* Threads that are made anew at each burst cost ten times the read. */
 	fuse_loop_cfg_set_idle_threads(config, MOUNT_THREADS);
 	r = fuse_session_loop_mt(m->session, config);
 	fuse_loop_cfg_destroy(config);
@@ -904,6 +906,14 @@ static int directory_check(const char *path, char out[static PATH_MAX], struct w
 	return S_ISDIR(st.st_mode) ? 0 : why_set(why, -ENOTDIR, "not a directory");
 }
 
+/* A mount that hid its own state directory would wait for itself. */
+static bool is_below(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	return !strncmp(path, dir, len) && (!path[len] || path[len] == '/');
+}
+
 int mount_run(const struct mount_config *config)
 {
 	char state_dir[PATH_MAX];
@@ -915,6 +925,8 @@ int mount_run(const struct mount_config *config)
 	r = directory_check(config->mountpoint, mountpoint, &why);
 	if (!r && !realpath(config->state_dir, state_dir))
 		r = why_set(&why, -errno, "%s: %m", config->state_dir);
+	if (!r && is_below(state_dir, mountpoint))
+		r = why_set(&why, -EINVAL, "the state directory is below it");
 	if (!r && !config->foreground) {
 		int status = go_background(&ready_fd);
 

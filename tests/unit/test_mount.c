@@ -1010,6 +1010,9 @@ static void what_cannot_be_mounted_is_told(void **state)
 	config.state_dir = w->mnt; /* a directory, but not a state directory */
 	assert_int_equal(mount_run(&config), 1);
 	config.state_dir = w->state;
+	config.mountpoint = w->dir; /* it would hide its own state */
+	assert_int_equal(mount_run(&config), 1);
+	config.mountpoint = w->mnt;
 	config.options = "colour=blue";
 	assert_int_equal(mount_run(&config), 1);
 	assert_false(world_mounted(w));
