@@ -696,8 +696,8 @@ static void jobs_again(struct copier *c, struct source *s, struct instant now)
 {
 	for (int b = 0; b < JOB_BUCKETS; b++)
 		for (struct job *job = s->jobs[b]; job; job = job->chain) {
-			if (job->state != JOB_QUEUED || !job->not_before.ns ||
-			    job->not_before.ns > now.ns)
+			/* Only a job that waits has this set, and is no thread's. */
+			if (!job->not_before.ns || job->not_before.ns > now.ns)
 				continue;
 			job->not_before.ns = 0;
 			pthread_mutex_lock(&c->lock);
