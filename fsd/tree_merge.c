@@ -459,7 +459,7 @@ int tree_apply(struct tree *t, const struct entry *e, uint64_t pin, template_loo
 		    ? put_detached(t, e, lookup, ctx)
 		    : 0;
 	if (!entry_in_force(e, pin)) {
-		if (!r && !way)
+		if (r >= 0 && !way) /* once it may have had the keys that it lacks */
 			r = dir_touch(t, dir, e->retired_ns);
 		return r < 0 ? r : 0;
 	}
