@@ -445,7 +445,7 @@ static const char *kind_word(unsigned int kind)
 	static const char *const word[ENTRY_KINDS] = {
 		[ENTRY_FILE] = "file",	   [ENTRY_TEMPLATE] = "template", [ENTRY_LINK] = "link",
 		[ENTRY_DIR] = "directory", [ENTRY_WHITEOUT] = "hide",	  [ENTRY_OPAQUE] = "opaque",
-		[ENTRY_ATTR] = "attr",
+		[ENTRY_ATTR] = "attr",	   [ENTRY_PARENT_ATTR] = "attr",
 	};
 
 	return kind < ARRAY_SIZE(word) ? word[kind] : NULL;
