@@ -41,7 +41,8 @@ struct waiter {
 	struct waiter *next;
 };
 
-enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_COPIED };
+/* Under way: in a queue or with a thread.  The main loop's word alone. */
+enum job_state { JOB_UNDER_WAY, JOB_LATER, JOB_COPIED };
 
 /* One file on its way.  Owned by the main loop but for the thread that runs it. */
 struct job {
@@ -183,7 +184,6 @@ static void *copy_thread(void *arg)
 		job = queue_pop(&c->wanted);
 		if (!job)
 			job = queue_pop(&c->fill);
-		job->state = JOB_RUNNING;
 		wanted = job->wanted;
 		pthread_mutex_unlock(&c->lock);
 		job->r = copy_file(job->source->origin, version_manifest(job->source->version),
@@ -689,7 +689,7 @@ static bool job_retry(struct job *job, struct instant now)
 		source_pause(job->source);
 	if (!job->wanted || !patient)
 		return false;
-	job->state = JOB_QUEUED;
+	job->state = JOB_LATER;
 	job->not_before = instant_add_ms(now, COPIER_RETRY_MS);
 	return true;
 }
@@ -780,10 +780,9 @@ static void jobs_again(struct copier *c, struct source *s, struct instant now)
 {
 	for (int b = 0; b < JOB_BUCKETS; b++)
 		for (struct job *job = s->jobs[b]; job; job = job->chain) {
-			if (job->state != JOB_QUEUED || !job->not_before.ns ||
-			    job->not_before.ns > now.ns)
+			if (job->state != JOB_LATER || job->not_before.ns > now.ns)
 				continue;
-			job->not_before.ns = 0;
+			job->state = JOB_UNDER_WAY;
 			pthread_mutex_lock(&c->lock);
 			queue_push(&c->wanted, job);
 			pthread_cond_signal(&c->work);
