@@ -93,7 +93,7 @@ static struct view_time time_of(int64_t ns)
 {
 	int64_t sec = ns / NS_PER_SEC - (ns % NS_PER_SEC < 0);
 
-	return (struct view_time){sec, (uint32_t)(ns - sec * NS_PER_SEC)};
+	return (struct view_time){sec, (uint32_t)((ns % NS_PER_SEC + NS_PER_SEC) % NS_PER_SEC)};
 }
 
 static int image_node(const struct tree *t, uint32_t id, struct tree_node *out)
