@@ -13,6 +13,7 @@
 #include "common/inventory.h"
 #include "fsd/image.h"
 #include "fsd/objects.h"
+#include "fsd/own_copier.h"
 #include "fsd/version.h"
 
 static int add_option(void *ctx, int val, const char *value)
@@ -37,16 +38,18 @@ static bool is_sealed(struct db *db, uint32_t version)
 /* Until the version is sealed, by a running server or by ourselves. */
 static int wait_sealed(struct cli *cli, struct db *db, uint32_t version, struct why *why)
 {
-	struct copier *copier;
+	cleanup(own_copier_stopp) struct own_copier *copier = NULL;
 	bool tty = isatty(STDERR_FILENO);
-	int fds[2];
-	int r = cli_copier_start(cli, &copier, fds, why);
+	int r = own_copier_start(cli->state_dir, &copier, why);
 
 	while (!r && !is_sealed(db, version)) {
 		struct version_progress p;
 		struct version *v;
 
 		poll(NULL, 0, 100);
+		/* Whoever copied may have ended: then it is our turn. */
+		if (!copier)
+			r = own_copier_start(cli->state_dir, &copier, why);
 		if (!tty || version_open(cli->state_dir, version, &v, NULL))
 			continue;
 		version_progress(v, &p);
@@ -55,7 +58,6 @@ static int wait_sealed(struct cli *cli, struct db *db, uint32_t version, struct 
 	}
 	if (tty && !r)
 		fputc('\n', stderr);
-	cli_copier_stop(copier, fds);
 	return r;
 }
 
