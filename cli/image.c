@@ -14,6 +14,7 @@
 #include "fsd/image.h"
 #include "fsd/objects.h"
 #include "fsd/own_copier.h"
+#include "fsd/sweep.h"
 #include "fsd/version.h"
 
 static int add_option(void *ctx, int val, const char *value)
@@ -228,6 +229,20 @@ int cmd_image_rollback(struct cli *cli, int argc, char **argv)
 	return 0;
 }
 
+/* What the removed versions alone had. */
+static int swept(struct cli *cli, struct db *db, const char *what)
+{
+	struct objects_swept s;
+	struct why why = {""};
+	int r = sweep(db, cli->state_dir, &s, &why);
+
+	if (r)
+		return cli_fail(what, &why, r);
+	printf("%llu files of %llu bytes freed\n", (unsigned long long)s.files,
+	       (unsigned long long)s.bytes);
+	return 0;
+}
+
 static int keep_option(void *ctx, int val, const char *value)
 {
 	unsigned int *keep = ctx;
@@ -264,7 +279,7 @@ int cmd_image_prune(struct cli *cli, int argc, char **argv)
 	if (r)
 		return cli_fail("image prune", &why, r);
 	printf("%u removed\n", removed);
-	return 0;
+	return removed ? swept(cli, db, "image prune") : 0;
 }
 
 int cmd_image_remove(struct cli *cli, int argc, char **argv)
@@ -287,5 +302,5 @@ int cmd_image_remove(struct cli *cli, int argc, char **argv)
 		if (r)
 			why_set(&why, r, "%s: %s", argv[1], why_text(&held, r));
 	}
-	return r ? cli_fail("image remove", &why, r) : 0;
+	return r ? cli_fail("image remove", &why, r) : swept(cli, db, "image remove");
 }

@@ -197,7 +197,7 @@ static void *copy_thread(void *arg)
 }
 
 /* Make a batch durable: bytes, names, then the journal's word for them. */
-static int commit_batch(struct copier *c, struct job *batch)
+static int commit_held(struct copier *c, struct job *batch)
 {
 	struct fill_record records[COPIER_BATCH];
 	struct hash hashes[COPIER_BATCH];
@@ -227,6 +227,17 @@ static int commit_batch(struct copier *c, struct job *batch)
 				records[n++] = job->copy.record;
 		r = fill_append(s->journal, records, n);
 	}
+	return r;
+}
+
+static int commit_batch(struct copier *c, struct job *batch)
+{
+	int r = objects_hold(c->objects, false);
+
+	if (r)
+		return r;
+	r = commit_held(c, batch);
+	objects_release(c->objects);
 	return r;
 }
 
