@@ -95,7 +95,8 @@ bool log_allow(struct log_limit *limit, int64_t now_ns, unsigned int burst,
 	int64_t step = (int64_t)interval_ms * 1000000;
 	int64_t floor = now_ns - step * (int64_t)burst;
 
-	if (limit->next_ns < floor)
+	/* Zeroed is full, also where the clock is younger than the budget is long. */
+	if (!limit->next_ns || limit->next_ns < floor)
 		limit->next_ns = floor;
 	if (limit->next_ns + step > now_ns) {
 		limit->dropped++;

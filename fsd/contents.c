@@ -12,6 +12,8 @@
 #include <sys/timerfd.h>
 #include <sys/un.h>
 
+#include <openssl/sha.h>
+
 #include "common/clock.h"
 #include "fsd/copier.h"
 #include "fsd/objects.h"
@@ -358,8 +360,10 @@ static void copier_lost(struct contents *cs)
 {
 	close(cs->socket); /* leaves the epoll set by itself */
 	cs->socket = -1;
-	for (struct ask *ask = cs->asks; ask; ask = ask->next)
+	for (struct ask *ask = cs->asks; ask; ask = ask->next) {
 		ask->sent = false;
+		ask->since = instant_now(); /* the copier was there until now */
+	}
 	if (cs->asks)
 		retry_later(cs);
 }
@@ -515,6 +519,36 @@ int contents_open_wait(struct contents *cs, struct view *view, uint32_t node, st
 	if (!b.r)
 		*out = b.content;
 	return b.r;
+}
+
+int view_body_hash(struct contents *cs, struct view *view, uint32_t node, struct hash *out)
+{
+	cleanup(content_unrefp) struct content *content = NULL;
+	struct fill_record record;
+	struct view_source source;
+	int r = view_source(view, node, &source);
+
+	if (r)
+		return r;
+	switch (source.source) {
+	case TREE_TEXT:
+		SHA256(source.text.at, source.text.len, out->octet);
+		return 0;
+	case TREE_IMAGE:
+		if (!version_known(source.version, source.pos, &record) ||
+		    !hash_known(&record.hash)) {
+			r = contents_open_wait(cs, view, node, &content);
+			if (r)
+				return r;
+			*out = content->hash;
+			return 0;
+		}
+		*out = record.hash;
+		return 0;
+	default:
+		*out = source.hash;
+		return 0;
+	}
 }
 
 /* ---- contents ---- */

@@ -9,7 +9,9 @@
 
 #include "common/clock.h"
 #include "common/inventory.h"
+#include "common/schema.h"
 #include "fsd/origin.h"
+#include "fsd/version.h"
 
 int name_check(const char *what, const char *name, bool is_host, struct why *why)
 {
@@ -22,9 +24,10 @@ int name_check(const char *what, const char *name, bool is_host, struct why *why
 	    name[0] == '.' || (is_host && name[len - 1] == '-'))
 		return why_set(
 			why, -EINVAL,
-			is_host ? "%s: not a %s name (1 to 63 of a-z, 0-9 and '-', not at "
+			is_host ? "%s: unfit as a name of %ss (1 to 63 of a-z, 0-9 and '-', not at "
 				  "either end)"
-				: "%s: not a %s name (1 to 63 letters, digits, '.', '_', '-')",
+				: "%s: unfit as a name of %ss (1 to 63 letters, digits, '.', '_', "
+				  "'-')",
 			name, what);
 	return 0;
 }
@@ -116,6 +119,37 @@ static int manifest_give(const char *state_dir, int64_t version)
 	return chown(path, st.st_uid, st.st_gid) ? -errno : 0;
 }
 
+static bool known_hash(void *ctx, uint32_t pos, struct hash *hash)
+{
+	struct fill_record record;
+
+	if (!version_known(ctx, pos, &record) || (record.flags & FILL_DRIFT) ||
+	    !hash_known(&record.hash))
+		return false;
+	*hash = record.hash;
+	return true;
+}
+
+/* Take over what the image's newest version has copied already. */
+static int reuse_previous(struct db *db, const char *state_dir, const char *name,
+			  struct manifest_builder *builder)
+{
+	cleanup(version_unrefp) struct version *previous = NULL;
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT max(v.id) FROM version v JOIN image i ON i.id ="
+					 " v.image WHERE i.name = ?");
+	uint32_t id;
+	int r = db_query(db, stmt, "s", name);
+
+	id = r == DB_ROW ? (uint32_t)sqlite3_column_int64(stmt, 0) : 0;
+	sqlite3_reset(stmt);
+	if (r < 0)
+		return r;
+	/* One that cannot be read only costs the copies. */
+	if (id && !version_open(state_dir, id, &previous, NULL))
+		manifest_builder_reuse(builder, version_manifest(previous), known_hash, previous);
+	return 0;
+}
+
 int image_add(struct db *db, const char *state_dir, const struct image_add *add, uint32_t *version,
 	      uint32_t *number, struct why *why)
 {
@@ -136,6 +170,8 @@ int image_add(struct db *db, const char *state_dir, const struct image_add *add,
 	r = manifest_builder_new(&builder);
 	if (!r)
 		r = origin_dir_scan(origin, builder, why);
+	if (!r && !add->strict)
+		r = reuse_previous(db, state_dir, add->name, builder);
 	if (!r)
 		r = version_add(db, state_dir, add, origin, builder, &id, &n, why);
 	if (!r)
@@ -184,4 +220,96 @@ int image_sealed(struct db *db, uint32_t version, const struct hash *digest)
 	return db_run(db,
 		      "UPDATE version SET sealed = ?, digest = ? WHERE id = ? AND sealed IS NULL",
 		      "ibu", wall_now_ns(), (struct bytes){digest->octet, HASH_LEN}, version);
+}
+
+/* Who holds a version back; "" for nobody. */
+static int version_holder(struct db *db, const char *state_dir, int64_t version, char *out,
+			  size_t size)
+{
+	cleanup(db_closep) struct db *leases = NULL;
+	sqlite3_stmt *stmt;
+	int r;
+
+	out[0] = '\0';
+	stmt = db_stmt(db,
+		       "SELECT 'it is active' FROM image WHERE active = ?1 UNION ALL"
+		       " SELECT 'host ' || name || ' is set to it' FROM host WHERE version = ?1");
+	r = db_query(db, stmt, "i", version);
+	if (r == DB_ROW)
+		db_column_text(stmt, 0, out, size);
+	sqlite3_reset(stmt);
+	if (r)
+		return r < 0 ? r : 0;
+	r = db_open(state_dir, &schema_leases, DB_WRITE, &leases, NULL);
+	if (r)
+		return r == -ENOENT ? 0 : r; /* never served: no boot */
+	stmt = db_stmt(leases, "SELECT mac FROM boot WHERE version = ? AND ended IS NULL");
+	r = db_query(leases, stmt, "i", version);
+	if (r == DB_ROW) {
+		struct bytes b = db_column_bytes(stmt, 0);
+		char mac[MAC_TEXT] = "?";
+
+		if (b.len == sizeof(struct mac))
+			mac_format((const struct mac *)b.at, mac);
+		snprintf(out, size, "a boot of %s is pinned to it", mac);
+	}
+	sqlite3_reset(stmt);
+	return r < 0 ? r : 0;
+}
+
+int image_remove(struct db *db, const char *state_dir, uint32_t version, struct why *why)
+{
+	cleanup(txn_abortp) struct txn *txn = NULL;
+	char path[PATH_MAX];
+	char holder[128];
+	int r = txn_begin(db, &txn);
+
+	if (!r)
+		r = version_holder(db, state_dir, version, holder, sizeof(holder));
+	if (!r && holder[0])
+		return why_set(why, -EBUSY, "%s", holder);
+	if (!r)
+		r = db_run(db, "UPDATE image SET previous = NULL WHERE previous = ?", "u", version);
+	if (!r)
+		r = db_run(db, "DELETE FROM version WHERE id = ?", "u", version);
+	if (!r)
+		r = txn_commit(take(&txn));
+	if (r)
+		return why_set(why, r, "%s", db_error(db));
+	/* Without its row nobody opens it; who has it mapped keeps it. */
+	snprintf(path, sizeof(path), "%s/manifests", state_dir);
+	fill_remove(path, version);
+	snprintf(path, sizeof(path), "%s/manifests/%u", state_dir, version);
+	if (unlink(path) && errno != ENOENT)
+		return why_set(why, -errno, "%s: %m", path);
+	return 0;
+}
+
+int image_prune(struct db *db, const char *state_dir, const char *name, unsigned int keep,
+		unsigned int *removed, struct why *why)
+{
+	uint32_t ids[1024];
+	unsigned int n = 0;
+	sqlite3_stmt *stmt;
+	int r;
+
+	*removed = 0;
+	stmt = db_stmt(db, "SELECT v.id FROM version v JOIN image i ON i.id = v.image"
+			   " WHERE i.name = ? ORDER BY v.number");
+	for (r = db_query(db, stmt, "s", name); r == DB_ROW; r = db_next(db, stmt))
+		if (n < ARRAY_SIZE(ids))
+			ids[n++] = (uint32_t)sqlite3_column_int64(stmt, 0);
+	if (r)
+		return why_set(why, r, "%s", db_error(db));
+	if (!n)
+		return why_set(why, -ENOENT, "%s: no such image", name);
+	for (unsigned int i = 0; i + keep < n; i++) {
+		struct why held = {""};
+
+		r = image_remove(db, state_dir, ids[i], &held);
+		if (r && r != -EBUSY)
+			return why_set(why, r, "%s", why_text(&held, r));
+		*removed += !r;
+	}
+	return 0;
 }

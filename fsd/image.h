@@ -16,6 +16,8 @@ struct image_add {
 	const char *name;   /* letters, digits, '.', '_', '-'; at most NAME_MAX_LEN */
 	const char *source; /* a directory */
 	bool strict;
+	/* strict also reads every file anew; else what an earlier version has under the
+	 * same path, size and mtime is not copied again */
 	bool activate; /* the first version of an image is activated in any case */
 };
 
@@ -28,6 +30,13 @@ int image_add(struct db *db, const char *state_dir, const struct image_add *add,
 int image_activate(struct db *db, uint32_t version, struct why *why);
 /* Back to the version that was active before.  *number is what is active now. */
 int image_rollback(struct db *db, const char *name, uint32_t *number, struct why *why);
+
+/* Forget a version, its row and manifest.  -EBUSY with words for one that is active,
+ * that a host is set to or that an open boot is pinned to. */
+int image_remove(struct db *db, const char *state_dir, uint32_t version, struct why *why);
+/* Remove what may go of all but the newest `keep` versions.  *removed counts. */
+int image_prune(struct db *db, const char *state_dir, const char *name, unsigned int keep,
+		unsigned int *removed, struct why *why);
 
 /* Note that a version is sealed. */
 int image_sealed(struct db *db, uint32_t version, const struct hash *digest);

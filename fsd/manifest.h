@@ -16,8 +16,9 @@
  * a file that was cut or flipped is refused with -EUCLEAN, at open or at use, and
  * opening costs the same at a million entries.
  *
- * Before a version is sealed its hashes are zero; what is learned meanwhile
- * stands in the fill journal (fsd/fill.h).
+ * Before a version is sealed its hashes are zero, but for files that an earlier
+ * version has already; what is learned meanwhile stands in the fill journal
+ * (fsd/fill.h).
  */
 #ifndef FSD_MANIFEST_H
 #define FSD_MANIFEST_H
@@ -141,6 +142,13 @@ int manifest_builder_remove(struct manifest_builder *b, uint32_t index);
 void manifest_builder_set(struct manifest_builder *b, uint32_t index,
 			  const struct manifest_attr *attr); /* attributes of an existing one */
 uint32_t manifest_builder_mode(const struct manifest_builder *b, uint32_t index);
+
+/* For every file that has no hash yet: ask `known` for that of the same path in an
+ * earlier version (`m`), if size, mtime and type are the same there.  Returns how
+ * many were taken over. */
+uint32_t manifest_builder_reuse(struct manifest_builder *b, const struct manifest *m,
+				bool (*known)(void *ctx, uint32_t pos, struct hash *hash),
+				void *ctx);
 
 /* Write `dir`/`version`, durable when this returns 0. */
 int manifest_builder_write(struct manifest_builder *b, const char *dir, uint32_t version,

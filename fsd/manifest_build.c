@@ -349,6 +349,43 @@ int manifest_builder_link(struct manifest_builder *b, uint32_t dir, const char *
 	return 0;
 }
 
+/* One directory of the builder beside its like in the manifest. */
+static uint32_t reuse_dir(struct manifest_builder *b, uint32_t dir, const struct manifest *m,
+			  const struct manifest_node *old_dir,
+			  bool (*known)(void *ctx, uint32_t pos, struct hash *hash), void *ctx)
+{
+	uint32_t taken = 0;
+
+	for (uint32_t i = b->nodes[dir].first; i != NONE; i = b->nodes[i].next) {
+		struct build_node *node = &b->nodes[i];
+		const struct manifest_node *old;
+		uint32_t pos;
+
+		if (manifest_find(m, old_dir, (char *)b->strings.data + node->n.name,
+				  node->n.name_len, &pos))
+			continue;
+		old = manifest_at(m, pos);
+		if (!old || ((old->mode ^ node->n.mode) & S_IFMT))
+			continue;
+		if (S_ISDIR(old->mode))
+			taken += reuse_dir(b, i, m, old, known, ctx);
+		else if (S_ISREG(old->mode) && old->size == node->n.size &&
+			 old->mtime_sec == node->n.mtime_sec &&
+			 old->mtime_nsec == node->n.mtime_nsec && !hash_known(&node->hash))
+			taken += known(ctx, old->link, &node->hash);
+	}
+	return taken;
+}
+
+uint32_t manifest_builder_reuse(struct manifest_builder *b, const struct manifest *m,
+				bool (*known)(void *ctx, uint32_t pos, struct hash *hash),
+				void *ctx)
+{
+	const struct manifest_node *root = manifest_at(m, 0);
+
+	return root ? reuse_dir(b, 0, m, root, known, ctx) : 0;
+}
+
 static int child_cmp(const void *pa, const void *pb, void *ctx)
 {
 	const struct manifest_builder *b = ctx;

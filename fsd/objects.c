@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fsd/objects.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -91,7 +92,8 @@ bool objects_has(const struct objects *o, const struct hash *hash)
 	return !faccessat(o->dir, name, F_OK, AT_SYMLINK_NOFOLLOW);
 }
 
-int objects_draft(struct objects *o, struct object_draft *draft)
+/* Drafts of the copier start with 'c', those of commands with 'p'. */
+static int draft_new(struct objects *o, char kind, struct object_draft *draft)
 {
 	uint64_t random;
 
@@ -99,7 +101,7 @@ int objects_draft(struct objects *o, struct object_draft *draft)
 	 * in the way of a later one that got the same. */
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		return -errno;
-	snprintf(draft->name, sizeof(draft->name), "%016llx", (unsigned long long)random);
+	snprintf(draft->name, sizeof(draft->name), "%c%016llx", kind, (unsigned long long)random);
 	draft->fd = openat(o->tmp, draft->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
 	if (draft->fd < 0)
 		return -errno;
@@ -110,6 +112,26 @@ int objects_draft(struct objects *o, struct object_draft *draft)
 		return r;
 	}
 	return 0;
+}
+
+int objects_draft(struct objects *o, struct object_draft *draft)
+{
+	return draft_new(o, 'c', draft);
+}
+
+void objects_clean(struct objects *o)
+{
+	int fd = openat(o->tmp, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup(closedirp) DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *d;
+
+	if (!stream) {
+		closep(&fd);
+		return;
+	}
+	while ((d = readdir(stream)))
+		if (d->d_name[0] == 'c')
+			unlinkat(o->tmp, d->d_name, 0);
 }
 
 void objects_discard(struct objects *o, struct object_draft *draft)
@@ -233,7 +255,7 @@ static int objects_finish(struct objects *o, struct object_draft *draft, const s
 int objects_put(struct objects *o, int from, struct hash *hash, uint64_t *size)
 {
 	struct object_draft draft;
-	int r = objects_draft(o, &draft);
+	int r = draft_new(o, 'p', &draft);
 
 	if (r)
 		return r;
@@ -248,12 +270,14 @@ int objects_put(struct objects *o, int from, struct hash *hash, uint64_t *size)
 int objects_put_bytes(struct objects *o, const void *data, size_t len, struct hash *hash)
 {
 	struct object_draft draft;
-	int r = objects_draft(o, &draft);
+	int r = draft_new(o, 'p', &draft);
+	ssize_t put;
 
 	if (r)
 		return r;
-	if (write(draft.fd, data, len) != (ssize_t)len) {
-		r = errno ? -errno : -ENOSPC;
+	put = write(draft.fd, data, len);
+	if (put != (ssize_t)len) {
+		r = put < 0 ? -errno : -ENOSPC;
 		objects_discard(o, &draft);
 		return r;
 	}

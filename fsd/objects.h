@@ -30,6 +30,9 @@ struct object_draft {
 };
 
 int objects_draft(struct objects *o, struct object_draft *draft);
+/* Drop the drafts that a killed copier left.  There is one copier: it calls this before
+ * it makes its first. */
+void objects_clean(struct objects *o);
 void objects_discard(struct objects *o, struct object_draft *draft); /* fine when empty */
 
 /* Give the draft its name.  The caller has made its bytes durable (fdatasync, or

@@ -24,6 +24,7 @@ struct view {
 	struct cached_overlay **overlays; /* references, the weakest first */
 	unsigned int noverlays;
 	int64_t host_changed;
+	int64_t keys_ns;   /* when the values of its templates' keys last changed */
 	struct view *next; /* in the cache's bucket */
 };
 
@@ -448,35 +449,74 @@ static void tell_no_effect(const struct host *host, const struct entry *e, int c
 				       : "its way is not in this version, or a key has no value");
 }
 
-static int view_merge_locked(struct views *vs, struct view *view, const struct host *host)
+/* Somebody who watches a merge, entry by entry. */
+struct observer {
+	struct view *view;
+	const char *path;
+	void (*step)(void *ctx, const struct view_step *step);
+	void *ctx;
+	struct view_step last; /* what the path meant so far */
+};
+
+/* What the watched path means now; tell it if the last entry changed that. */
+static void observe(struct observer *o, const struct scope *scope, const struct entry *e)
+{
+	struct view_step now = {.scope = scope, .entry = e};
+	struct tree_node n;
+	uint32_t id;
+
+	if (!tree_walk(o->view->tree, VIEW_ROOT, o->path, false, &id, NULL) &&
+	    !tree_node(o->view->tree, id, &n)) {
+		now.node = id;
+		now.mode = n.mode;
+		now.uid = n.uid;
+		now.gid = n.gid;
+	}
+	if (e && now.node == o->last.node && now.mode == o->last.mode && now.uid == o->last.uid &&
+	    now.gid == o->last.gid)
+		return;
+	o->last = now;
+	o->step(o->ctx, &now);
+}
+
+static void observe_profile(void *ctx, const struct entry *e)
+{
+	observe(ctx, NULL, e);
+}
+
+static int view_merge_locked(struct views *vs, struct view *view, const struct host *host,
+			     struct observer *observer)
 {
 	struct keys keys;
-	int64_t keys_ns;
 	int r;
 
 	keys_fill(&keys, vs->inventory, host, view->version);
-	r = keys_time(vs, host, &keys_ns);
+	r = view_overlays_locked(vs, view, host);
+	if (observer)
+		observe(observer, NULL, NULL);
 	if (!r)
-		r = view_overlays_locked(vs, view, host);
-	if (!r)
-		r = profile_apply(view->tree, keys_lookup, &keys, host->changed);
+		r = profile_apply(view->tree, keys_lookup, &keys, observer ? observe_profile : NULL,
+				  observer);
 	for (unsigned int i = 0; !r && i < view->noverlays; i++) {
 		const struct overlay *rows = view->overlays[i]->rows;
 
 		for (unsigned int e = 0; !r && e < rows->n; e++) {
 			r = tree_apply(view->tree, &rows->entries[e], view->change, keys_lookup,
-				       &keys, keys_ns);
+				       &keys);
 			if (r > 0) {
-				tell_no_effect(host, &rows->entries[e], r);
+				if (!observer)
+					tell_no_effect(host, &rows->entries[e], r);
 				r = 0;
 			}
+			if (observer)
+				observe(observer, &view->overlays[i]->scope, &rows->entries[e]);
 		}
 	}
 	return r;
 }
 
 static int view_build_locked(struct views *vs, uint32_t host_id, uint32_t version_id,
-			     uint64_t change, struct view **out)
+			     uint64_t change, struct observer *observer, struct view **out)
 {
 	const struct host *host = host_id ? inventory_by_id(vs->inventory, host_id) : NULL;
 	struct version *version;
@@ -495,15 +535,21 @@ static int view_build_locked(struct views *vs, uint32_t host_id, uint32_t versio
 	view->host = host_id;
 	view->version = version_id;
 	view->change = change;
-	r = tree_new(version, &view->tree);
-	if (!r && host) {
+	if (host) {
 		view->host_changed = host->changed;
 		/* One snapshot for all the scopes. */
 		r = db_exec(vs->db, "BEGIN");
+		if (observer)
+			observer->view = view;
 		if (!r)
-			r = view_merge_locked(vs, view, host);
-		db_rollback(vs->db);
+			r = keys_time(vs, host, &view->keys_ns);
 	}
+	if (!r)
+		r = tree_new(version, view->keys_ns, &view->tree);
+	if (!r && host)
+		r = view_merge_locked(vs, view, host, observer);
+	if (host)
+		db_rollback(vs->db);
 	if (!r)
 		r = tree_freeze(view->tree);
 	if (r) {
@@ -525,7 +571,7 @@ int views_get(struct views *vs, uint32_t host, uint32_t version, uint64_t change
 		if (view->host == host && view->version == version && view->change == change)
 			break;
 	if (!view) {
-		r = view_build_locked(vs, host, version, change, &view);
+		r = view_build_locked(vs, host, version, change, NULL, &view);
 		if (!r) {
 			view->next = *bucket;
 			*bucket = view;
@@ -533,6 +579,21 @@ int views_get(struct views *vs, uint32_t host, uint32_t version, uint64_t change
 	}
 	if (!r)
 		*out = view_ref(view);
+	pthread_mutex_unlock(&vs->lock);
+	return r;
+}
+
+int views_explain(struct views *vs, uint32_t host, uint32_t version, const char *path,
+		  void (*step)(void *ctx, const struct view_step *step), void *ctx)
+{
+	struct observer observer = {.path = path, .step = step, .ctx = ctx};
+	struct view *view;
+	int r;
+
+	pthread_mutex_lock(&vs->lock);
+	r = view_build_locked(vs, host, version, UINT64_MAX, &observer, &view);
+	if (!r)
+		view_free_locked(view);
 	pthread_mutex_unlock(&vs->lock);
 	return r;
 }

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A child of the supervisor, after exec: takes what it was handed, gives up what
+ * it does not need, and becomes its service.
+ *
+ *	rootstock --state DIR child NAME FDS
+ */
+#include "cli/cmd.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/config.h"
+#include "cli/fds.h"
+#include "common/event.h"
+#include "common/log.h"
+#include "common/sandbox.h"
+#include "dhcp/child.h"
+#include "dhcp/link.h"
+#include "fsd/copier.h"
+#include "fsd/objects.h"
+#include "nfs/child.h"
+#include "tftp/child.h"
+
+struct child {
+	struct cli *cli;
+	struct config config;
+	struct fds fds;
+	int event_fd;
+};
+
+static void copier_sealed(void *ctx, uint32_t version, const struct hash *digest)
+{
+	const struct child *child = ctx;
+	struct event event = {.kind = EVENT_SEALED, .host = version};
+
+	hash_format(digest, event.text);
+	event_send(child->event_fd, &event);
+}
+
+static int run_copier(struct child *child)
+{
+	const struct copier_config config = {
+		.state_dir = child->cli->state_dir,
+		.listen_fd = fds_get(&child->fds, "copier"),
+		.lock_fd = fds_get(&child->fds, "lock"),
+		.sealed = copier_sealed,
+		.ctx = child,
+	};
+
+	return copier_child(&config);
+}
+
+static int run_dhcp(struct child *child)
+{
+	struct dhcp_config *config = &child->config.dhcp;
+	struct why why = {""};
+
+	config->state_dir = child->cli->state_dir;
+	config->event_fd = child->event_fd;
+	for (unsigned int i = 0; i < child->config.ninterfaces; i++) {
+		struct dhcp_interface *face = &config->interfaces[config->ninterfaces];
+		const char *name = child->config.interfaces[i];
+
+		if (dhcp_link_query(name, face, &why)) {
+			log_error("%s", why.text);
+			return 1;
+		}
+		face->fds.udp = fds_get(&child->fds, "udp:%s", name);
+		face->fds.pxe = fds_get(&child->fds, "pxe:%s", name);
+		face->fds.raw = fds_get(&child->fds, "raw:%s", name);
+		face->fds.arp = fds_get(&child->fds, "arp:%s", name);
+		config->ninterfaces++;
+	}
+	if (dhcp_config_derive(config, &why)) {
+		log_error("%s", why.text);
+		return 1;
+	}
+	return dhcp_child(config) ? 1 : 0;
+}
+
+static int run_tftp(struct child *child)
+{
+	const struct config *c = &child->config;
+	const char *folders[CONFIG_LOADERS_MAX + 1] = {NULL};
+	struct tftp_config config = {
+		.state_dir = child->cli->state_dir,
+		.folders = c->nloaders ? folders : NULL,
+		.server = {.event_fd = child->event_fd,
+			   .port_first = c->tftp_first,
+			   .port_last = c->tftp_last},
+	};
+
+	for (unsigned int i = 0; i < c->nloaders; i++)
+		folders[i] = c->loaders[i];
+	for (unsigned int i = 0; i < c->ninterfaces; i++) {
+		struct tftp_listen *l = &config.server.listen[i];
+		struct dhcp_interface face;
+		struct why why = {""};
+
+		l->fd = fds_get(&child->fds, "tftp:%s", c->interfaces[i]);
+		if (dhcp_link_query(c->interfaces[i], &face, &why)) {
+			log_error("%s", why.text);
+			return 1;
+		}
+		l->address = face.address;
+		snprintf(l->ifname, sizeof(l->ifname), "%s", c->interfaces[i]);
+		config.server.nlisten++;
+	}
+	return tftp_child(&config);
+}
+
+static int run_nfs(struct child *child)
+{
+	const struct config *c = &child->config;
+	const struct nfs_config config = {
+		.state_dir = child->cli->state_dir,
+		.event_fd = child->event_fd,
+		.fds = {fds_get(&child->fds, "nfs-tcp"), fds_get(&child->fds, "nfs-udp"),
+			fds_get(&child->fds, "portmap-tcp"), fds_get(&child->fds, "portmap-udp")},
+		.port = c->nfs_port,
+		.admin = c->admin,
+		.nadmin = c->nadmin,
+		.require_reserved_port = c->reserved_port,
+		.squash = c->squash,
+	};
+
+	return nfs_child(&config);
+}
+
+int cmd_child(struct cli *cli, int argc, char **argv)
+{
+	static const struct {
+		const char *name;
+		enum sandbox_child sandbox;
+		int (*run)(struct child *child);
+	} kinds[] = {
+		{"copier", SANDBOX_COPIER, run_copier},
+		{"dhcp", SANDBOX_DHCP, run_dhcp},
+		{"tftp", SANDBOX_TFTP, run_tftp},
+		{"nfs", SANDBOX_NFS, run_nfs},
+	};
+	struct child child = {.cli = cli};
+	struct sandbox sandbox;
+	struct why why = {""};
+	int r;
+
+	if (argc != 3) {
+		fputs("rootstock: child: is started by serve\n", stderr);
+		return 2;
+	}
+	log_init(argv[1], LOG_LEVEL_INFO);
+	config_init(&child.config);
+	r = fds_inherit(&child.fds, argv[2], &why);
+	child.event_fd = fds_get(&child.fds, "events");
+	if (!r)
+		r = config_read(&child.config, fds_get(&child.fds, "config"), "config", &why);
+	for (size_t i = 0; !r && i < ARRAY_SIZE(kinds); i++) {
+		if (strcmp(kinds[i].name, argv[1]))
+			continue;
+		sandbox_identity(kinds[i].sandbox, &sandbox);
+		r = sandbox_enter(&sandbox);
+		if (r) {
+			why_set(&why, r, "cannot give up root: %s", strerror(-r));
+			break;
+		}
+		r = kinds[i].run(&child);
+		config_fini(&child.config);
+		return r;
+	}
+	log_error("%s", r ? why_text(&why, r) : "no such child");
+	config_fini(&child.config);
+	return 1;
+}

@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/config.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <ini.h>
+
+#include "common/cleanup.h"
+#include "common/mac.h"
+
+void config_init(struct config *c)
+{
+	*c = (struct config){.nfs_port = NFS_PORT, .reserved_port = true};
+	dhcp_config_init(&c->dhcp);
+}
+
+void config_fini(struct config *c)
+{
+	dhcp_config_fini(&c->dhcp);
+}
+
+int config_add_interface(struct config *c, const char *name, struct why *why)
+{
+	if (!*name || strlen(name) >= IFNAMSIZ)
+		return why_set(why, -EINVAL, "%s: not an interface's name", name);
+	if (c->ninterfaces == CONFIG_INTERFACES_MAX)
+		return why_set(why, -EINVAL, "%s: too many interfaces", name);
+	snprintf(c->interfaces[c->ninterfaces++], IFNAMSIZ, "%s", name);
+	return 0;
+}
+
+/* ---- values ---- */
+
+static int value_bad(struct why *why, const char *value, const char *should)
+{
+	return why_set(why, -EINVAL, "%s: not %s", value, should);
+}
+
+static int value_number(const char *value, unsigned long min, unsigned long max, unsigned long *out,
+			struct why *why)
+{
+	char *end;
+	unsigned long n;
+
+	errno = 0;
+	n = strtoul(value, &end, 10);
+	if (end == value || *end || errno || *value == '-' || n < min || n > max)
+		return why_set(why, -EINVAL, "%s: not a number from %lu to %lu", value, min, max);
+	*out = n;
+	return 0;
+}
+
+static int value_bool(const char *value, bool *out, struct why *why)
+{
+	if (!strcmp(value, "yes") || !strcmp(value, "true") || !strcmp(value, "1"))
+		*out = true;
+	else if (!strcmp(value, "no") || !strcmp(value, "false") || !strcmp(value, "0"))
+		*out = false;
+	else
+		return value_bad(why, value, "yes or no");
+	return 0;
+}
+
+/* One of `words`; its index. */
+static int value_word(const char *value, const char *const *words, unsigned int n, int *out,
+		      struct why *why)
+{
+	char all[128] = "";
+	size_t len = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		if (!strcmp(value, words[i])) {
+			*out = (int)i;
+			return 0;
+		}
+		len += (size_t)snprintf(all + len, sizeof(all) - len, "%s%s", i ? ", " : "",
+					words[i]);
+	}
+	return why_set(why, -EINVAL, "%s: not one of %s", value, all);
+}
+
+static int value_address(const char *value, uint32_t *out, struct why *why)
+{
+	uint32_t address;
+
+	if (ip4_parse(value, &address) || !address)
+		return value_bad(why, value, "an IPv4 address");
+	*out = address;
+	return 0;
+}
+
+/* "10.0.0.0/24" */
+static int value_network(const char *value, uint32_t *address, uint8_t *prefix, struct why *why)
+{
+	const char *slash = strchr(value, '/');
+	unsigned long bits = 32;
+	char text[32];
+
+	snprintf(text, sizeof(text), "%.*s", slash ? (int)(slash - value) : 31, value);
+	if (ip4_parse(text, address) || (slash && value_number(slash + 1, 0, 32, &bits, NULL)))
+		return value_bad(why, value, "a network (10.0.0.0/24)");
+	*prefix = (uint8_t)bits;
+	return 0;
+}
+
+static uint32_t prefix_mask(uint8_t prefix)
+{
+	return prefix ? UINT32_MAX << (32 - prefix) : 0;
+}
+
+/* "10.0.0.10 - 10.0.0.99", or one address. */
+static int value_range(char *value, struct dhcp_range *out, struct why *why)
+{
+	char *save;
+	char *first = strtok_r(value, " -", &save);
+	char *last = strtok_r(NULL, " -", &save);
+	int r;
+
+	if (!first || strtok_r(NULL, " -", &save))
+		return value_bad(why, value, "a range (10.0.0.10 - 10.0.0.99)");
+	r = value_address(first, &out->first, why);
+	if (!r)
+		r = value_address(last ? last : first, &out->last, why);
+	if (!r && out->last < out->first)
+		r = value_bad(why, last, "behind the range's start");
+	return r;
+}
+
+/* Words of a list, each through `each`. */
+static int value_list(char *value, void *ctx, int (*each)(void *, const char *, struct why *),
+		      struct why *why)
+{
+	char *save;
+	int r = 0;
+
+	for (char *word = strtok_r(value, " ,\t", &save); word && !r;
+	     word = strtok_r(NULL, " ,\t", &save))
+		r = each(ctx, word, why);
+	return r;
+}
+
+struct addresses {
+	uint32_t *list;
+	unsigned int *n;
+	unsigned int max;
+};
+
+static int address_add(void *ctx, const char *word, struct why *why)
+{
+	struct addresses *a = ctx;
+
+	if (*a->n == a->max)
+		return why_set(why, -EINVAL, "%s: one too many", word);
+	return value_address(word, &a->list[(*a->n)++], why);
+}
+
+/* ---- keys ---- */
+
+static int interface_each(void *ctx, const char *word, struct why *why)
+{
+	return config_add_interface(ctx, word, why);
+}
+
+static int admin_each(void *ctx, const char *word, struct why *why)
+{
+	struct config *c = ctx;
+	struct nfs_network *net = &c->admin[c->nadmin];
+
+	if (c->nadmin == CONFIG_ADMIN_MAX)
+		return why_set(why, -EINVAL, "%s: one too many", word);
+	c->nadmin++;
+	return value_network(word, &net->address, &net->prefix, why);
+}
+
+static int loader_each(void *ctx, const char *word, struct why *why)
+{
+	struct config *c = ctx;
+
+	if (word[0] != '/' || strlen(word) >= sizeof(c->loaders[0]) ||
+	    c->nloaders == CONFIG_LOADERS_MAX)
+		return value_bad(why, word, "the absolute path of a folder (at most 8)");
+	snprintf(c->loaders[c->nloaders++], sizeof(c->loaders[0]), "%s", word);
+	return 0;
+}
+
+static int tftp_ports(struct config *c, char *value, struct why *why)
+{
+	char *colon = strchr(value, ':');
+	unsigned long first;
+	unsigned long last;
+	int r;
+
+	if (!colon)
+		return value_bad(why, value, "FIRST:LAST");
+	*colon = '\0';
+	r = value_number(value, 1024, 65535, &first, why);
+	if (!r)
+		r = value_number(colon + 1, first, 65535, &last, why);
+	if (r)
+		return r;
+	c->tftp_first = (uint16_t)first;
+	c->tftp_last = (uint16_t)last;
+	return 0;
+}
+
+enum { KEY_UNKNOWN = 1 };
+
+static int server_key(struct config *c, const char *key, char *value, struct why *why)
+{
+	static const char *const modes[] = {"full", "proxy"};
+	static const char *const unknowns[] = {"boot", "pending", "ignore"};
+	static const char *const squashes[] = {"none", "root", "all"};
+	unsigned long n;
+	int word = 0;
+	int r;
+
+	if (!strcmp(key, "interface"))
+		return value_list(value, c, interface_each, why);
+	if (!strcmp(key, "admin"))
+		return value_list(value, c, admin_each, why);
+	if (!strcmp(key, "loaders"))
+		return value_list(value, c, loader_each, why);
+	if (!strcmp(key, "tftp-ports"))
+		return tftp_ports(c, value, why);
+	if (!strcmp(key, "authoritative"))
+		return value_bool(value, &c->dhcp.authoritative, why);
+	if (!strcmp(key, "reserved-port"))
+		return value_bool(value, &c->reserved_port, why);
+	if (!strcmp(key, "mode")) {
+		r = value_word(value, modes, 2, &word, why);
+		c->dhcp.mode = r ? c->dhcp.mode : (enum dhcp_mode)word;
+		c->mode_given = true;
+		return r;
+	}
+	if (!strcmp(key, "unknown")) {
+		r = value_word(value, unknowns, 3, &word, why);
+		c->dhcp.unknown = r ? c->dhcp.unknown : (enum dhcp_unknown)word;
+		return r;
+	}
+	if (!strcmp(key, "squash")) {
+		r = value_word(value, squashes, 3, &word, why);
+		c->squash = r ? c->squash : (enum nfs_squash)word;
+		return r;
+	}
+	if (!strcmp(key, "lease")) {
+		r = value_number(value, 60, UINT32_MAX - 1, &n, why);
+		c->dhcp.lease_secs = r ? c->dhcp.lease_secs : (uint32_t)n;
+		return r;
+	}
+	if (!strcmp(key, "offer")) {
+		r = value_number(value, 5, 600, &n, why);
+		c->dhcp.offer_secs = r ? c->dhcp.offer_secs : (unsigned int)n;
+		return r;
+	}
+	if (!strcmp(key, "nfs-port")) {
+		r = value_number(value, 1, 65535, &n, why);
+		c->nfs_port = r ? c->nfs_port : (uint16_t)n;
+		return r;
+	}
+	return KEY_UNKNOWN;
+}
+
+static int subnet_range(struct dhcp_range *list, unsigned int *n, unsigned int max, char *value,
+			struct why *why)
+{
+	if (*n == max)
+		return why_set(why, -EINVAL, "%s: one too many", value);
+	return value_range(value, &list[(*n)++], why);
+}
+
+static int subnet_key(struct dhcp_subnet *s, const char *key, char *value, struct why *why)
+{
+	unsigned long n;
+	int r;
+
+	if (!strcmp(key, "range"))
+		return subnet_range(s->ranges, &s->nranges, ARRAY_SIZE(s->ranges), value, why);
+	if (!strcmp(key, "exclude"))
+		return subnet_range(s->excluded, &s->nexcluded, ARRAY_SIZE(s->excluded), value,
+				    why);
+	if (!strcmp(key, "router"))
+		return value_list(
+			value,
+			&(struct addresses){s->routers, &s->nrouters, ARRAY_SIZE(s->routers)},
+			address_add, why);
+	if (!strcmp(key, "dns"))
+		return value_list(value, &(struct addresses){s->dns, &s->ndns, ARRAY_SIZE(s->dns)},
+				  address_add, why);
+	if (!strcmp(key, "ntp"))
+		return value_list(value, &(struct addresses){s->ntp, &s->nntp, ARRAY_SIZE(s->ntp)},
+				  address_add, why);
+	if (!strcmp(key, "next-server"))
+		return value_address(value, &s->next_server, why);
+	if (!strcmp(key, "domain")) {
+		if (!*value || strlen(value) >= sizeof(s->domain))
+			return value_bad(why, value, "a domain");
+		snprintf(s->domain, sizeof(s->domain), "%s", value);
+		return 0;
+	}
+	if (!strcmp(key, "mtu")) {
+		r = value_number(value, 576, 65535, &n, why);
+		s->mtu = r ? s->mtu : (uint16_t)n;
+		return r;
+	}
+	if (!strcmp(key, "lease")) {
+		r = value_number(value, 60, UINT32_MAX - 1, &n, why);
+		s->lease_secs = r ? s->lease_secs : (uint32_t)n;
+		return r;
+	}
+	if (!strcmp(key, "shared")) {
+		r = value_number(value, 1, 65535, &n, why);
+		s->shared = r ? s->shared : (unsigned int)n;
+		return r;
+	}
+	if (!strncmp(key, "option.", 7)) {
+		r = value_number(key + 7, 1, 254, &n, why);
+		return r ? r : dhcp_subnet_add_extra(s, (unsigned int)n, value, why);
+	}
+	return KEY_UNKNOWN;
+}
+
+/* ---- the file ---- */
+
+struct reading {
+	struct config *config;
+	FILE *file;
+	const char *name;
+	int line;
+	char section[64]; /* "" before the first */
+	struct dhcp_subnet *subnet;
+	struct why *why;
+	int r;
+};
+
+static int reading_fail(struct reading *rd, const char *what, const struct why *why, int r)
+{
+	if (!rd->r)
+		rd->r = why_set(rd->why, r, "%s:%d: %s: %s", rd->name, rd->line, what,
+				why_text(why, r));
+	return 0;
+}
+
+static int section_enter(struct reading *rd, const char *section, struct why *why)
+{
+	uint8_t prefix;
+	int r;
+
+	snprintf(rd->section, sizeof(rd->section), "%s", section);
+	rd->subnet = NULL;
+	if (!strcmp(section, "server"))
+		return 0;
+	if (strncmp(section, "subnet ", 7))
+		return why_set(why, -EINVAL, "no such section");
+	rd->subnet = dhcp_config_add_subnet(&rd->config->dhcp);
+	if (!rd->subnet)
+		return -ENOMEM;
+	r = value_network(section + 7, &rd->subnet->network, &prefix, why);
+	if (r)
+		return r;
+	rd->subnet->mask = prefix_mask(prefix);
+	if (rd->subnet->network & ~rd->subnet->mask)
+		return why_set(why, -EINVAL, "%s: has host bits", section + 7);
+	return 0;
+}
+
+/* The library tells neither line numbers nor sections without keys: it gets its
+ * lines from here, where both are seen. */
+static char *next_line(char *out, int size, void *ctx)
+{
+	struct reading *rd = ctx;
+	struct why why = {""};
+	char section[64];
+	char *line;
+	int r;
+
+	line = rd->r ? NULL : fgets(out, size, rd->file);
+	if (!line)
+		return NULL;
+	rd->line++;
+	if (!strchr(line, '\n') && !feof(rd->file)) {
+		reading_fail(rd, "line", NULL, -E2BIG);
+		return NULL;
+	}
+	if (sscanf(line, " [%63[^]]]", section) != 1)
+		return line;
+	r = section_enter(rd, section, &why);
+	if (r)
+		reading_fail(rd, section, &why, r);
+	return line;
+}
+
+static int on_key(void *ctx, const char *section, const char *key, const char *value)
+{
+	struct reading *rd = ctx;
+	struct why why = {""};
+	char copy[512];
+	int r;
+
+	if (!rd->section[0])
+		r = why_set(&why, -EINVAL, "stands before the first [section]");
+	else if (snprintf(copy, sizeof(copy), "%s", value) >= (int)sizeof(copy))
+		r = why_set(&why, -EINVAL, "too long");
+	else
+		r = rd->subnet ? subnet_key(rd->subnet, key, copy, &why)
+			       : server_key(rd->config, key, copy, &why);
+	if (r == KEY_UNKNOWN)
+		r = why_set(&why, -EINVAL, "no such key in [%s]", section);
+	return r ? reading_fail(rd, key, &why, r) : 1;
+}
+
+int config_read(struct config *c, int fd, const char *name, struct why *why)
+{
+	struct reading rd = {.config = c, .name = name, .why = why};
+	cleanup(fclosep) FILE *file = NULL;
+	int own = dup(fd);
+	int line;
+
+	if (own < 0)
+		return -errno;
+	file = rd.file = fdopen(own, "r");
+	if (!file) {
+		close(own);
+		return -ENOMEM;
+	}
+	rewind(file);
+	line = ini_parse_stream(next_line, &rd, on_key, &rd);
+	if (rd.r)
+		return rd.r;
+	if (line)
+		return why_set(why, -EINVAL, "%s:%d: not a [section], KEY = VALUE or comment", name,
+			       line);
+	return 0;
+}

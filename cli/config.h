@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What `serve` is told: one INI file, and --interface.  The supervisor hands it to
+ * its children as the same text, in memory, so that all of them read one thing.
+ *
+ *	[server]	interface mode unknown authoritative lease offer
+ *			nfs-port tftp-ports loaders admin reserved-port squash
+ *	[subnet 10.0.0.0/24]
+ *			range exclude router dns ntp domain mtu lease next-server
+ *			shared option.N
+ */
+#ifndef CLI_CONFIG_H
+#define CLI_CONFIG_H
+
+#include "common/why.h"
+#include "dhcp/config.h"
+#include "nfs/child.h"
+
+enum { CONFIG_ADMIN_MAX = 16, CONFIG_LOADERS_MAX = 8, CONFIG_INTERFACES_MAX = 16 };
+
+struct config {
+	char interfaces[CONFIG_INTERFACES_MAX][IFNAMSIZ];
+	unsigned int ninterfaces;
+	bool mode_given;	 /* full was asked for, not taken for granted */
+	struct dhcp_config dhcp; /* interfaces are filled by the supervisor */
+	uint16_t nfs_port;
+	struct nfs_network admin[CONFIG_ADMIN_MAX];
+	unsigned int nadmin;
+	bool reserved_port;
+	enum nfs_squash squash;
+	uint16_t tftp_first; /* of the transfers' ports; 0: any */
+	uint16_t tftp_last;
+	char loaders[CONFIG_LOADERS_MAX][256];
+	unsigned int nloaders;
+};
+
+/* Defaults; the caller calls config_fini() in any case. */
+void config_init(struct config *c);
+void config_fini(struct config *c);
+
+/* Read the INI text of the open descriptor `fd` (its `name` is for errors: "FILE:LINE:
+ * KEY: what is wrong").  Returns 0 or -EINVAL, ... with words. */
+int config_read(struct config *c, int fd, const char *name, struct why *why);
+
+int config_add_interface(struct config *c, const char *name, struct why *why);
+
+#endif

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/cmd.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cli/table.h"
+#include "common/inventory.h"
+#include "fsd/image.h"
+#include "fsd/objects.h"
+#include "fsd/own_copier.h"
+#include "fsd/version.h"
+
+static int add_option(void *ctx, int val, const char *value)
+{
+	bool *flags = ctx; /* wait, strict, activate */
+
+	(void)value;
+	flags[val] = true;
+	return 0;
+}
+
+static bool is_sealed(struct db *db, uint32_t version)
+{
+	sqlite3_stmt *stmt =
+		db_stmt(db, "SELECT 1 FROM version WHERE id = ? AND sealed IS NOT NULL");
+	bool sealed = db_query(db, stmt, "u", version) == DB_ROW;
+
+	sqlite3_reset(stmt);
+	return sealed;
+}
+
+/* Until the version is sealed, by a running server or by ourselves. */
+static int wait_sealed(struct cli *cli, struct db *db, uint32_t version, struct why *why)
+{
+	cleanup(own_copier_stopp) struct own_copier *copier = NULL;
+	bool tty = isatty(STDERR_FILENO);
+	int r = own_copier_start(cli->state_dir, &copier, why);
+
+	while (!r && !is_sealed(db, version)) {
+		struct version_progress p;
+		struct version *v;
+
+		poll(NULL, 0, 100);
+		/* Whoever copied may have ended: then it is our turn. */
+		if (!copier)
+			r = own_copier_start(cli->state_dir, &copier, why);
+		if (!tty || version_open(cli->state_dir, version, &v, NULL))
+			continue;
+		version_progress(v, &p);
+		version_unref(v);
+		fprintf(stderr, "\r%u of %u files copied", p.copied + p.gone, p.files);
+	}
+	if (tty && !r)
+		fputc('\n', stderr);
+	return r;
+}
+
+int cmd_image_add(struct cli *cli, int argc, char **argv)
+{
+	static const struct option options[] = {{"wait", no_argument, NULL, 0},
+						{"strict", no_argument, NULL, 1},
+						{"activate", no_argument, NULL, 2},
+						{0}};
+	cleanup(db_closep) struct db *db = NULL;
+	struct why why = {""};
+	bool flags[3] = {false};
+	struct image_add add;
+	uint32_t version;
+	uint32_t number;
+	int r;
+
+	if (cli_args(argc, argv, options, add_option, flags, 2, 2) < 0)
+		return 2;
+	add = (struct image_add){
+		.name = argv[1], .source = argv[2], .strict = flags[1], .activate = flags[2]};
+	r = cli_db(cli, "image add", &db);
+	if (r)
+		return r;
+	r = image_add(db, cli->state_dir, &add, &version, &number, &why);
+	if (r)
+		return cli_fail("image add", &why, r);
+	printf("%s@%u\n", add.name, number);
+	fflush(stdout);
+	r = flags[0] ? wait_sealed(cli, db, version, &why) : 0;
+	return r ? cli_fail("image add", &why, r) : 0;
+}
+
+int cmd_image_list(struct cli *cli, int argc, char **argv)
+{
+	static const char *const columns[] = {"version", "active", "sealed", "added", "origin"};
+	cleanup(db_closep) struct db *db = NULL;
+	sqlite3_stmt *stmt;
+	struct table *t;
+	int r;
+
+	if (cli_args(argc, argv, NULL, NULL, NULL, 0, 0) < 0)
+		return 2;
+	r = cli_db_read(cli, "image list", &db);
+	if (r)
+		return r;
+	t = table_new(columns, ARRAY_SIZE(columns));
+	stmt = db_stmt(db,
+		       "SELECT i.name || '@' || v.number, i.active = v.id, v.sealed IS NOT NULL,"
+		       " v.added, v.origin FROM version v JOIN image i ON i.id = v.image"
+		       " ORDER BY i.name, v.number");
+	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
+		table_row(t);
+		table_text(t, (const char *)sqlite3_column_text(stmt, 0));
+		table_bool(t, sqlite3_column_int(stmt, 1));
+		table_bool(t, sqlite3_column_int(stmt, 2));
+		table_time(t, sqlite3_column_int64(stmt, 3));
+		table_text(t, (const char *)sqlite3_column_text(stmt, 4));
+	}
+	table_print(t, cli->json);
+	return r ? cli_fail("image list", NULL, r) : 0;
+}
+
+/* NAME or NAME@N as the inventory has it. */
+static int find_version(struct db *db, const char *name, struct image_version *out, struct why *why)
+{
+	cleanup(inventory_freep) struct inventory *inv = NULL;
+	const struct image_version *v;
+	int r = inventory_load(db, &inv);
+
+	if (r)
+		return why_set(why, r, "%s", db_error(db));
+	v = inventory_version_by_name(inv, name);
+	if (!v)
+		return why_set(why, -ENOENT, "%s: no such version", name);
+	*out = *v;
+	out->image_name = NULL; /* dies with the snapshot */
+	return 0;
+}
+
+static void show_row(struct table *t, const char *key, int64_t value)
+{
+	char text[32];
+
+	snprintf(text, sizeof(text), "%lld", (long long)value);
+	table_row(t);
+	table_text(t, key);
+	table_text(t, text);
+}
+
+int cmd_image_show(struct cli *cli, int argc, char **argv)
+{
+	static const char *const columns[] = {"key", "value"};
+	cleanup(db_closep) struct db *db = NULL;
+	cleanup(version_unrefp) struct version *v = NULL;
+	struct version_progress p;
+	struct image_version row;
+	struct why why = {""};
+	char digest[2 * HASH_LEN + 1];
+	struct table *t;
+	int r;
+
+	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
+		return 2;
+	r = cli_db_read(cli, "image show", &db);
+	if (r)
+		return r;
+	r = find_version(db, argv[1], &row, &why);
+	if (!r)
+		r = version_open(cli->state_dir, row.id, &v, &why);
+	if (r)
+		return cli_fail("image show", &why, r);
+	version_progress(v, &p);
+	t = table_new(columns, ARRAY_SIZE(columns));
+	show_row(t, "number", row.number);
+	show_row(t, "paths", manifest_count(version_manifest(v)));
+	show_row(t, "bytes", (int64_t)manifest_bytes(version_manifest(v)));
+	show_row(t, "files", p.files);
+	show_row(t, "copied", p.copied);
+	show_row(t, "drifted", p.drifted);
+	show_row(t, "gone", p.gone);
+	table_row(t);
+	table_text(t, "active");
+	table_bool(t, row.active);
+	table_row(t);
+	table_text(t, "sealed");
+	hash_format(manifest_digest(version_manifest(v)), digest);
+	table_text(t, manifest_sealed(version_manifest(v)) ? digest : NULL);
+	table_print(t, cli->json);
+	return 0;
+}
+
+int cmd_image_activate(struct cli *cli, int argc, char **argv)
+{
+	cleanup(db_closep) struct db *db = NULL;
+	struct image_version v;
+	struct why why = {""};
+	int r;
+
+	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
+		return 2;
+	r = cli_db(cli, "image activate", &db);
+	if (r)
+		return r;
+	r = strchr(argv[1], '@') ? find_version(db, argv[1], &v, &why)
+				 : why_set(&why, -EINVAL, "%s: not NAME@NUMBER", argv[1]);
+	if (!r)
+		r = image_activate(db, v.id, &why);
+	return r ? cli_fail("image activate", &why, r) : 0;
+}
+
+int cmd_image_rollback(struct cli *cli, int argc, char **argv)
+{
+	cleanup(db_closep) struct db *db = NULL;
+	struct why why = {""};
+	uint32_t number;
+	int r;
+
+	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
+		return 2;
+	r = cli_db(cli, "image rollback", &db);
+	if (r)
+		return r;
+	r = image_rollback(db, argv[1], &number, &why);
+	if (r)
+		return cli_fail("image rollback", &why, r);
+	printf("%s@%u\n", argv[1], number);
+	return 0;
+}
+
+static int keep_option(void *ctx, int val, const char *value)
+{
+	unsigned int *keep = ctx;
+	unsigned long n;
+	char *end;
+
+	(void)val;
+	n = strtoul(value, &end, 10);
+	if (end == value || *end || !n || n > 1000) {
+		fprintf(stderr, "rootstock: image prune: %s: not a number from 1 to 1000\n", value);
+		return -1;
+	}
+	*keep = (unsigned int)n;
+	return 0;
+}
+
+int cmd_image_prune(struct cli *cli, int argc, char **argv)
+{
+	static const struct option options[] = {{"keep", required_argument, NULL, 'k'}, {0}};
+	cleanup(db_closep) struct db *db = NULL;
+	struct why why = {""};
+	unsigned int removed;
+	unsigned int keep = 0;
+	int r;
+
+	if (cli_args(argc, argv, options, keep_option, &keep, 1, 1) < 0)
+		return 2;
+	if (!keep)
+		return cli_usage();
+	r = cli_db(cli, "image prune", &db);
+	if (r)
+		return r;
+	r = image_prune(db, cli->state_dir, argv[1], keep, &removed, &why);
+	if (r)
+		return cli_fail("image prune", &why, r);
+	printf("%u removed\n", removed);
+	return 0;
+}
+
+int cmd_image_remove(struct cli *cli, int argc, char **argv)
+{
+	cleanup(db_closep) struct db *db = NULL;
+	struct image_version v;
+	struct why why = {""};
+	struct why held = {""};
+	int r;
+
+	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
+		return 2;
+	r = cli_db(cli, "image remove", &db);
+	if (r)
+		return r;
+	r = strchr(argv[1], '@') ? find_version(db, argv[1], &v, &why)
+				 : why_set(&why, -EINVAL, "%s: not NAME@NUMBER", argv[1]);
+	if (!r) {
+		r = image_remove(db, cli->state_dir, v.id, &held);
+		if (r)
+			why_set(&why, r, "%s: %s", argv[1], why_text(&held, r));
+	}
+	return r ? cli_fail("image remove", &why, r) : 0;
+}

@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/cmd.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/table.h"
+#include "common/clock.h"
+#include "common/inventory.h"
+
+/* leases.db and the hosts' names beside it. */
+struct lease_view {
+	struct db *leases;
+	struct db *rootstock;
+	struct inventory *inv;
+};
+
+static int lease_open(struct cli *cli, const char *what, struct lease_view *v)
+{
+	struct why why = {""};
+	int r = cli_db_read(cli, what, &v->rootstock);
+
+	if (r)
+		return r;
+	r = db_open(cli->state_dir, &schema_leases, DB_READ, &v->leases, &why);
+	if (!r)
+		r = inventory_load(v->rootstock, &v->inv);
+	return r ? cli_fail(what, &why, r) : 0;
+}
+
+static void lease_close(struct lease_view *v)
+{
+	inventory_free(v->inv);
+	db_close(v->rootstock);
+	db_close(v->leases);
+}
+
+static const char *mac_column(sqlite3_stmt *stmt, int column, struct mac *mac,
+			      char text[static MAC_TEXT])
+{
+	struct bytes b = db_column_bytes(stmt, column);
+
+	memset(mac, 0, sizeof(*mac));
+	if (b.len == sizeof(*mac))
+		memcpy(mac, b.at, sizeof(*mac));
+	return mac_format(mac, text);
+}
+
+static const char *name_of(const struct lease_view *v, const struct mac *mac)
+{
+	const struct host *h = inventory_by_mac(v->inv, mac);
+
+	return h ? h->name : NULL;
+}
+
+int cmd_lease_list(struct cli *cli, int argc, char **argv)
+{
+	static const char *const columns[] = {"address", "mac",	    "host",	 "state",
+					      "started", "expires", "last_alive"};
+	static const char *const states[] = {"", "offered", "bound", "released", "declined"};
+	struct lease_view v = {0};
+	sqlite3_stmt *stmt;
+	struct table *t;
+	int r;
+
+	if (cli_args(argc, argv, NULL, NULL, NULL, 0, 0) < 0)
+		return 2;
+	r = lease_open(cli, "lease list", &v);
+	if (r) {
+		lease_close(&v);
+		return r;
+	}
+	t = table_new(columns, ARRAY_SIZE(columns));
+	stmt = db_stmt(v.leases, "SELECT address, mac, state, started, expires, last_alive"
+				 " FROM lease ORDER BY address");
+	for (r = db_query(v.leases, stmt, ""); r == DB_ROW; r = db_next(v.leases, stmt)) {
+		unsigned int state = (unsigned int)sqlite3_column_int(stmt, 2);
+		char text[MAC_TEXT];
+		struct mac mac;
+
+		table_row(t);
+		table_address(t, (uint32_t)sqlite3_column_int64(stmt, 0));
+		table_text(t, mac_column(stmt, 1, &mac, text));
+		table_text(t, name_of(&v, &mac));
+		table_text(t, state < ARRAY_SIZE(states) ? states[state] : "");
+		table_time(t, sqlite3_column_int64(stmt, 3));
+		table_time(t, sqlite3_column_int64(stmt, 4));
+		table_time(t, sqlite3_column_int64(stmt, 5));
+	}
+	table_print(t, cli->json);
+	lease_close(&v);
+	return r ? cli_fail("lease list", NULL, r) : 0;
+}
+
+static const char *version_text(const struct lease_view *v, uint32_t id, char *out, size_t size)
+{
+	const struct image_version *version = inventory_version(v->inv, id);
+
+	if (!version)
+		return NULL;
+	snprintf(out, size, "%s@%u", version->image_name, version->number);
+	return out;
+}
+
+int cmd_boot_list(struct cli *cli, int argc, char **argv)
+{
+	static const char *const columns[] = {"boot",	    "host",   "mac",	 "address",
+					      "image",	    "opened", "mounted", "init",
+					      "last_alive", "ended",  "reason"};
+	struct lease_view v = {0};
+	sqlite3_stmt *stmt;
+	struct table *t;
+	int n = cli_args(argc, argv, NULL, NULL, NULL, 0, 1);
+	int r;
+
+	if (n < 0)
+		return 2;
+	r = lease_open(cli, "boot list", &v);
+	if (r) {
+		lease_close(&v);
+		return r;
+	}
+	t = table_new(columns, ARRAY_SIZE(columns));
+	stmt = db_stmt(v.leases, "SELECT id, mac, address, version, opened, mounted, init,"
+				 " last_alive, ended, reason FROM boot ORDER BY id");
+	for (r = db_query(v.leases, stmt, ""); r == DB_ROW; r = db_next(v.leases, stmt)) {
+		char text[MAC_TEXT];
+		char image[128];
+		struct mac mac;
+		const char *mac_text = mac_column(stmt, 1, &mac, text);
+		const char *name = name_of(&v, &mac);
+
+		if (n && strcmp(argv[1], mac_text) && (!name || strcmp(argv[1], name)))
+			continue;
+		table_row(t);
+		table_number(t, sqlite3_column_int64(stmt, 0));
+		table_text(t, name);
+		table_text(t, mac_text);
+		table_address(t, (uint32_t)sqlite3_column_int64(stmt, 2));
+		table_text(t, version_text(&v, (uint32_t)sqlite3_column_int64(stmt, 3), image,
+					   sizeof(image)));
+		for (int c = 4; c <= 8; c++)
+			table_time(t, sqlite3_column_int64(stmt, c));
+		table_text(t, (const char *)sqlite3_column_text(stmt, 9));
+	}
+	table_print(t, cli->json);
+	lease_close(&v);
+	return r ? cli_fail("boot list", NULL, r) : 0;
+}

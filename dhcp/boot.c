@@ -1,0 +1,450 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "dhcp/boot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define BOOT_SAME_MESSAGE_NS (10 * NS_PER_SEC)
+#define BOOT_STARTING_NS (600 * NS_PER_SEC)
+#define BOOT_SILENT_NS (30 * INT64_C(86400) * NS_PER_SEC)
+#define BOOT_ALIVE_STORE_NS (300 * NS_PER_SEC)
+
+enum { BOOT_BUCKETS = 16384, BOOT_STARTING_MAX = 16384 };
+
+struct boots {
+	struct db *db;
+	struct boot *bucket[BOOT_BUCKETS];
+	struct boot *dirty; /* in the order they changed: ids tell which is newer */
+	struct boot **dirty_end;
+	struct boot *starting_oldest;
+	struct boot *starting_newest;
+	unsigned int nstarting;
+};
+
+static struct boot **boot_bucket(struct boots *bs, const struct mac *mac)
+{
+	uint64_t x = 0;
+
+	memcpy(&x, mac, sizeof(*mac));
+	x *= UINT64_C(0x9e3779b97f4a7c15);
+	return &bs->bucket[x >> 32 & (BOOT_BUCKETS - 1)];
+}
+
+static struct boot *boot_match(struct boot *b, const struct mac *mac)
+{
+	while (b && (b->ended || !mac_equal(&b->mac, mac)))
+		b = b->next;
+	return b;
+}
+
+struct boot *boots_newest(const struct boots *bs, const struct mac *mac)
+{
+	return boot_match(*boot_bucket((struct boots *)bs, mac), mac);
+}
+
+static struct boot *boot_earlier(struct boot *b)
+{
+	return boot_match(b->next, &b->mac);
+}
+
+unsigned int boots_open_count(const struct boots *bs, const struct mac *mac)
+{
+	unsigned int n = 0;
+
+	for (struct boot *b = boots_newest(bs, mac); b; b = boot_earlier(b))
+		n++;
+	return n;
+}
+
+static void boot_changed(struct boots *bs, struct boot *b)
+{
+	if (b->dirty)
+		return;
+	b->dirty = true;
+	b->next_dirty = NULL;
+	*bs->dirty_end = b;
+	bs->dirty_end = &b->next_dirty;
+}
+
+static void starting_link(struct boots *bs, struct boot *b)
+{
+	b->older = bs->starting_newest;
+	*(bs->starting_newest ? &bs->starting_newest->newer : &bs->starting_oldest) = b;
+	bs->starting_newest = b;
+	bs->nstarting++;
+}
+
+static void starting_unlink(struct boots *bs, struct boot *b)
+{
+	*(b->older ? &b->older->newer : &bs->starting_oldest) = b->newer;
+	*(b->newer ? &b->newer->older : &bs->starting_newest) = b->older;
+	b->older = b->newer = NULL;
+	bs->nstarting--;
+}
+
+static bool boot_is_starting(const struct boot *b)
+{
+	return !b->address && !b->mounted && !b->id;
+}
+
+static void boot_destroy(struct boots *bs, struct boot *b)
+{
+	struct boot **p = boot_bucket(bs, &b->mac);
+
+	while (*p != b)
+		p = &(*p)->next;
+	*p = b->next;
+	free(b);
+}
+
+static void starting_drop(struct boots *bs, struct boot *b)
+{
+	starting_unlink(bs, b);
+	boot_destroy(bs, b);
+}
+
+static struct boot *boot_link(struct boots *bs, const struct mac *mac)
+{
+	struct boot *b = calloc(1, sizeof(*b));
+	struct boot **p = boot_bucket(bs, mac);
+
+	if (!b)
+		return NULL;
+	b->mac = *mac;
+	b->next = *p;
+	*p = b;
+	return b;
+}
+
+static void boot_pin(struct boot *b, const struct boot_pin *pin, struct dhcp_now now)
+{
+	b->host = pin->host;
+	b->version = pin->version;
+	b->change = pin->change;
+	b->opened = now.wall_ns;
+}
+
+static struct boot *boot_open(struct boots *bs, const struct mac *mac, int arch,
+			      const struct boot_pin *pin, struct dhcp_now now)
+{
+	struct boot *b;
+
+	if (bs->nstarting >= BOOT_STARTING_MAX)
+		starting_drop(bs, bs->starting_oldest);
+	b = boot_link(bs, mac);
+	if (!b)
+		return NULL;
+	b->arch = arch;
+	boot_pin(b, pin, now);
+	starting_link(bs, b);
+	return b;
+}
+
+static bool boot_takes(const struct boot *b, enum dhcp_stage stage, uint32_t xid,
+		       struct instant now)
+{
+	if (stage == STAGE_KERNEL || stage == STAGE_INITRD)
+		return !b->init;
+	if (stage == STAGE_OS)
+		return true;
+	if (b->mounted)
+		return false;
+	if (stage == STAGE_LOADER && b->stage == STAGE_ROM)
+		return true;
+	return b->stage == stage &&
+	       (!b->acked || (b->xid == xid && now.ns - b->seen.ns < BOOT_SAME_MESSAGE_NS));
+}
+
+struct boot *boots_discover(struct boots *bs, const struct mac *mac, enum dhcp_stage stage,
+			    int arch, uint32_t xid, const struct boot_pin *pin, struct dhcp_now now)
+{
+	struct boot *b = boots_newest(bs, mac);
+
+	if (b && boot_is_starting(b))
+		/* Nothing was served by its pin yet: the newest version will do. */
+		boot_pin(b, pin, now);
+	else if (!b || !boot_takes(b, stage, xid, now.mono))
+		b = boot_open(bs, mac, arch, pin, now);
+	if (!b)
+		return NULL;
+	if (b->stage != stage || b->xid != xid)
+		b->acked = false;
+	if (arch >= 0 && boot_is_starting(b))
+		b->arch = arch;
+	b->stage = stage;
+	b->xid = xid;
+	b->seen = now.mono;
+	return b;
+}
+
+static void boot_end(struct boots *bs, struct boot *b, const char *reason, struct dhcp_now now)
+{
+	if (boot_is_starting(b)) {
+		starting_drop(bs, b);
+		return;
+	}
+	b->ended = now.wall_ns;
+	b->reason = reason;
+	boot_changed(bs, b);
+}
+
+static void boot_settle(struct boots *bs, struct boot *b, uint32_t address)
+{
+	if (boot_is_starting(b))
+		starting_unlink(bs, b);
+	if (b->address == address && (b->id || b->dirty))
+		return;
+	b->address = address;
+	boot_changed(bs, b);
+}
+
+/* The one that is past its DISCOVER, or the newest if none is. */
+static struct boot *boot_settled(const struct boots *bs, const struct mac *mac)
+{
+	struct boot *b = boots_newest(bs, mac);
+
+	while (b && boot_is_starting(b) && boot_earlier(b))
+		b = boot_earlier(b);
+	return b;
+}
+
+struct boot *boots_ack(struct boots *bs, const struct mac *mac, uint32_t address, bool selecting,
+		       int arch, const struct boot_pin *pin, struct dhcp_now now)
+{
+	struct boot *b = selecting ? boots_newest(bs, mac) : boot_settled(bs, mac);
+	struct boot *next;
+
+	if (!b)
+		b = boot_open(bs, mac, arch, pin, now);
+	if (!b)
+		return NULL;
+	b->acked = true;
+	boot_settle(bs, b, address);
+	for (struct boot *e = boot_earlier(b); e; e = next) {
+		next = boot_earlier(e);
+		if (!e->mounted)
+			boot_end(bs, e, "another boot came before it mounted", now);
+	}
+	return b;
+}
+
+void boots_mount(struct boots *bs, const struct mac *mac, uint32_t address,
+		 const struct boot_pin *pin, struct dhcp_now now)
+{
+	struct boot *b = boot_settled(bs, mac);
+
+	if (!b)
+		b = boot_open(bs, mac, -1, pin, now);
+	if (!b)
+		return;
+	boot_settle(bs, b, address);
+	b->last_alive = now.wall_ns;
+	if (!b->mounted) {
+		b->mounted = now.wall_ns;
+		boot_changed(bs, b);
+	}
+}
+
+static struct boot *boot_mounted(const struct boots *bs, const struct mac *mac)
+{
+	struct boot *b = boots_newest(bs, mac);
+
+	while (b && !b->mounted)
+		b = boot_earlier(b);
+	return b;
+}
+
+void boots_init(struct boots *bs, const struct mac *mac, const struct mac *others,
+		unsigned int nothers, struct dhcp_now now)
+{
+	static const char reason[] = "a later boot read init";
+	struct boot *b = boot_mounted(bs, mac);
+	struct boot *next;
+
+	if (!b || b->init)
+		return;
+	b->init = b->last_alive = now.wall_ns;
+	boot_changed(bs, b);
+	for (struct boot *e = boot_earlier(b); e; e = next) {
+		next = boot_earlier(e);
+		boot_end(bs, e, reason, now);
+	}
+	for (unsigned int i = 0; i < nothers; i++)
+		if (!mac_equal(&others[i], mac))
+			boots_end(bs, &others[i], reason, now);
+}
+
+void boots_alive(struct boots *bs, const struct mac *mac, struct dhcp_now now)
+{
+	struct boot *b = boot_mounted(bs, mac);
+
+	if (!b)
+		return;
+	b->last_alive = now.wall_ns;
+	if (now.wall_ns - b->alive_stored > BOOT_ALIVE_STORE_NS || now.wall_ns < b->alive_stored)
+		boot_changed(bs, b);
+}
+
+unsigned int boots_end(struct boots *bs, const struct mac *mac, const char *reason,
+		       struct dhcp_now now)
+{
+	struct boot *next;
+	unsigned int n = 0;
+
+	for (struct boot *b = boots_newest(bs, mac); b; b = next, n++) {
+		next = boot_earlier(b);
+		boot_end(bs, b, reason, now);
+	}
+	return n;
+}
+
+void boots_sweep(struct boots *bs, struct dhcp_now now)
+{
+	while (bs->starting_oldest && now.mono.ns - bs->starting_oldest->seen.ns > BOOT_STARTING_NS)
+		starting_drop(bs, bs->starting_oldest);
+	for (unsigned int i = 0; i < BOOT_BUCKETS; i++)
+		for (struct boot *b = bs->bucket[i]; b; b = b->next) {
+			int64_t last = b->last_alive ? b->last_alive : b->opened;
+
+			if (!b->ended && !boot_is_starting(b) &&
+			    now.wall_ns - last > BOOT_SILENT_NS)
+				boot_end(bs, b, "no call for 30 days", now);
+		}
+}
+
+void boots_register(struct boots *bs, const struct inventory *inv)
+{
+	for (unsigned int i = 0; i < BOOT_BUCKETS; i++)
+		for (struct boot *b = bs->bucket[i]; b; b = b->next) {
+			const struct host *host;
+
+			if (b->ended || (b->host && b->version))
+				continue;
+			host = inventory_by_mac(inv, &b->mac);
+			if (!host || (b->host == host->id && !host->version))
+				continue;
+			b->host = host->id;
+			if (!b->version)
+				b->version = host->version;
+			if (!boot_is_starting(b))
+				boot_changed(bs, b);
+		}
+}
+
+/* ---- rows ---- */
+
+int boots_load(struct db *db, struct dhcp_now now, struct boots **out)
+{
+	cleanup(boots_freep) struct boots *bs = calloc(1, sizeof(*bs));
+	sqlite3_stmt *stmt =
+		db_stmt(db, "SELECT id, host, mac, address, version, change, coalesce(arch, -1),"
+			    " opened, mounted, init, last_alive FROM boot"
+			    " WHERE ended IS NULL ORDER BY id");
+	int r;
+
+	if (!bs)
+		return -ENOMEM;
+	bs->db = db;
+	bs->dirty_end = &bs->dirty;
+	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
+		struct bytes bytes = db_column_bytes(stmt, 2);
+		struct boot *b;
+		struct mac mac;
+
+		if (bytes.len != sizeof(mac))
+			return -EUCLEAN;
+		memcpy(&mac, bytes.at, sizeof(mac));
+		b = boot_link(bs, &mac);
+		if (!b)
+			return -ENOMEM;
+		b->id = sqlite3_column_int64(stmt, 0);
+		b->host = (uint32_t)sqlite3_column_int64(stmt, 1);
+		b->address = (uint32_t)sqlite3_column_int64(stmt, 3);
+		b->version = (uint32_t)sqlite3_column_int64(stmt, 4);
+		b->change = (uint64_t)sqlite3_column_int64(stmt, 5);
+		b->arch = sqlite3_column_int(stmt, 6);
+		b->opened = sqlite3_column_int64(stmt, 7);
+		b->mounted = sqlite3_column_int64(stmt, 8);
+		b->init = sqlite3_column_int64(stmt, 9);
+		b->last_alive = b->alive_stored = sqlite3_column_int64(stmt, 10);
+		/* The stage is not kept; a ROM that retries opens a new one. */
+		b->stage = b->init ? STAGE_OS : STAGE_ROM;
+		b->acked = true;
+		b->seen = (struct instant){now.mono.ns - BOOT_SAME_MESSAGE_NS};
+	}
+	if (r)
+		return r;
+	*out = take(&bs);
+	return 0;
+}
+
+void boots_free(struct boots *bs)
+{
+	if (!bs)
+		return;
+	for (unsigned int i = 0; i < BOOT_BUCKETS; i++)
+		while (bs->bucket[i]) {
+			struct boot *b = bs->bucket[i];
+
+			bs->bucket[i] = b->next;
+			free(b);
+		}
+	free(bs);
+}
+
+bool boots_dirty(const struct boots *bs)
+{
+	return bs->dirty;
+}
+
+static int boot_write(struct boots *bs, const struct boot *b, int64_t *id)
+{
+	const struct bytes mac = {b->mac.octet, sizeof(b->mac)};
+	sqlite3_stmt *stmt;
+	int r;
+
+	if (!b->id) {
+		stmt = db_stmt(bs->db,
+			       "INSERT INTO boot (host, mac, address, version, change, arch,"
+			       " opened, mounted, init, last_alive, ended, reason)"
+			       " VALUES (nullif(?, 0), ?, ?, nullif(?, 0), ?, nullif(?, -1), ?,"
+			       " nullif(?, 0), nullif(?, 0), nullif(?, 0), nullif(?, 0), ?)");
+		r = db_query(bs->db, stmt, "ubuuiiiiiiis", b->host, mac, b->address, b->version,
+			     (int64_t)b->change, (int64_t)b->arch, b->opened, b->mounted, b->init,
+			     b->last_alive, b->ended, b->reason);
+		*id = db_last_id(bs->db);
+		return r;
+	}
+	stmt = db_stmt(bs->db,
+		       "UPDATE boot SET host = nullif(?, 0), address = ?, version = nullif(?, 0),"
+		       " mounted = nullif(?, 0), init = nullif(?, 0), last_alive = nullif(?, 0),"
+		       " ended = nullif(?, 0), reason = ? WHERE id = ?");
+	return db_query(bs->db, stmt, "uuuiiiisi", b->host, b->address, b->version, b->mounted,
+			b->init, b->last_alive, b->ended, b->reason, b->id);
+}
+
+int boots_write(struct boots *bs)
+{
+	int r = 0;
+
+	for (struct boot *b = bs->dirty; b && !r; b = b->next_dirty)
+		r = boot_write(bs, b, &b->new_id);
+	return r;
+}
+
+void boots_written(struct boots *bs)
+{
+	while (bs->dirty) {
+		struct boot *b = bs->dirty;
+
+		bs->dirty = b->next_dirty;
+		b->dirty = false;
+		b->alive_stored = b->last_alive;
+		if (!b->id)
+			b->id = b->new_id;
+		if (b->ended)
+			boot_destroy(bs, b);
+	}
+	bs->dirty_end = &bs->dirty;
+}

@@ -1,0 +1,419 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "dhcp/child.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/schema.h"
+#include "dhcp/link.h"
+
+enum {
+	POLL_MS = 250,
+	BATCH_MS = 3,
+	COMMIT_MS = 50 /* for what no reply waits for */
+};
+
+#define QUIET_NS (2 * NS_PER_SEC)
+
+struct child;
+
+struct port {
+	struct loop_source source;
+	struct child *child;
+	unsigned int interface;
+	uint16_t port; /* 0: ARP */
+	uint32_t lost;
+};
+
+struct child {
+	const struct dhcp_config *config;
+	struct loop *loop;
+	struct db *leases;
+	struct db *rootstock;
+	int64_t rootstock_seen;
+	struct inventory *inventory;
+	struct dhcp_server *server;
+	struct dhcp_inbox *inbox;
+	struct dhcp_output *out;
+	struct port ports[3 * ARRAY_SIZE(((struct dhcp_config *)0)->interfaces)];
+	unsigned int nports;
+	struct loop_source events;
+	struct loop_timer deadline;
+	struct loop_timer poll;
+	struct loop_timer commit;
+	struct log_limit send_failures;
+	struct log_limit commit_failures;
+	struct log_limit losses;
+	struct log_limit load_failures;
+	bool failing;	/* the last commit failed */
+	bool committed; /* since the last checkpoint */
+	struct instant busy;
+};
+
+/* The child around one of its members. */
+static struct child *child_of(void *member, size_t offset)
+{
+	return (void *)((uint8_t *)member - offset);
+}
+
+static struct dhcp_now now_both(void)
+{
+	return (struct dhcp_now){instant_now(), wall_now_ns()};
+}
+
+/* ---- what leaves ---- */
+
+static void child_tell(struct child *child, const struct event *event)
+{
+	const char *rest = strstr(event->text, " class=");
+	char mac[MAC_TEXT];
+	char address[IP4_TEXT + 1] = "";
+	char line[256];
+
+	if (!event->kind)
+		return;
+	event_send(child->config->event_fd, event);
+	if (event->address) {
+		address[0] = ' ';
+		ip4_format(event->address, address + 1);
+	}
+	if (!rest)
+		rest = event->text;
+	/* MAC arch=7 stage=rom 10.0.0.7 class=uefi-x64 file=...: as tftp says it */
+	snprintf(line, sizeof(line), "%s %.*s%s%s", mac_format(&event->mac, mac),
+		 (int)(rest - event->text), event->text, address, rest);
+	if (event->kind == EVENT_ACK ||
+	    (event->kind == EVENT_OFFER && child->config->mode == DHCP_MODE_PROXY))
+		log_info("%s", line);
+	else if (event->kind == EVENT_REFUSED)
+		log_warn("%s", line);
+	else
+		log_debug("%s: %s", line, event_word(event->kind));
+}
+
+static void child_send(struct child *child, bool durable)
+{
+	const struct dhcp_config *config = child->config;
+	unsigned int failed = 0;
+	int err = 0;
+
+	for (unsigned int i = 0; i < config->ninterfaces; i++)
+		failed += dhcp_link_send(&config->interfaces[i], i, child->out, durable, &err);
+	if (failed && log_allow(&child->send_failures, instant_now().ns, 3, 10000))
+		log_warn("%u replies could not be sent: %s", failed, strerror(-err));
+	for (unsigned int i = 0; i < child->out->nreplies; i++)
+		if (child->out->reply[i].durable == durable)
+			child_tell(child, &child->out->reply[i].event);
+}
+
+static int child_commit(struct child *child)
+{
+	int r = dhcp_server_commit(child->server, now_both());
+
+	if (r && log_allow(&child->commit_failures, instant_now().ns, 1, 10000))
+		log_error("leases.db: %s: no lease is given until it can be written",
+			  db_error(child->leases));
+	if (!r && child->failing)
+		log_info("leases.db: can be written again");
+	child->failing = r != 0;
+	child->committed = child->committed || !r;
+	child->busy = instant_now();
+	return r;
+}
+
+/* Everything that the server said: what needs no commit first, then the commit,
+ * then what waited for it. */
+static void child_flush(struct child *child)
+{
+	struct dhcp_output *out = child->out;
+	bool durable = false;
+
+	for (unsigned int i = 0; i < out->nprobes; i++)
+		dhcp_link_probe(&child->config->interfaces[out->probe[i].interface],
+				out->probe[i].address);
+	for (unsigned int i = 0; i < out->nevents; i++)
+		child_tell(child, &out->event[i]);
+	for (unsigned int i = 0; i < out->nreplies; i++)
+		durable = durable || out->reply[i].durable;
+	child_send(child, false);
+	if (durable && !child_commit(child))
+		child_send(child, true);
+	out->nreplies = out->nprobes = out->nevents = 0;
+	if (dhcp_server_dirty(child->server) && !child->commit.loop)
+		loop_timer_set(child->loop, &child->commit,
+			       instant_add_ms(instant_now(), child->failing ? 1000 : COMMIT_MS));
+	loop_timer_set(child->loop, &child->deadline, dhcp_server_deadline(child->server));
+}
+
+/* ---- what comes in ---- */
+
+static void child_count_lost(struct child *child, struct port *port, uint32_t lost)
+{
+	if (lost == port->lost)
+		return;
+	if (log_allow(&child->losses, instant_now().ns, 1, 10000))
+		log_warn("%s: %u packets lost: they come faster than leases can be written",
+			 child->config->interfaces[port->interface].name, lost - port->lost);
+	port->lost = lost;
+}
+
+/* A batch ends when the socket is drained, after BATCH_MS, or when the output is
+ * full.  What comes during its commit makes the next one: the slower the disk, the
+ * larger the batches. */
+static void on_packets(struct loop_source *source, uint32_t events)
+{
+	struct port *port = (struct port *)source;
+	struct child *child = port->child;
+	struct dhcp_packet packets[DHCP_INBOX];
+	struct instant end = instant_add_ms(instant_now(), BATCH_MS);
+	uint32_t lost = port->lost;
+	struct dhcp_now now;
+	int n;
+
+	(void)events;
+	do {
+		/* An ICMP error of an earlier reply comes here too: nothing to do. */
+		n = dhcp_inbox_receive(child->inbox, source->fd, port->interface, port->port,
+				       packets, &lost);
+		now = now_both();
+		for (int i = 0; i < n; i++) {
+			if (!dhcp_output_has_room(child->out))
+				child_flush(child);
+			dhcp_server_packet(child->server, &packets[i], now, child->out);
+		}
+	} while (n == DHCP_INBOX && now.mono.ns < end.ns && dhcp_output_has_room(child->out));
+	child_count_lost(child, port, lost);
+	child_flush(child);
+}
+
+static void on_arp(struct loop_source *source, uint32_t events)
+{
+	struct port *port = (struct port *)source;
+	struct child *child = port->child;
+	uint32_t address;
+	struct mac mac;
+	int r = 0;
+
+	(void)events;
+	for (unsigned int i = 0; i < DHCP_INBOX; i++) {
+		r = dhcp_link_arp(source->fd, &address, &mac);
+		if (!r)
+			dhcp_server_arp(child->server, port->interface, address, &mac, now_both(),
+					child->out);
+		else if (r != -EBADMSG)
+			break;
+	}
+	child_flush(child);
+}
+
+static void on_event(struct loop_source *source, uint32_t events)
+{
+	struct child *child = child_of(source, offsetof(struct child, events));
+	struct event event;
+	int r = 0;
+
+	(void)events;
+	for (unsigned int i = 0; i < 256 && (!r || r == -EBADMSG); i++) {
+		r = event_receive(source->fd, &event);
+		if (!r)
+			dhcp_server_event(child->server, &event, now_both());
+	}
+	if (r == -EPIPE)
+		loop_stop(child->loop); /* the supervisor is gone */
+	child_flush(child);
+}
+
+static void on_deadline(struct loop_timer *timer, struct instant now)
+{
+	struct child *child = child_of(timer, offsetof(struct child, deadline));
+
+	(void)now;
+	dhcp_server_tick(child->server, now_both(), child->out);
+	child_flush(child);
+}
+
+static void on_commit(struct loop_timer *timer, struct instant now)
+{
+	struct child *child = child_of(timer, offsetof(struct child, commit));
+
+	(void)now;
+	child_commit(child);
+	child_flush(child);
+}
+
+/* ---- rootstock.db ---- */
+
+static int load_change(struct child *child, uint64_t *change)
+{
+	sqlite3_stmt *stmt =
+		db_stmt(child->rootstock, "SELECT value FROM counter WHERE name = 'change'");
+	int r = db_query(child->rootstock, stmt, "");
+
+	if (r != DB_ROW)
+		return r ? r : -EUCLEAN;
+	*change = (uint64_t)sqlite3_column_int64(stmt, 0);
+	sqlite3_reset(stmt);
+	return 0;
+}
+
+static int child_load(struct child *child)
+{
+	/* Read before loading: a commit in between is then seen next time. */
+	int64_t seen = db_data_version(child->rootstock);
+	struct inventory *inv;
+	uint64_t change;
+	int r;
+
+	if (seen == child->rootstock_seen)
+		return 0;
+	r = load_change(child, &change);
+	if (!r)
+		r = inventory_load(child->rootstock, &inv);
+	if (r)
+		return r;
+	child->rootstock_seen = seen;
+	dhcp_server_inventory(child->server, inv, change);
+	inventory_free(child->inventory);
+	child->inventory = inv;
+	return 0;
+}
+
+static void child_refresh(void *ctx)
+{
+	struct child *child = ctx;
+
+	if (child_load(child) && log_allow(&child->load_failures, instant_now().ns, 1, 60000))
+		log_error("rootstock.db: cannot be read, serving the last state: %s",
+			  db_error(child->rootstock));
+}
+
+/* Fold the log into leases.db once no packet came for a while. */
+static void child_checkpoint(struct child *child, struct instant now)
+{
+	if (!child->committed || now.ns - child->busy.ns < QUIET_NS)
+		return;
+	db_exec(child->leases, "PRAGMA wal_checkpoint(PASSIVE)");
+	child->committed = false;
+}
+
+static void on_poll(struct loop_timer *timer, struct instant now)
+{
+	struct child *child = child_of(timer, offsetof(struct child, poll));
+
+	child_refresh(child);
+	child_flush(child);
+	child_checkpoint(child, now);
+	loop_timer_set(child->loop, timer, instant_add_ms(now, POLL_MS));
+}
+
+/* ---- life ---- */
+
+static int child_add_port(struct child *child, unsigned int interface, uint16_t number, int fd)
+{
+	struct port *port = &child->ports[child->nports];
+
+	if (fd < 0)
+		return 0;
+	*port = (struct port){
+		.source = {.ready = number ? on_packets : on_arp, .fd = -1},
+		.child = child,
+		.interface = interface,
+		.port = number,
+	};
+	child->nports++;
+	return loop_add(child->loop, &port->source, fd, EPOLLIN);
+}
+
+static int child_add_ports(struct child *child)
+{
+	const struct dhcp_config *config = child->config;
+	int r = 0;
+
+	for (unsigned int i = 0; i < config->ninterfaces && !r; i++) {
+		const struct dhcp_link_fds *fds = &config->interfaces[i].fds;
+
+		r = child_add_port(child, i, DHCP_PORT_SERVER, fds->udp);
+		if (!r)
+			r = child_add_port(child, i, DHCP_PORT_PXE, fds->pxe);
+		if (!r)
+			r = child_add_port(child, i, 0, fds->arp);
+	}
+	if (!r && config->event_fd >= 0)
+		r = loop_add(child->loop, &child->events, config->event_fd, EPOLLIN);
+	return r;
+}
+
+static int child_start(struct child *child, struct why *why)
+{
+	const struct dhcp_config *config = child->config;
+	int r;
+
+	r = db_open(config->state_dir, &schema_leases, DB_CREATE, &child->leases, why);
+	/* A checkpoint in the middle of a storm holds every client up for its two
+	 * syncs: by itself it comes after 64 MiB only, else when it is quiet. */
+	if (!r)
+		r = db_exec(child->leases, "PRAGMA wal_autocheckpoint = 16384");
+	if (!r)
+		r = db_open(config->state_dir, &schema_rootstock, DB_READ, &child->rootstock, why);
+	if (!r)
+		r = dhcp_server_new(config, child->leases, now_both(), &child->server, why);
+	if (r)
+		return r;
+	r = child_load(child);
+	if (r)
+		return why_set(why, r, "%s/rootstock.db: %s", config->state_dir,
+			       db_error(child->rootstock));
+	dhcp_server_on_stranger(child->server, child_refresh, child);
+	r = dhcp_inbox_new(&child->inbox);
+	if (r)
+		return r;
+	child->out = calloc(1, sizeof(*child->out));
+	if (!child->out)
+		return -ENOMEM;
+	r = loop_new(&child->loop);
+	if (!r)
+		r = child_add_ports(child);
+	if (r)
+		return r;
+	loop_timer_set(child->loop, &child->poll, instant_add_ms(instant_now(), POLL_MS));
+	child_flush(child);
+	return 0;
+}
+
+static void child_fini(struct child *child)
+{
+	loop_free(child->loop);
+	free(child->out);
+	dhcp_inbox_free(child->inbox);
+	dhcp_server_free(child->server);
+	inventory_free(child->inventory);
+	db_close(child->rootstock);
+	db_close(child->leases);
+}
+
+int dhcp_child(const struct dhcp_config *config)
+{
+	struct child child = {
+		.config = config,
+		.rootstock_seen = -2, /* db_data_version gives -1 at worst */
+		.events = {.ready = on_event, .fd = -1},
+		.deadline = {.due = on_deadline},
+		.poll = {.due = on_poll},
+		.commit = {.due = on_commit},
+	};
+	struct why why = {""};
+	int r;
+
+	r = child_start(&child, &why);
+	if (r)
+		log_error("dhcp: %s", why_text(&why, r));
+	else
+		r = loop_run(child.loop, true);
+	if (child.server)
+		dhcp_server_commit(child.server, now_both());
+	child_fini(&child);
+	return r;
+}

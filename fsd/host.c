@@ -1,0 +1,473 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fsd/host.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/inventory.h"
+#include "common/schema.h"
+#include "fsd/identity.h"
+#include "fsd/image.h"
+#include "fsd/template.h"
+
+/* One row's numbers, or -ENOENT. */
+static int row_ints(struct db *db, sqlite3_stmt *stmt, int r, int64_t *a, int64_t *b)
+{
+	if (r != DB_ROW)
+		return r ? r : -ENOENT;
+	*a = sqlite3_column_int64(stmt, 0);
+	if (b)
+		*b = sqlite3_column_int64(stmt, 1);
+	sqlite3_reset(stmt);
+	(void)db;
+	return 0;
+}
+
+static int db_fail(struct db *db, int r, struct why *why)
+{
+	return r < 0 ? why_set(why, r, "%s", db_error(db)) : r;
+}
+
+static struct bytes mac_bytes(const struct mac *mac)
+{
+	return (struct bytes){mac->octet, sizeof(mac->octet)};
+}
+
+static int by_mac(struct db *db, const struct mac *mac, int64_t *id)
+{
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT host FROM host_mac WHERE mac = ?");
+
+	return row_ints(db, stmt, db_query(db, stmt, "b", mac_bytes(mac)), id, NULL);
+}
+
+static int by_name(struct db *db, const char *name, int64_t *id)
+{
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT id FROM host WHERE name = ?");
+
+	return row_ints(db, stmt, db_query(db, stmt, "s", name), id, NULL);
+}
+
+static const char *name_of(struct db *db, int64_t id, char out[static NAME_MAX_LEN + 1])
+{
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT name FROM host WHERE id = ?");
+
+	out[0] = '\0';
+	if (db_query(db, stmt, "i", id) == DB_ROW)
+		db_column_text(stmt, 0, out, NAME_MAX_LEN + 1);
+	sqlite3_reset(stmt);
+	return out;
+}
+
+int host_find(struct db *db, const char *name, uint32_t *id, struct why *why)
+{
+	struct mac mac;
+	int64_t found;
+	int r = by_name(db, name, &found);
+
+	if (r == -ENOENT && !mac_parse(name, &mac))
+		r = by_mac(db, &mac, &found);
+	if (r)
+		return r == -ENOENT ? why_set(why, r, "%s: no such host", name)
+				    : db_fail(db, r, why);
+	*id = (uint32_t)found;
+	return 0;
+}
+
+int group_find(struct db *db, const char *name, uint32_t *id, struct why *why)
+{
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT id FROM grp WHERE name = ?");
+	int64_t found;
+	int r = row_ints(db, stmt, db_query(db, stmt, "s", name), &found, NULL);
+
+	if (r)
+		return r == -ENOENT ? why_set(why, r, "%s: no such group", name)
+				    : db_fail(db, r, why);
+	*id = (uint32_t)found;
+	return 0;
+}
+
+/* NAME or NAME@N: ids; *version is 0 for a bare name. */
+static int image_find(struct db *db, const char *name, int64_t *image, int64_t *version,
+		      struct why *why)
+{
+	const char *at = strchr(name, '@');
+	char bare[NAME_MAX_LEN + 1];
+	sqlite3_stmt *stmt;
+	char *end;
+	long number;
+	int r;
+
+	snprintf(bare, sizeof(bare), "%.*s", at ? (int)(at - name) : (int)strlen(name), name);
+	*version = 0;
+	stmt = db_stmt(db, "SELECT id FROM image WHERE name = ?");
+	r = row_ints(db, stmt, db_query(db, stmt, "s", bare), image, NULL);
+	if (r == -ENOENT)
+		return why_set(why, r, "%s: no such image", bare);
+	if (r || !at)
+		return db_fail(db, r, why);
+	number = strtol(at + 1, &end, 10);
+	if (end == at + 1 || *end)
+		return why_set(why, -EINVAL, "%s: not NAME@NUMBER", name);
+	stmt = db_stmt(db, "SELECT id FROM version WHERE image = ? AND number = ?");
+	r = row_ints(db, stmt, db_query(db, stmt, "ii", *image, (int64_t)number), version, NULL);
+	if (r == -ENOENT)
+		return why_set(why, r, "%s: no such version", name);
+	return db_fail(db, r, why);
+}
+
+static int mac_insert(struct db *db, int64_t host, const struct mac *mac, struct why *why)
+{
+	char name[NAME_MAX_LEN + 1];
+	char text[MAC_TEXT];
+	int64_t other;
+	int r = by_mac(db, mac, &other);
+
+	if (!r && other != host)
+		return why_set(why, -EEXIST, "%s: is %s already", mac_format(mac, text),
+			       name_of(db, other, name));
+	if (!r)
+		return 0;
+	if (r != -ENOENT)
+		return db_fail(db, r, why);
+	r = db_run(db, "INSERT INTO host_mac (mac, host) VALUES (?, ?)", "bi", mac_bytes(mac),
+		   host);
+	return db_fail(db, r, why);
+}
+
+static int address_free(struct db *db, int64_t host, uint32_t address, struct why *why)
+{
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT id FROM host WHERE address = ? AND id <> ?");
+	char name[NAME_MAX_LEN + 1];
+	char text[IP4_TEXT];
+	int64_t other;
+	int r = row_ints(db, stmt, db_query(db, stmt, "ui", address, host), &other, NULL);
+
+	if (!r)
+		return why_set(why, -EEXIST, "%s: is %s's already", ip4_format(address, text),
+			       name_of(db, other, name));
+	return r == -ENOENT ? 0 : db_fail(db, r, why);
+}
+
+static int groups_set(struct db *db, int64_t host, const char *const *names, unsigned int n,
+		      struct why *why)
+{
+	int r = db_run(db, "DELETE FROM host_group WHERE host = ?", "i", host);
+
+	for (unsigned int i = 0; i < n && !r; i++) {
+		uint32_t group;
+
+		r = group_find(db, names[i], &group, why);
+		if (!r)
+			r = db_run(db,
+				   "INSERT INTO host_group (host, position, grp) VALUES (?, ?, ?)",
+				   "iuu", host, i, group);
+		if (r == -EEXIST)
+			return why_set(why, r, "%s: named twice", names[i]);
+	}
+	return db_fail(db, r, why);
+}
+
+static int host_insert(struct db *db, const struct host_spec *spec, const char *name, int64_t *id,
+		       struct why *why)
+{
+	cleanup(txn_abortp) struct txn *txn = NULL;
+	int64_t now = wall_now_ns();
+	int64_t version = 0;
+	int64_t image = 0;
+	int64_t other;
+	int r;
+
+	r = txn_begin(db, &txn);
+	if (r)
+		return db_fail(db, r, why);
+	if (!by_name(db, name, &other))
+		return why_set(why, -EEXIST, "%s: there is a host of that name", name);
+	if (spec->image)
+		r = image_find(db, spec->image, &image, &version, why);
+	if (!r && spec->address)
+		r = address_free(db, 0, spec->address, why);
+	if (r)
+		return r;
+	r = db_run(db,
+		   "INSERT INTO host (name, image, version, address, pending, added, changed)"
+		   " VALUES (?, nullif(?, 0), nullif(?, 0), nullif(?, 0), ?, ?, ?)",
+		   "siiuuii", name, image, version, spec->address, (uint32_t)spec->pending, now,
+		   now);
+	if (r)
+		return db_fail(db, r, why);
+	*id = db_last_id(db);
+	r = mac_insert(db, *id, &spec->mac, why);
+	if (!r)
+		r = groups_set(db, *id, spec->groups, spec->ngroups, why);
+	if (!r)
+		r = db_fail(db, txn_commit(take(&txn)), why);
+	return r;
+}
+
+int host_add(struct db *db, const char *state_dir, const struct host_spec *spec, uint32_t *id,
+	     bool *has_keys, struct why *why)
+{
+	const uint8_t *o = spec->mac.octet;
+	char made[32];
+	int64_t row = 0;
+	int r;
+
+	snprintf(made, sizeof(made), "host-%02x%02x%02x%02x%02x%02x", o[0], o[1], o[2], o[3], o[4],
+		 o[5]);
+	if (spec->name) {
+		r = name_check("host", spec->name, true, why);
+		if (r)
+			return r;
+	}
+	r = host_insert(db, spec, spec->name ? spec->name : made, &row, why);
+	if (r)
+		return r;
+	*id = (uint32_t)row;
+	r = identity_create(db, state_dir, *id, spec->name ? spec->name : made, has_keys, why);
+	if (r) {
+		/* No host without its identity. */
+		host_remove(db, *id, NULL);
+	}
+	return r;
+}
+
+/* Split a list at commas, in place. */
+static unsigned int list_split(char *list, char **out, unsigned int max)
+{
+	unsigned int n = 0;
+
+	for (char *word = strtok_r(list, ",", &list); word && n < max;
+	     word = strtok_r(NULL, ",", &list))
+		out[n++] = word;
+	return n;
+}
+
+static int set_macs(struct db *db, int64_t host, char *list, struct why *why)
+{
+	char *words[HOST_MACS_MAX];
+	unsigned int n = list_split(list, words, HOST_MACS_MAX);
+	int r;
+
+	if (!n)
+		return why_set(why, -EINVAL, "mac: a host has at least one");
+	r = db_run(db, "DELETE FROM host_mac WHERE host = ?", "i", host);
+	for (unsigned int i = 0; i < n && !r; i++) {
+		struct mac mac;
+
+		if (mac_parse(words[i], &mac))
+			return why_set(why, -EINVAL, "%s: not a MAC address", words[i]);
+		r = mac_insert(db, host, &mac, why);
+	}
+	return db_fail(db, r, why);
+}
+
+static int set_address(struct db *db, int64_t host, const char *value, struct why *why)
+{
+	uint32_t address = 0;
+	int r = 0;
+
+	if (*value && (ip4_parse(value, &address) || !address))
+		return why_set(why, -EINVAL, "%s: not an IPv4 address", value);
+	if (address)
+		r = address_free(db, host, address, why);
+	if (!r)
+		r = db_run(db, "UPDATE host SET address = nullif(?, 0) WHERE id = ?", "ui", address,
+			   host);
+	return db_fail(db, r, why);
+}
+
+static int set_image(struct db *db, int64_t host, const char *value, struct why *why)
+{
+	int64_t version = 0;
+	int64_t image = 0;
+	int r = *value ? image_find(db, value, &image, &version, why) : 0;
+
+	if (!r)
+		r = db_run(
+			db,
+			"UPDATE host SET image = nullif(?, 0), version = nullif(?, 0) WHERE id = ?",
+			"iii", image, version, host);
+	return db_fail(db, r, why);
+}
+
+static int set_name(struct db *db, int64_t host, const char *value, struct why *why)
+{
+	int64_t other;
+	int r = name_check("host", value, true, why);
+
+	if (r)
+		return r;
+	if (!by_name(db, value, &other) && other != host)
+		return why_set(why, -EEXIST, "%s: there is a host of that name", value);
+	return db_fail(db, db_run(db, "UPDATE host SET name = ? WHERE id = ?", "si", value, host),
+		       why);
+}
+
+static int set_setting(struct db *db, enum scope_kind kind, int64_t owner, const char *key,
+		       const char *value, struct why *why)
+{
+	static const char *const reserved[] = {"name",	  "mac",   "macs",  "nm_macs",
+					       "address", "group", "image", "version"};
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(reserved); i++)
+		if (!strcmp(key, reserved[i]))
+			return why_set(why, -EINVAL, "%s: a reserved name", key);
+	if (!template_key_ok(key, strlen(key)))
+		return why_set(why, -EINVAL, "%s: not a key (letters, digits, '_', '-', '.')", key);
+	if (strlen(value) > 4096)
+		return why_set(why, -EINVAL, "%s: a value of over 4096 bytes", key);
+	if (*value)
+		r = db_run(db,
+			   "INSERT INTO setting (kind, owner, key, value) VALUES (?, ?, ?, ?)"
+			   " ON CONFLICT DO UPDATE SET value = excluded.value",
+			   "uiss", (uint32_t)kind, owner, key, value);
+	else
+		r = db_run(db, "DELETE FROM setting WHERE kind = ? AND owner = ? AND key = ?",
+			   "uis", (uint32_t)kind, owner, key);
+	return db_fail(db, r, why);
+}
+
+static int host_set_one(struct db *db, uint32_t id, const char *key, char *value, struct why *why)
+{
+	char *words[HOST_GROUPS_MAX];
+
+	if (!strcmp(key, "mac"))
+		return set_macs(db, id, value, why);
+	if (!strcmp(key, "address"))
+		return set_address(db, id, value, why);
+	if (!strcmp(key, "image"))
+		return set_image(db, id, value, why);
+	if (!strcmp(key, "name"))
+		return set_name(db, id, value, why);
+	if (!strcmp(key, "group"))
+		return groups_set(db, id, (const char *const *)words,
+				  list_split(value, words, HOST_GROUPS_MAX), why);
+	return set_setting(db, SCOPE_HOST, id, key, value, why);
+}
+
+int host_set(struct db *db, uint32_t id, const char *key, const char *value, struct why *why)
+{
+	cleanup(txn_abortp) struct txn *txn = NULL;
+	cleanup(freep) char *copy = strdup(value);
+	int r;
+
+	if (!copy)
+		return -ENOMEM;
+	r = db_fail(db, txn_begin(db, &txn), why);
+	if (!r)
+		r = host_set_one(db, id, key, copy, why);
+	if (!r)
+		r = db_run(db, "UPDATE host SET changed = ? WHERE id = ?", "iu", wall_now_ns(), id);
+	if (!r)
+		r = txn_commit(take(&txn));
+	return db_fail(db, r, why);
+}
+
+int host_approve(struct db *db, uint32_t id, struct why *why)
+{
+	return db_fail(db,
+		       db_run(db, "UPDATE host SET pending = 0, changed = ? WHERE id = ?", "iu",
+			      wall_now_ns(), id),
+		       why);
+}
+
+/* What hangs off a host or a group by kind and owner. */
+static int owned_remove(struct db *db, enum scope_kind kind, uint32_t owner)
+{
+	int r = db_run(db, "DELETE FROM setting WHERE kind = ? AND owner = ?", "uu", (uint32_t)kind,
+		       owner);
+
+	return r ? r
+		 : db_run(db, "DELETE FROM scope WHERE kind = ? AND owner = ?", "uu",
+			  (uint32_t)kind, owner);
+}
+
+int host_remove(struct db *db, uint32_t id, struct why *why)
+{
+	cleanup(txn_abortp) struct txn *txn = NULL;
+	int r = txn_begin(db, &txn);
+
+	if (!r)
+		r = owned_remove(db, SCOPE_HOST, id);
+	if (!r)
+		r = db_run(db, "DELETE FROM host WHERE id = ?", "u", id);
+	if (!r)
+		r = txn_commit(take(&txn));
+	return db_fail(db, r, why);
+}
+
+int group_add(struct db *db, const char *name, struct why *why)
+{
+	int r = name_check("group", name, false, why);
+
+	if (r)
+		return r;
+	r = db_run(db, "INSERT INTO grp (name, changed) VALUES (?, ?)", "si", name, wall_now_ns());
+	if (r == -EEXIST)
+		return why_set(why, r, "%s: there is a group of that name", name);
+	return db_fail(db, r, why);
+}
+
+static int group_set_one(struct db *db, uint32_t id, const char *key, const char *value,
+			 struct why *why)
+{
+	int64_t version = 0;
+	int64_t image = 0;
+	int r = 0;
+
+	if (strcmp(key, "image"))
+		return set_setting(db, SCOPE_GROUP, id, key, value, why);
+	if (*value)
+		r = image_find(db, value, &image, &version, why);
+	if (!r && version)
+		return why_set(why, -EINVAL, "%s: a group takes an image, not one version", value);
+	if (!r)
+		r = db_run(db, "UPDATE grp SET image = nullif(?, 0) WHERE id = ?", "iu", image, id);
+	return db_fail(db, r, why);
+}
+
+int group_set(struct db *db, uint32_t id, const char *key, const char *value, struct why *why)
+{
+	cleanup(txn_abortp) struct txn *txn = NULL;
+	int64_t now = wall_now_ns();
+	int r = db_fail(db, txn_begin(db, &txn), why);
+
+	if (!r)
+		r = group_set_one(db, id, key, value, why);
+	if (!r)
+		r = db_run(db, "UPDATE grp SET changed = ? WHERE id = ?", "iu", now, id);
+	/* Its hosts' views and templates are other ones now. */
+	if (!r)
+		r = db_run(db,
+			   "UPDATE host SET changed = ? WHERE id IN"
+			   " (SELECT host FROM host_group WHERE grp = ?)",
+			   "iu", now, id);
+	if (!r)
+		r = txn_commit(take(&txn));
+	return db_fail(db, r, why);
+}
+
+int group_remove(struct db *db, uint32_t id, struct why *why)
+{
+	cleanup(txn_abortp) struct txn *txn = NULL;
+	sqlite3_stmt *stmt;
+	int64_t n = 0;
+	int r = txn_begin(db, &txn);
+
+	if (r)
+		return db_fail(db, r, why);
+	stmt = db_stmt(db, "SELECT count(*) FROM host_group WHERE grp = ?");
+	r = row_ints(db, stmt, db_query(db, stmt, "u", id), &n, NULL);
+	if (!r && n)
+		return why_set(why, -EBUSY, "%lld hosts are in it", (long long)n);
+	if (!r)
+		r = owned_remove(db, SCOPE_GROUP, id);
+	if (!r)
+		r = db_run(db, "DELETE FROM grp WHERE id = ?", "u", id);
+	if (!r)
+		r = txn_commit(take(&txn));
+	return db_fail(db, r, why);
+}

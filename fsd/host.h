@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Registering and changing hosts and groups: the writing half of the inventory.
+ */
+#ifndef FSD_HOST_H
+#define FSD_HOST_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/db.h"
+#include "common/mac.h"
+#include "common/why.h"
+
+enum { HOST_GROUPS_MAX = 16, HOST_MACS_MAX = 16 };
+
+struct host_spec {
+	struct mac mac;
+	const char *name;  /* NULL: host-525400123401 */
+	const char *image; /* NAME or NAME@N; NULL: the group's, else the default */
+	uint32_t address;  /* 0: none */
+	bool pending;
+	const char *groups[HOST_GROUPS_MAX];
+	unsigned int ngroups;
+};
+
+/* Register a machine and make its identity.  *has_keys: see identity_create().
+ * -EEXIST with words for a MAC, name or address that another host has. */
+int host_add(struct db *db, const char *state_dir, const struct host_spec *spec, uint32_t *id,
+	     bool *has_keys, struct why *why);
+
+/* By name or MAC.  Returns 0 or -ENOENT with words. */
+int host_find(struct db *db, const char *name, uint32_t *id, struct why *why);
+int group_find(struct db *db, const char *name, uint32_t *id, struct why *why);
+
+/* KEY=VALUE.  mac (a list with commas), address, image, group (a list), name are
+ * rows; any other key is a setting; an empty value takes it away. */
+int host_set(struct db *db, uint32_t id, const char *key, const char *value, struct why *why);
+int host_approve(struct db *db, uint32_t id, struct why *why);
+/* Its overlay goes too. */
+int host_remove(struct db *db, uint32_t id, struct why *why);
+
+int group_add(struct db *db, const char *name, struct why *why);
+int group_set(struct db *db, uint32_t id, const char *key, const char *value, struct why *why);
+/* -EBUSY with words while hosts are in it. */
+int group_remove(struct db *db, uint32_t id, struct why *why);
+
+#endif

@@ -1,0 +1,255 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "nfs/child.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+
+#include "common/cleanup.h"
+#include "common/log.h"
+#include "nfs/rpcbind.h"
+#include "nfs/worker.h"
+
+enum {
+	POLL_MS = 100,
+	BACKLOG = 1024,
+	UDP_BUFFER = 4 << 20,
+	IDLE_MIN_SECS = 360, /* Linux drops its own idle connections after five minutes */
+	SPARE_FDS = 64
+};
+
+void nfs_fds_close(struct nfs_fds *fds)
+{
+	closep(&fds->tcp);
+	closep(&fds->udp);
+	closep(&fds->portmap_tcp);
+	closep(&fds->portmap_udp);
+	*fds = NFS_FDS_NONE;
+}
+
+static int listen_one(uint32_t address, uint16_t port, int type, int *out, struct why *why)
+{
+	const struct sockaddr_in sin = {
+		.sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr.s_addr = htonl(address),
+	};
+	const char *proto = type == SOCK_STREAM ? "TCP" : "UDP";
+	cleanup(closep) int fd = socket(AF_INET, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int size = UDP_BUFFER;
+	int on = 1;
+
+	if (fd < 0)
+		return why_set(why, -errno, "port %u: %s", port, strerror(errno));
+	if (type == SOCK_STREAM) {
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+		/* Those that are accepted inherit these. */
+		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+		setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+	} else {
+		setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &on, sizeof(on));
+		if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
+			setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size));
+		if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
+			setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	}
+	if (bind(fd, (const struct sockaddr *)&sin, sizeof(sin)) ||
+	    (type == SOCK_STREAM && listen(fd, BACKLOG))) {
+		int err = errno;
+
+		if (err == EADDRINUSE)
+			return why_set(why, -err,
+				       "port %u: in use (%s; who has it: ss -lnp 'sport = :%u')",
+				       port,
+				       port == NFS_PORTMAP_PORT
+					       ? "not by an rpcbind that takes registrations"
+					       : "another NFS server?",
+				       port);
+		return why_set(why, -err, "port %u, %s: %s", port, proto, strerror(err));
+	}
+	*out = take_fd(&fd);
+	return 0;
+}
+
+/* Our own port mapper, or a place in the one that is there. */
+static int listen_portmap(uint32_t address, uint16_t port, struct nfs_fds *fds, struct why *why)
+{
+	struct why in_use = {0};
+	int err = listen_one(address, NFS_PORTMAP_PORT, SOCK_STREAM, &fds->portmap_tcp, &in_use);
+
+	if (!err)
+		err = listen_one(address, NFS_PORTMAP_PORT, SOCK_DGRAM, &fds->portmap_udp, &in_use);
+	if (!err)
+		return 0;
+	closep(&fds->portmap_tcp);
+	fds->portmap_tcp = -1;
+	if (err != -EADDRINUSE || rpcbind_register(address, port))
+		return why_set(why, err, "%s", in_use.text);
+	fds->registered = true;
+	return 0;
+}
+
+void nfs_unregister(const struct nfs_fds *fds)
+{
+	if (fds->registered)
+		rpcbind_unregister();
+}
+
+int nfs_listen(uint32_t address, uint16_t port, struct nfs_fds *out, struct why *why)
+{
+	struct nfs_fds fds = NFS_FDS_NONE;
+	int err;
+
+	if (!port)
+		port = NFS_PORT;
+	err = listen_one(address, port, SOCK_STREAM, &fds.tcp, why);
+	if (!err)
+		err = listen_one(address, port, SOCK_DGRAM, &fds.udp, why);
+	if (!err)
+		err = listen_portmap(address, port, &fds, why);
+	if (err) {
+		nfs_fds_close(&fds);
+		return err;
+	}
+	*out = fds;
+	return 0;
+}
+
+static unsigned int or_default(unsigned int value, unsigned int standard)
+{
+	return value ? value : standard;
+}
+
+/* Defaults, and what the process's descriptors allow. */
+static void config_complete(struct nfs_config *c)
+{
+	struct rlimit files = {0};
+	struct sockaddr_in sin = {0};
+	socklen_t len = sizeof(sin);
+	long cores = sysconf(_SC_NPROCESSORS_ONLN);
+	unsigned int room = 1024;
+
+	if (!getrlimit(RLIMIT_NOFILE, &files)) {
+		files.rlim_cur = files.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &files);
+		room = files.rlim_cur > 1 << 20 ? 1 << 20 : (unsigned int)files.rlim_cur;
+	}
+	room = room > 2 * SPARE_FDS ? room - SPARE_FDS : SPARE_FDS;
+	c->workers = or_default(c->workers, cores > 0 ? (unsigned int)cores : 1);
+	c->max_connections = or_default(c->max_connections, 8192);
+	if (c->max_connections > room / 2)
+		c->max_connections = room / 2;
+	c->max_open = or_default(c->max_open, 1024);
+	if (c->max_open > room / 2 / c->workers)
+		c->max_open = room / 2 / c->workers;
+	if (c->max_open < 16)
+		c->max_open = 16;
+	c->max_per_address = or_default(c->max_per_address, 64);
+	c->idle_secs = or_default(c->idle_secs, 400);
+	if (c->idle_secs < IDLE_MIN_SECS)
+		c->idle_secs = IDLE_MIN_SECS;
+	c->record_secs = or_default(c->record_secs, 30);
+	c->max_parked = or_default(c->max_parked, 64);
+	if (!c->port && c->fds.tcp >= 0 && !getsockname(c->fds.tcp, (struct sockaddr *)&sin, &len))
+		c->port = ntohs(sin.sin_port);
+}
+
+/* The databases' thread: this one.  Returns when a signal says so. */
+static void watch_databases(struct worker_shared *shared, int signal_fd)
+{
+	struct pollfd pfd = {.fd = signal_fd, .events = POLLIN};
+
+	while (poll(&pfd, 1, POLL_MS) <= 0) {
+		exports_poll(shared->exports);
+		views_poll(shared->views);
+	}
+}
+
+static int serve(struct worker_shared *shared, int signal_fd, struct why *why)
+{
+	unsigned int n = shared->config->workers;
+	cleanup(freep) pthread_t *threads = calloc(n, sizeof(*threads));
+	unsigned int running = 0;
+	int err = 0;
+
+	shared->workers = calloc(n, sizeof(*shared->workers));
+	if (!threads || !shared->workers)
+		return -ENOMEM;
+	/* All of them before the first runs: they hand connections to each other. */
+	while (!err && shared->nworkers < n) {
+		err = worker_new(shared, &shared->workers[shared->nworkers], why);
+		if (!err)
+			shared->nworkers++;
+	}
+	while (!err && running < n) {
+		err = -pthread_create(&threads[running], NULL, worker_main,
+				      shared->workers[running]);
+		if (!err)
+			running++;
+	}
+	if (!err) {
+		log_info("NFS on port %u, %u workers", shared->config->port, n);
+		watch_databases(shared, signal_fd);
+	}
+	atomic_store(&shared->stop, true);
+	for (unsigned int i = 0; i < running; i++)
+		worker_wake(shared->workers[i]);
+	for (unsigned int i = 0; i < running; i++)
+		pthread_join(threads[i], NULL);
+	for (unsigned int i = 0; i < shared->nworkers; i++)
+		worker_free(shared->workers[i]);
+	free(shared->workers);
+	return err;
+}
+
+int nfs_child(const struct nfs_config *given)
+{
+	struct nfs_config config = *given;
+	cleanup(freep) struct worker_shared *shared = calloc(1, sizeof(*shared));
+	cleanup(exports_closep) struct exports *exports = NULL;
+	cleanup(mounts_freep) struct mounts *mounts = NULL;
+	cleanup(views_closep) struct views *views = NULL;
+	cleanup(closep) int signal_fd = -1;
+	struct why why = {0};
+	sigset_t signals;
+	int err;
+
+	signal(SIGPIPE, SIG_IGN); /* sendfile has no MSG_NOSIGNAL */
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	pthread_sigmask(SIG_BLOCK, &signals, NULL);
+	signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (!shared || signal_fd < 0 || sodium_init() < 0) {
+		log_error("cannot start: %s", strerror(errno));
+		return 1;
+	}
+	config_complete(&config);
+	err = views_open(config.state_dir, &views, &why);
+	if (!err)
+		err = exports_open(config.state_dir, &config, &exports, &why);
+	if (!err)
+		err = mounts_new(config.event_fd, &mounts);
+	if (!err) {
+		shared->config = &config;
+		shared->views = views;
+		shared->exports = exports;
+		shared->mounts = mounts;
+		randombytes_buf(shared->seed, sizeof(shared->seed));
+		err = serve(shared, signal_fd, &why);
+	}
+	if (err) {
+		log_error("cannot serve: %s", why_text(&why, err));
+		return 1;
+	}
+	return 0;
+}

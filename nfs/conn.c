@@ -1,0 +1,655 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * One TCP connection: calls in, replies out.
+ *
+ *	recv --> record_next --> rpc_answer --> worker->out --> one send
+ *	                                   \--> large READ: header with MSG_MORE, sendfile
+ *
+ * A turn takes one buffer of input, or less when the connection has had its
+ * share; what is left waits in the buffer for the next turn, so that a greedy
+ * client cannot starve the others.  Nothing is read while output is waiting for
+ * the client: what it costs us is bounded by one turn.  An idle connection has
+ * no buffer at all.
+ */
+#include "nfs/worker.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/sendfile.h>
+#include <sys/socket.h>
+
+#include "common/clock.h"
+#include "nfs/record.h"
+
+enum {
+	TURN_CALLS = 512,
+	TURN_BYTES = 2 << 20,
+	/* Below this a READ's data is copied behind its header and leaves with the
+	 * other replies; from here on sendfile is cheaper (HACKING.md has the figures). */
+	SENDFILE_MIN = 32 << 10,
+	FLUSH_AT = 256 << 10
+};
+
+_Static_assert(FLUSH_AT + 4 + RPC_REPLY_MAX + SENDFILE_MIN + 4 <= WORKER_OUT_SIZE,
+	       "there is always room for one more reply");
+
+/* Output that the client was not ready for. */
+struct chunk {
+	struct chunk *next;
+	struct content *content; /* NULL: the bytes are here */
+	uint64_t offset;
+	size_t len;
+	uint8_t data[];
+};
+
+struct conn {
+	struct source source;
+	int fd;
+	bool dead;
+	bool queued; /* in worker->runnable */
+	bool broken; /* to be closed at its next turn */
+	uint32_t events;
+	struct caller caller;
+	struct record record;
+	struct inbuf *in;
+	struct chunk *out;
+	struct chunk **out_tail;
+	struct parked *parked;
+	unsigned int nparked;
+	uint64_t calls;
+	int64_t active_ns;  /* the last call, or progress in output */
+	int64_t partial_ns; /* since when a record is incomplete; 0 */
+	struct worker *worker;
+	struct conn *prev;
+	struct conn *next;
+	struct conn *next_waiting;
+};
+
+/* A READ that waits for the copier. */
+struct parked {
+	struct content_wait wait;
+	struct rpc_parked read;
+	struct conn *conn;
+	struct parked *prev;
+	struct parked *next;
+};
+
+static void conn_ready(struct worker *worker, struct source *source, uint32_t events);
+
+struct conn *conn_next(struct conn *conn)
+{
+	return conn->next;
+}
+
+uint32_t conn_address(const struct conn *conn)
+{
+	return conn->caller.address;
+}
+
+struct conn *conn_next_waiting(struct conn *conn)
+{
+	return conn->next_waiting;
+}
+
+void conn_set_next_waiting(struct conn *conn, struct conn *next)
+{
+	conn->next_waiting = next;
+}
+
+int conn_new(int fd, uint8_t programs, struct conn **out)
+{
+	struct conn *conn = calloc(1, sizeof(*conn));
+	struct sockaddr_in peer = {0};
+	struct sockaddr_in local = {0};
+	socklen_t len = sizeof(peer);
+
+	if (!conn) {
+		close(fd);
+		return -ENOMEM;
+	}
+	if (getpeername(fd, (struct sockaddr *)&peer, &len)) {
+		close(fd); /* gone already */
+		free(conn);
+		return -ENOTCONN;
+	}
+	len = sizeof(local);
+	getsockname(fd, (struct sockaddr *)&local, &len);
+	conn->source.ready = conn_ready;
+	conn->fd = fd;
+	conn->out_tail = &conn->out;
+	conn->caller.address = ntohl(peer.sin_addr.s_addr);
+	conn->caller.port = ntohs(peer.sin_port);
+	conn->caller.local = ntohl(local.sin_addr.s_addr);
+	conn->caller.tcp = true;
+	conn->caller.programs = programs;
+	*out = conn;
+	return 0;
+}
+
+void conn_discard(struct conn *conn)
+{
+	close(conn->fd);
+	free(conn);
+}
+
+void conn_adopt(struct worker *worker, struct conn *conn)
+{
+	struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &conn->source};
+
+	conn->worker = worker;
+	conn->active_ns = worker->nfs.now_ns;
+	conn->next = worker->conns;
+	if (conn->next)
+		conn->next->prev = conn;
+	worker->conns = conn;
+	conn->events = EPOLLIN;
+	if (epoll_ctl(worker->epoll_fd, EPOLL_CTL_ADD, conn->fd, &ev))
+		conn_close(worker, conn);
+}
+
+static struct inbuf *inbuf_take(struct worker *worker)
+{
+	struct inbuf *in = worker->spare;
+
+	if (in) {
+		worker->spare = in->next;
+		worker->nspare--;
+	} else {
+		in = malloc(sizeof(*in));
+		if (!in)
+			return NULL;
+	}
+	in->at = in->len = 0;
+	return in;
+}
+
+static void inbuf_give(struct worker *worker, struct inbuf *in)
+{
+	if (worker->nspare >= 16) {
+		free(in);
+		return;
+	}
+	in->next = worker->spare;
+	worker->spare = in;
+	worker->nspare++;
+}
+
+static void chunk_pop(struct conn *conn)
+{
+	struct chunk *chunk = conn->out;
+
+	conn->out = chunk->next;
+	if (!conn->out)
+		conn->out_tail = &conn->out;
+	content_unref(chunk->content);
+	free(chunk);
+}
+
+static void parked_unlink(struct parked *p)
+{
+	if (p->prev)
+		p->prev->next = p->next;
+	else
+		p->conn->parked = p->next;
+	if (p->next)
+		p->next->prev = p->prev;
+	p->conn->nparked--;
+}
+
+void conn_close(struct worker *worker, struct conn *conn)
+{
+	if (conn->dead)
+		return;
+	conn->dead = true;
+	close(conn->fd);
+	while (conn->parked) {
+		struct parked *p = conn->parked;
+
+		contents_cancel(worker->nfs.contents, &p->wait);
+		parked_unlink(p);
+		view_unref(p->read.view);
+		free(p);
+	}
+	while (conn->out)
+		chunk_pop(conn);
+	if (conn->in)
+		inbuf_give(worker, take(&conn->in));
+	record_fini(&conn->record);
+	caller_forget(&conn->caller);
+	if (conn->prev)
+		conn->prev->next = conn->next;
+	else
+		worker->conns = conn->next;
+	if (conn->next)
+		conn->next->prev = conn->prev;
+	worker_count(worker->shared, conn->caller.address, -1);
+	atomic_fetch_sub(&worker->load, 1);
+	/* Events of this round may still point here, and so may `runnable`. */
+	conn->next = worker->graves;
+	worker->graves = conn;
+}
+
+void conn_graves_free(struct worker *worker, bool all)
+{
+	struct conn **at = &worker->graves;
+
+	while (*at) {
+		struct conn *conn = *at;
+
+		if (conn->queued && !all) { /* still in `runnable`: next round */
+			at = &conn->next;
+			continue;
+		}
+		*at = conn->next;
+		free(conn);
+	}
+}
+
+static void conn_events(struct conn *conn, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = &conn->source};
+
+	if (conn->events == events)
+		return;
+	conn->events = events;
+	epoll_ctl(conn->worker->epoll_fd, EPOLL_CTL_MOD, conn->fd, &ev);
+}
+
+static bool conn_may_read(const struct worker *worker, const struct conn *conn)
+{
+	return !conn->out && conn->nparked < worker->nfs.config->max_parked;
+}
+
+static void conn_queue(struct worker *worker, struct conn *conn)
+{
+	if (conn->queued)
+		return;
+	conn->queued = true;
+	conn->next_waiting = NULL;
+	*worker->runnable_tail = conn;
+	worker->runnable_tail = &conn->next_waiting;
+}
+
+/* Set what is waited for, and come back for input that is here already. */
+static void conn_settle(struct worker *worker, struct conn *conn)
+{
+	bool may_read;
+
+	if (conn->dead)
+		return;
+	may_read = conn_may_read(worker, conn);
+	/* With input in the buffer the socket's own can wait. */
+	conn_events(conn, (conn->out ? EPOLLOUT : 0) | (may_read && !conn->in ? EPOLLIN : 0U));
+	if (may_read && conn->in)
+		conn_queue(worker, conn);
+}
+
+static int queue_bytes(struct conn *conn, const uint8_t *data, size_t len)
+{
+	struct chunk *chunk = malloc(sizeof(*chunk) + len);
+
+	if (!chunk)
+		return -ENOMEM;
+	*chunk = (struct chunk){.len = len};
+	memcpy(chunk->data, data, len);
+	*conn->out_tail = chunk;
+	conn->out_tail = &chunk->next;
+	return 0;
+}
+
+/* Takes the reference. */
+static int queue_content(struct conn *conn, struct content *content, uint64_t offset, size_t len)
+{
+	struct chunk *chunk = malloc(sizeof(*chunk));
+
+	if (!chunk) {
+		content_unref(content);
+		return -ENOMEM;
+	}
+	*chunk = (struct chunk){.content = content, .offset = offset, .len = len};
+	*conn->out_tail = chunk;
+	conn->out_tail = &chunk->next;
+	return 0;
+}
+
+/* Returns the bytes sent, 0 when the client is not ready, or a negative errno. */
+static ssize_t send_some(int fd, const uint8_t *data, size_t len, bool more)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t n = send(fd, data + done, len - done,
+				 MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0));
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			break;
+		if (n < 0)
+			return -errno;
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+/* The same for a range of a content. */
+static ssize_t send_content(int fd, struct content *content, uint64_t offset, size_t len, bool more)
+{
+	int from = content_fd(content);
+	size_t done = 0;
+
+	if (from < 0) {
+		struct bytes b = content_bytes(content);
+
+		if (offset > b.len || len > b.len - offset)
+			return -EIO;
+		return send_some(fd, b.at + offset, len, more);
+	}
+	while (done < len) {
+		off_t at = (off_t)(offset + done);
+		ssize_t n = sendfile(fd, from, &at, len - done);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			break;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			return -EIO; /* shorter than it said: never padded */
+		done += (size_t)n;
+	}
+	return (ssize_t)done;
+}
+
+/* Send what the batch has gathered; what the client does not take is queued. */
+static int conn_flush(struct worker *worker, struct conn *conn, bool more)
+{
+	ssize_t n = 0;
+	uint32_t len = worker->out_len;
+
+	if (!len)
+		return 0;
+	worker->out_len = 0;
+	if (!conn->out)
+		n = send_some(conn->fd, worker->out, len, more);
+	if (n < 0)
+		return (int)n;
+	if (n < (ssize_t)len)
+		return queue_bytes(conn, worker->out + n, len - (size_t)n);
+	return 0;
+}
+
+static int conn_drain(struct worker *worker, struct conn *conn)
+{
+	while (conn->out) {
+		struct chunk *chunk = conn->out;
+		bool more = chunk->next != NULL;
+		ssize_t n = chunk->content ? send_content(conn->fd, chunk->content, chunk->offset,
+							  chunk->len, more)
+					   : send_some(conn->fd, chunk->data + chunk->offset,
+						       chunk->len, more);
+
+		if (n < 0)
+			return (int)n;
+		if (n)
+			conn->active_ns = worker->nfs.now_ns;
+		chunk->offset += (uint64_t)n;
+		chunk->len -= (size_t)n;
+		if (chunk->len)
+			return 0;
+		chunk_pop(conn);
+	}
+	return 0;
+}
+
+int reply_copy_body(struct reply *reply)
+{
+	cleanup(content_unrefp) struct content *body = take(&reply->body);
+	uint8_t *p = writer_room(&reply->w, reply->body_len);
+	ssize_t n = p ? content_pread(body, p, reply->body_len, reply->body_offset) : 0;
+
+	if (n != (ssize_t)reply->body_len)
+		return -EIO;
+	writer_zero(&reply->w, reply_padding(reply));
+	return reply->w.full ? -EIO : 0;
+}
+
+static struct reply reply_begin(struct worker *worker)
+{
+	return (struct reply){
+		.w = writer_of(worker->out + worker->out_len + 4,
+			       WORKER_OUT_SIZE - worker->out_len - 4),
+	};
+}
+
+/* Put a finished reply into the batch, its record mark before it. */
+static int reply_commit(struct worker *worker, struct conn *conn, struct reply *reply)
+{
+	static const uint8_t zeros[4];
+	struct writer mark = writer_of(worker->out + worker->out_len, 4);
+	uint32_t padding = reply_padding(reply);
+	uint64_t offset = reply->body_offset;
+	size_t len = reply->body_len;
+	ssize_t n = 0;
+	int err;
+
+	writer_be32(&mark, RECORD_LAST | (uint32_t)(writer_len(&reply->w) + len + padding));
+	if (!reply->body || len < SENDFILE_MIN) {
+		err = reply->body ? reply_copy_body(reply) : 0;
+		if (err)
+			return err;
+		worker->out_len += 4 + (uint32_t)writer_len(&reply->w);
+		return 0;
+	}
+	worker->out_len += 4 + (uint32_t)writer_len(&reply->w);
+	err = conn_flush(worker, conn, true);
+	if (!err && !conn->out)
+		n = send_content(conn->fd, reply->body, offset, len, false);
+	if (err || n < 0) {
+		content_unref(take(&reply->body));
+		return err ? err : (int)n;
+	}
+	if ((size_t)n == len) {
+		content_unref(take(&reply->body));
+		memcpy(worker->out, zeros, padding); /* leaves with the next reply */
+		worker->out_len = padding;
+		return 0;
+	}
+	err = queue_content(conn, take(&reply->body), offset + (uint64_t)n, len - (size_t)n);
+	if (!err && padding)
+		err = queue_bytes(conn, zeros, padding);
+	return err;
+}
+
+static void parked_done(struct content_wait *wait, int r, struct content *content)
+{
+	struct parked *p = (struct parked *)wait;
+	struct conn *conn = p->conn;
+	struct worker *worker = conn->worker;
+	struct reply reply = reply_begin(worker);
+	int err = 0;
+
+	parked_unlink(p);
+	rpc_resume(&worker->nfs, &conn->caller, &p->read, r, content, &reply);
+	free(p);
+	conn->active_ns = worker->nfs.now_ns;
+	if (conn->broken)
+		content_unref(take(&reply.body));
+	else
+		err = reply_commit(worker, conn, &reply);
+	if (!err)
+		err = conn_flush(worker, conn, false);
+	worker->out_len = 0;
+	if (err) {
+		/* Closing cancels other waits, of which the one who calls us may hold
+		 * the next: so not from in here. */
+		conn->broken = true;
+		conn_queue(worker, conn);
+		return;
+	}
+	conn_settle(worker, conn);
+}
+
+/* Returns 0 when it waits or was answered at once, or a negative errno. */
+static int conn_park(struct worker *worker, struct conn *conn, struct reply *reply)
+{
+	struct parked *p = calloc(1, sizeof(*p));
+	struct content *content = NULL;
+	int r;
+
+	if (!p) {
+		view_unref(reply->parked.view);
+		return -ENOMEM;
+	}
+	p->wait.done = parked_done;
+	p->read = reply->parked;
+	p->conn = conn;
+	r = contents_open(worker->nfs.contents, p->read.view, p->read.node, &content, &p->wait);
+	if (r == CONTENT_WAIT) {
+		p->next = conn->parked;
+		if (p->next)
+			p->next->prev = p;
+		conn->parked = p;
+		conn->nparked++;
+		return 0;
+	}
+	*reply = reply_begin(worker);
+	rpc_resume(&worker->nfs, &conn->caller, &p->read, r, content, reply);
+	free(p);
+	return reply_commit(worker, conn, reply);
+}
+
+/* Answer what lies in conn->in, up to a turn's share. */
+static int conn_answer(struct worker *worker, struct conn *conn)
+{
+	struct inbuf *in = conn->in;
+	struct bytes bytes = {in->data + in->at, in->len};
+	struct record_call call;
+	uint64_t bytes_out = 0;
+	int err = 0;
+
+	for (unsigned int calls = 0; calls < TURN_CALLS && bytes_out < TURN_BYTES; calls++) {
+		struct reply reply;
+
+		if (!conn_may_read(worker, conn))
+			break;
+		if (worker->out_len > FLUSH_AT) {
+			err = conn_flush(worker, conn, false);
+			if (err || conn->out)
+				break;
+		}
+		err = record_next(&conn->record, &bytes, &call);
+		if (err)
+			break;
+		reply = reply_begin(worker);
+		switch (rpc_answer(&worker->nfs, &conn->caller, call.bytes, call.cut, &reply)) {
+		case RPC_SEND:
+			bytes_out += writer_len(&reply.w) + reply.body_len;
+			err = reply_commit(worker, conn, &reply);
+			break;
+		case RPC_PARK:
+			err = conn_park(worker, conn, &reply);
+			break;
+		case RPC_DROP:
+			break;
+		case RPC_CLOSE:
+			err = -EBADMSG;
+			break;
+		}
+		conn->calls++;
+		conn->active_ns = worker->nfs.now_ns;
+		conn->partial_ns = 0;
+		if (err)
+			break;
+	}
+	in->at = (uint32_t)(bytes.at - in->data);
+	in->len = (uint32_t)bytes.len;
+	if (err == RECORD_MORE)
+		err = 0;
+	if (record_partial(&conn->record) && !conn->partial_ns)
+		conn->partial_ns = worker->nfs.now_ns;
+	/* Replies to good calls before a bad one still leave. */
+	if (conn_flush(worker, conn, false) && !err)
+		err = -EPIPE;
+	return err;
+}
+
+void conn_run(struct worker *worker, struct conn *conn)
+{
+	int err;
+
+	conn->queued = false;
+	if (conn->broken)
+		conn_close(worker, conn);
+	if (conn->dead || !conn_may_read(worker, conn))
+		return;
+	if (!conn->in) {
+		ssize_t n;
+
+		conn->in = inbuf_take(worker);
+		if (!conn->in)
+			return; /* no memory: level-triggered, so again soon */
+		n = recv(conn->fd, conn->in->data, sizeof(conn->in->data), MSG_DONTWAIT);
+		if (n <= 0) {
+			err = n < 0 ? errno : 0;
+			inbuf_give(worker, take(&conn->in));
+			if (err != EAGAIN && err != EINTR)
+				conn_close(worker, conn);
+			return;
+		}
+		conn->in->len = (uint32_t)n;
+	}
+	err = conn_answer(worker, conn);
+	worker->out_len = 0;
+	if (err) {
+		conn_close(worker, conn);
+		return;
+	}
+	if (!conn->in->len)
+		inbuf_give(worker, take(&conn->in));
+	conn_settle(worker, conn);
+}
+
+static void conn_ready(struct worker *worker, struct source *source, uint32_t events)
+{
+	struct conn *conn = (struct conn *)source;
+
+	if (conn->dead || conn->broken)
+		return;
+	if (events & (EPOLLERR | EPOLLHUP)) {
+		conn_close(worker, conn);
+		return;
+	}
+	if (events & EPOLLOUT) {
+		if (conn_drain(worker, conn)) {
+			conn_close(worker, conn);
+			return;
+		}
+		conn_settle(worker, conn);
+	}
+	if (events & EPOLLIN && !conn->queued)
+		conn_run(worker, conn);
+}
+
+void conn_sweep(struct worker *worker, struct conn *conn)
+{
+	const struct nfs_config *config = worker->nfs.config;
+	int64_t now = worker->nfs.now_ns;
+	int64_t idle = config->idle_secs * NS_PER_SEC;
+	int64_t slow = config->record_secs * NS_PER_SEC;
+
+	/* A client calls at once, or never. */
+	if (!conn->calls && idle > 2 * slow)
+		idle = 2 * slow;
+	if ((conn->partial_ns && now - conn->partial_ns > slow) ||
+	    (!conn->nparked && now - conn->active_ns > idle)) {
+		conn_close(worker, conn);
+		return;
+	}
+	/* Let go of a view that was replaced: the next call takes the new one. */
+	if (conn->caller.view && conn->caller.view_seen != views_generation(worker->nfs.views))
+		caller_forget(&conn->caller);
+}

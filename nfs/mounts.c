@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "nfs/mounts.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+
+#define ALIVE_EVERY_NS (60 * NS_PER_SEC)
+#define SAY_EVERY_NS (600 * NS_PER_SEC)
+#define UNKNOWN_EVERY_NS (2 * NS_PER_SEC)
+
+enum {
+	SAY_BURST = 50, /* lines about all addresses together: forged ones are many */
+	SAY_MS = 200,
+	SLOTS = 2 * MOUNTS_MAX, /* a power of two; half empty at worst */
+	SAID = 1024
+};
+
+struct mount {
+	uint32_t address; /* 0: free */
+	uint32_t host;
+	bool mounted;
+	bool init_read;
+	int64_t alive_ns;
+	char path[MOUNTS_PATH];
+};
+
+struct said {
+	uint32_t address;
+	uint32_t reason;
+	int64_t ns;
+};
+
+struct mounts {
+	int event_fd;
+	pthread_mutex_t lock; /* guards all below */
+	unsigned int used;
+	struct mount *slots;
+	struct said said[SAID];
+	struct log_limit say_limit;
+};
+
+int mounts_new(int event_fd, struct mounts **out)
+{
+	struct mounts *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return -ENOMEM;
+	m->slots = calloc(SLOTS, sizeof(*m->slots)); /* untouched pages cost nothing */
+	if (!m->slots) {
+		free(m);
+		return -ENOMEM;
+	}
+	m->event_fd = event_fd;
+	pthread_mutex_init(&m->lock, NULL);
+	*out = m;
+	return 0;
+}
+
+void mounts_free(struct mounts *m)
+{
+	if (!m)
+		return;
+	pthread_mutex_destroy(&m->lock);
+	free(m->slots);
+	free(m);
+}
+
+static uint32_t hash32(uint32_t v)
+{
+	v *= 0x9e3779b1;
+	return v ^ v >> 15;
+}
+
+/* The slot of an address, made when `make`.  Slots are not given back: an address
+ * stays, and a full table takes no more (what is lost is a line in DUMP). */
+static struct mount *mount_slot(struct mounts *m, uint32_t address, bool make)
+{
+	uint32_t i = hash32(address) & (SLOTS - 1);
+
+	for (; m->slots[i].address; i = (i + 1) & (SLOTS - 1))
+		if (m->slots[i].address == address)
+			return &m->slots[i];
+	if (!make || m->used == MOUNTS_MAX)
+		return NULL;
+	m->used++;
+	m->slots[i].address = address;
+	return &m->slots[i];
+}
+
+static void tell(struct mounts *m, enum event_kind kind, uint32_t address, uint32_t host,
+		 uint64_t bytes, const struct mac *mac, const char *text)
+{
+	struct event event = {
+		.kind = kind,
+		.host = host,
+		.address = address,
+		.bytes = bytes,
+		.at = wall_now_ns(),
+	};
+
+	if (mac)
+		event.mac = *mac;
+	log_escape(event.text, sizeof(event.text), text, strlen(text));
+	event_send(m->event_fd, &event);
+}
+
+void mounts_add(struct mounts *m, uint32_t address, uint32_t host, const char *path)
+{
+	struct mount *mount;
+	char ip[IP4_TEXT];
+	char shown[MOUNTS_PATH];
+
+	log_info("%s: mounted %s", ip4_format(address, ip),
+		 log_escape(shown, sizeof(shown), path, strlen(path)));
+	pthread_mutex_lock(&m->lock);
+	mount = mount_slot(m, address, true);
+	if (mount) {
+		mount->host = host;
+		mount->mounted = true;
+		mount->init_read = false;
+		snprintf(mount->path, sizeof(mount->path), "%s", path);
+	}
+	pthread_mutex_unlock(&m->lock);
+	tell(m, EVENT_MOUNT, address, host, 0, NULL, path);
+}
+
+void mounts_remove(struct mounts *m, uint32_t address, const char *path)
+{
+	struct mount *mount;
+
+	pthread_mutex_lock(&m->lock);
+	mount = mount_slot(m, address, false);
+	if (mount && (!path || !strncmp(mount->path, path, sizeof(mount->path) - 1)))
+		mount->mounted = false;
+	pthread_mutex_unlock(&m->lock);
+}
+
+unsigned int mounts_list(struct mounts *m, struct mounts_entry *out, unsigned int max)
+{
+	unsigned int n = 0;
+
+	pthread_mutex_lock(&m->lock);
+	for (unsigned int i = 0; i < SLOTS && n < max; i++) {
+		if (!m->slots[i].mounted)
+			continue;
+		out[n].address = m->slots[i].address;
+		memcpy(out[n].path, m->slots[i].path, sizeof(out[n].path));
+		n++;
+	}
+	pthread_mutex_unlock(&m->lock);
+	return n;
+}
+
+void mounts_init_read(struct mounts *m, uint32_t address, uint32_t host, uint64_t bytes)
+{
+	struct mount *mount;
+	bool first;
+
+	pthread_mutex_lock(&m->lock);
+	/* Without a MNT on record (we were restarted meanwhile) it counts as first:
+	 * told twice it does no harm, untold it would keep the last boot pinned. */
+	mount = mount_slot(m, address, true);
+	first = !mount || !mount->init_read;
+	if (mount)
+		mount->init_read = true;
+	pthread_mutex_unlock(&m->lock);
+	if (first)
+		tell(m, EVENT_INIT, address, host, bytes, NULL, "");
+}
+
+int64_t mounts_alive(struct mounts *m, uint32_t address, uint32_t host, int64_t now_ns)
+{
+	struct mount *mount;
+	int64_t again = now_ns + ALIVE_EVERY_NS;
+	bool due = true;
+
+	pthread_mutex_lock(&m->lock);
+	mount = mount_slot(m, address, true);
+	if (mount && mount->alive_ns && now_ns < mount->alive_ns + ALIVE_EVERY_NS) {
+		due = false;
+		again = mount->alive_ns + ALIVE_EVERY_NS;
+	} else if (mount) {
+		mount->alive_ns = now_ns;
+	}
+	pthread_mutex_unlock(&m->lock);
+	if (due)
+		tell(m, EVENT_ALIVE, address, host, 0, NULL, "");
+	return again;
+}
+
+/* Is it time to say this of that address (again)? */
+static bool may_say(struct mounts *m, uint32_t address, uint32_t reason, int64_t every_ns)
+{
+	struct said *said = &m->said[(hash32(address) ^ reason) & (SAID - 1)];
+	int64_t now = instant_now().ns;
+	bool say;
+
+	pthread_mutex_lock(&m->lock);
+	say = said->address != address || said->reason != reason || !said->ns ||
+	      now > said->ns + every_ns;
+	if (say)
+		say = log_allow(&m->say_limit, now, SAY_BURST, SAY_MS);
+	if (say)
+		*said = (struct said){address, reason, now};
+	pthread_mutex_unlock(&m->lock);
+	return say;
+}
+
+static uint32_t hash_text(uint32_t hash, const char *text)
+{
+	while (*text)
+		hash = hash * 33 + (uint8_t)*text++;
+	return hash;
+}
+
+void mounts_unknown(struct mounts *m, uint32_t address, const struct mac *mac, const char *path)
+{
+	if (may_say(m, address, hash_text(EVENT_UNKNOWN, path), UNKNOWN_EVERY_NS))
+		tell(m, EVENT_UNKNOWN, address, 0, 0, mac, path);
+}
+
+void mounts_refused(struct mounts *m, uint32_t address, uint32_t host, const char *what,
+		    const char *why)
+{
+	char ip[IP4_TEXT];
+	char text[sizeof(((struct event *)0)->text)];
+
+	if (!may_say(m, address, hash_text(hash_text(5381, what), why), SAY_EVERY_NS))
+		return;
+	log_warn("%s: %s refused: %s", ip4_format(address, ip), what, why);
+	snprintf(text, sizeof(text), "%s: %s", what, why);
+	tell(m, EVENT_REFUSED, address, host, 0, NULL, text);
+}
+
+void mounts_secret_read(struct mounts *m, uint32_t address, uint32_t host, const char *path)
+{
+	tell(m, EVENT_FILE, address, host, 0, NULL, path);
+}

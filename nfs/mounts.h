@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Which address has mounted what, for DUMP, and what is told once for each: that
+ * a boot read its init, that an address is alive, why one was refused.
+ *
+ * One table for all workers, bounded, behind one lock that no call takes on its
+ * usual way: callers remember for themselves when they have to ask again.
+ * The events go to the supervisor, and are lost when it is behind.
+ */
+#ifndef NFS_MOUNTS_H
+#define NFS_MOUNTS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/cleanup.h"
+#include "common/event.h"
+#include "common/mac.h"
+
+enum {
+	MOUNTS_MAX = 16384,
+	MOUNTS_PATH = 96 /* of a longer one the head */
+};
+
+struct mounts;
+
+int mounts_new(int event_fd, struct mounts **out); /* borrows event_fd; -1: none */
+void mounts_free(struct mounts *mounts);	   /* NULL is fine */
+CLEANUP_DEFINE(struct mounts *, mounts_free);
+
+/* MNT was granted. */
+void mounts_add(struct mounts *mounts, uint32_t address, uint32_t host, const char *path);
+/* UMNT of a path, or of all (NULL). */
+void mounts_remove(struct mounts *mounts, uint32_t address, const char *path);
+
+struct mounts_entry {
+	uint32_t address;
+	char path[MOUNTS_PATH];
+};
+/* Copies up to `max` entries, oldest first not promised.  Returns their number. */
+unsigned int mounts_list(struct mounts *mounts, struct mounts_entry *out, unsigned int max);
+
+/* A host's init was read: EVENT_INIT, once a mount. */
+void mounts_init_read(struct mounts *mounts, uint32_t address, uint32_t host, uint64_t bytes);
+
+/* A host called: EVENT_ALIVE, once a minute.  Returns the monotonic time from
+ * which on to ask again. */
+int64_t mounts_alive(struct mounts *mounts, uint32_t address, uint32_t host, int64_t now_ns);
+
+/* A file with a secret in it was read from its start: EVENT_FILE with the path. */
+void mounts_secret_read(struct mounts *mounts, uint32_t address, uint32_t host, const char *path);
+
+/* An address with a lease but no host asked to mount; every two seconds at most. */
+void mounts_unknown(struct mounts *mounts, uint32_t address, const struct mac *mac,
+		    const char *path);
+
+/* Why a call was turned down: logged, and told as EVENT_REFUSED, once an
+ * address and reason in ten minutes.  `what` and `why` are plain text. */
+void mounts_refused(struct mounts *mounts, uint32_t address, uint32_t host, const char *what,
+		    const char *why);
+
+#endif

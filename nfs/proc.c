@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What the procedures share: from a handle to a view and a node that this caller
+ * may have, and the permission bits.
+ */
+#include "nfs/proc.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "nfs/attr.h"
+#include "nfs3.h"
+
+void nfs_refresh(struct nfs *nfs)
+{
+	if (nfs->roster && roster_generation(nfs->roster) == exports_generation(nfs->exports))
+		return;
+	roster_unref(nfs->roster);
+	nfs->roster = exports_roster(nfs->exports);
+}
+
+void caller_forget(struct caller *caller)
+{
+	view_unref(caller->view);
+	caller->view = NULL;
+	caller->init_node = 0;
+}
+
+void caller_refresh(struct nfs *nfs, struct caller *caller)
+{
+	uint32_t host = caller->who.host;
+
+	caller->known = !roster_by_address(nfs->roster, caller->address, &caller->who);
+	if (!caller->known)
+		caller->who = (struct roster_who){.address = caller->address};
+	if (caller->who.host != host)
+		caller_forget(caller); /* the address went to another machine */
+	caller->admin = exports_admin(nfs->config, caller->address);
+	caller->port_fine = caller->port < 1024 || !nfs->config->require_reserved_port;
+	caller->roster_seen = roster_generation(nfs->roster);
+}
+
+/* A new view for the cache, and its init program, to be noticed when read. */
+static int caller_view(struct nfs *nfs, struct caller *caller, uint32_t host, uint32_t version)
+{
+	uint64_t generation = views_generation(nfs->views);
+	uint64_t change = UINT64_MAX;
+	const char *init = NULL;
+	struct view *view;
+	int r;
+
+	if (host && roster_host(nfs->roster, host, &change, &init))
+		return -ENOENT;
+	r = views_get(nfs->views, host, version, change, &view);
+	if (r)
+		return r;
+	if (caller->view && view_host(caller->view) == host &&
+	    view_version(caller->view) == version && !caller->init_node)
+		host = 0; /* the same tree, moved on: its init was read already */
+	view_unref(caller->view);
+	caller->view = view;
+	caller->view_seen = generation;
+	caller->view_roster = caller->roster_seen;
+	caller->init_node = 0;
+	if (host && host == caller->who.host &&
+	    view_resolve(view, VIEW_ROOT, init ? init : "/sbin/init", true, &caller->init_node))
+		caller->init_node = 0;
+	return 0;
+}
+
+int proc_view(struct nfs *nfs, struct caller *caller, uint32_t host, uint32_t version)
+{
+	bool own = host && host == caller->who.host && !caller->who.pending;
+
+	if (!caller->port_fine || (!own && !caller->admin))
+		return -EACCES;
+	if (caller->view && view_host(caller->view) == host &&
+	    view_version(caller->view) == version &&
+	    caller->view_seen == views_generation(nfs->views) &&
+	    caller->view_roster == caller->roster_seen)
+		return 0;
+	return caller_view(nfs, caller, host, version);
+}
+
+struct bytes proc_take_handle(struct cursor *args)
+{
+	uint32_t len = cursor_be32(args);
+	struct bytes handle;
+
+	if (len > NFS3_FHSIZE)
+		args->bad = true;
+	handle = cursor_take(args, len);
+	cursor_skip(args, -len & 3);
+	return handle;
+}
+
+/* Why nothing of a tree is for this caller; the log says it once. */
+static void tell_refused(struct call *call)
+{
+	struct caller *caller = call->caller;
+	const char *why = "the handle is another host's";
+
+	if (!caller->port_fine)
+		why = "the source port is not a reserved one (require_reserved_port)";
+	else if (!caller->known)
+		why = "no known host has this address";
+	else if (caller->who.pending)
+		why = "the host is pending: host approve";
+	mounts_refused(call->nfs->mounts, caller->address, caller->who.host, "NFS call", why);
+}
+
+uint32_t proc_object(struct call *call, struct bytes bytes, struct object *out)
+{
+	struct handle handle;
+	int r;
+
+	if (handle_read(&call->nfs->key, bytes, &handle))
+		return NFS3ERR_BADHANDLE;
+	r = proc_view(call->nfs, call->caller, handle.host, handle.version);
+	if (r) {
+		if (r == -EACCES)
+			tell_refused(call);
+		return attr_status(r == -ENOENT ? VIEW_STALE : r);
+	}
+	out->view = call->caller->view;
+	return attr_status(view_attr(out->view, handle.node, &out->attr));
+}
+
+unsigned int proc_permission(const struct cred *cred, const struct view_attr *attr)
+{
+	bool in_group = cred->gid == attr->gid;
+
+	if (cred->uid == 0) {
+		/* root, as the client's own kernel would have it */
+		if (S_ISDIR(attr->mode) || (attr->mode & 0111))
+			return 7;
+		return 6;
+	}
+	if (cred->uid == attr->uid)
+		return attr->mode >> 6 & 7;
+	for (unsigned int i = 0; i < cred->ngids; i++)
+		in_group |= cred->gids[i] == attr->gid;
+	return (in_group ? attr->mode >> 3 : attr->mode) & 7;
+}

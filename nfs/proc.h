@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What every procedure stands on: who calls, the call, and the state of the
+ * worker that answers.
+ *
+ * Arguments are read with `struct cursor` and replies written with `struct
+ * writer`, field by field in the order of nfs3.x, instead of by rpcgen's
+ * routines: those allocate from lengths on the wire, and a GETATTR costs three
+ * times as much with them.  The tests read every reply with rpcgen's.
+ */
+#ifndef NFS_PROC_H
+#define NFS_PROC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/bytes.h"
+#include "common/log.h"
+#include "fsd/contents.h"
+#include "fsd/view.h"
+#include "nfs/child.h"
+#include "nfs/export.h"
+#include "nfs/handle.h"
+#include "nfs/mounts.h"
+#include "nfs/rpc.h"
+
+/* A worker's own; what it points to is shared and locked by itself. */
+struct nfs {
+	const struct nfs_config *config;
+	struct views *views;
+	struct contents *contents;
+	struct exports *exports;
+	struct mounts *mounts;
+	struct roster *roster; /* the snapshot this worker reads now */
+	struct handle_key key;
+	int64_t now_ns; /* monotonic; set once a wake-up */
+};
+
+/* One address that calls: a connection has one, so have a few UDP peers.  The
+ * identity and the view are looked up when the roster or the overlays moved,
+ * not at each call. */
+struct caller {
+	uint32_t address;
+	uint16_t port;
+	uint32_t local; /* the address that was asked */
+	bool tcp;
+	uint8_t programs; /* RPC_NFS, RPC_PORTMAP */
+
+	uint64_t roster_seen; /* generation; 0: never looked */
+	struct roster_who who;
+	bool known;	 /* `who` is valid */
+	bool admin;	 /* in an admin network */
+	bool port_fine;	 /* reserved, or no need to be */
+	int64_t busy_ns; /* say again that this address is alive, from then on */
+
+	struct view *view; /* the last one used; NULL */
+	uint64_t view_seen;
+	uint64_t view_roster;
+	uint32_t init_node; /* of `view`, till it was read; 0 */
+};
+
+/* Take the newest roster, when there is one; once a wake-up. */
+void nfs_refresh(struct nfs *nfs);
+
+void caller_refresh(struct nfs *nfs, struct caller *caller);
+void caller_forget(struct caller *caller); /* drops the view */
+
+/* A credential, squashed. */
+struct cred {
+	uint32_t uid;
+	uint32_t gid;
+	unsigned int ngids;
+	uint32_t gids[16];
+};
+
+struct call {
+	struct nfs *nfs;
+	struct caller *caller;
+	uint32_t xid;
+	uint32_t program;
+	uint32_t version;
+	uint32_t procedure;
+	bool cut;
+	struct cred cred;
+	struct cursor args;
+};
+
+/* A procedure writes its results (the header is there).  Returns 0, or: */
+enum call_code { CALL_GARBAGE = 1, CALL_DROP, CALL_PARK, CALL_UNAVAIL };
+typedef int proc_fn(struct call *call, struct reply *reply);
+
+/* What a handle in the arguments stands for. */
+struct object {
+	struct view *view; /* borrowed from the caller's cache: good for this call */
+	struct view_attr attr;
+};
+
+/* Read a handle; sets args.bad when there is none. */
+struct bytes proc_take_handle(struct cursor *args);
+/* NFS3_OK and *out, or the status to answer. */
+uint32_t proc_object(struct call *call, struct bytes handle, struct object *out);
+
+/* The view of (host, version) for this caller, into its cache.
+ * Returns 0, -EACCES, -ENOENT (gone), or another negative errno. */
+int proc_view(struct nfs *nfs, struct caller *caller, uint32_t host, uint32_t version);
+
+/* VIEW permission bits (4 read, 2 write, 1 execute) of a mode for a credential. */
+unsigned int proc_permission(const struct cred *cred, const struct view_attr *attr);
+
+/* Tables by procedure number; NULL: unavailable. */
+extern proc_fn *const nfs3_procs[];
+extern proc_fn *const mount3_procs[];
+extern proc_fn *const mount1_procs[];
+extern proc_fn *const pmap2_procs[];
+extern proc_fn *const rpcb_procs[];
+extern const uint32_t nfs3_nprocs;
+extern const uint32_t mount3_nprocs;
+extern const uint32_t mount1_nprocs;
+extern const uint32_t pmap2_nprocs;
+extern const uint32_t rpcb3_nprocs;
+extern const uint32_t rpcb4_nprocs;
+
+proc_fn proc_null;
+proc_fn nfs3_getattr, nfs3_access, nfs3_fsstat, nfs3_fsinfo, nfs3_pathconf;	 /* proc_attr.c */
+proc_fn nfs3_lookup, nfs3_readlink, nfs3_readdir, nfs3_readdirplus;		 /* proc_name.c */
+proc_fn nfs3_read;								 /* proc_file.c */
+proc_fn nfs3_refuse_one, nfs3_refuse_name, nfs3_refuse_rename, nfs3_refuse_link; /* proc_write.c */
+
+/* proc_file.c: the results of a READ once its content is there or not. */
+void read_finish(struct nfs *nfs, struct caller *caller, const struct rpc_parked *read, int r,
+		 struct content *content, struct reply *reply);
+
+#endif

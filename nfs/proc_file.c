@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * READ.  The reply names the bytes; the worker moves them (worker.h).  A file
+ * that is not in the store yet parks the call: it goes on in read_finish() when
+ * the copier has it.
+ */
+#include "nfs/proc.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "nfs/attr.h"
+#include "nfs3.h"
+
+enum { READ_LIMIT_TCP = 1 << 20, READ_LIMIT_UDP = 32 << 10 };
+
+static void put_failure(struct reply *reply, const struct view *view, uint32_t status,
+			const struct view_attr *attr)
+{
+	writer_be32(&reply->w, status);
+	attr_put_post_op(&reply->w, view, attr);
+}
+
+/* Who took a host key is for the trace (clients.md, 11). */
+static void tell_secret(struct nfs *nfs, const struct caller *caller, const struct rpc_parked *read)
+{
+	char path[256];
+	ssize_t len = view_path(read->view, read->node, path, sizeof(path) - 1);
+
+	if (len < 0)
+		len = snprintf(path, sizeof(path), "node %u", read->node);
+	path[len] = '\0';
+	mounts_secret_read(nfs->mounts, caller->address, caller->who.host, path);
+}
+
+void read_finish(struct nfs *nfs, struct caller *caller, const struct rpc_parked *read, int r,
+		 struct content *consumed, struct reply *reply)
+{
+	cleanup(content_unrefp) struct content *content = consumed;
+	struct writer *w = &reply->w;
+	struct view_attr attr;
+	uint64_t size;
+	uint64_t left;
+	uint32_t count;
+
+	/* Asked again after a wait: a drifted file brings new attributes. */
+	if (view_attr(read->view, read->node, &attr)) {
+		put_failure(reply, read->view, NFS3ERR_STALE, NULL);
+		return;
+	}
+	if (r) {
+		put_failure(reply, read->view, attr_status(r), &attr);
+		return;
+	}
+	size = content_size(content);
+	left = read->offset < size ? size - read->offset : 0;
+	count = left < read->count ? (uint32_t)left : read->count;
+	writer_be32(w, NFS3_OK);
+	attr_put_post_op(w, read->view, &attr);
+	writer_be32(w, count);
+	writer_be32(w, count == left);
+	writer_be32(w, count);
+	if (count) {
+		reply->body = take(&content);
+		reply->body_offset = read->offset;
+		reply->body_len = count;
+	}
+	if (!read->offset && view_secret(read->view, read->node))
+		tell_secret(nfs, caller, read);
+	if (read->node == caller->init_node && caller->init_node) {
+		caller->init_node = 0;
+		mounts_init_read(nfs->mounts, caller->address, caller->who.host, count);
+	}
+}
+
+int nfs3_read(struct call *call, struct reply *reply)
+{
+	struct bytes handle = proc_take_handle(&call->args);
+	uint64_t offset = cursor_be64(&call->args);
+	uint32_t count = cursor_be32(&call->args);
+	uint32_t max = call->caller->tcp ? READ_LIMIT_TCP : READ_LIMIT_UDP;
+	struct content *content = NULL;
+	struct rpc_parked read;
+	struct object object = {0};
+	uint32_t status;
+	bool found;
+	int r;
+
+	if (call->args.bad)
+		return CALL_GARBAGE;
+	status = proc_object(call, handle, &object);
+	found = !status;
+	if (!status && S_ISDIR(object.attr.mode))
+		status = NFS3ERR_ISDIR;
+	else if (!status && !S_ISREG(object.attr.mode))
+		status = NFS3ERR_INVAL;
+	/* The owner reads what it opened before a chmod, and who may execute a
+	 * file must be able to page it in (RFC 1813, 4.4). */
+	else if (!status && !(proc_permission(&call->cred, &object.attr) & 5) &&
+		 call->cred.uid != object.attr.uid)
+		status = NFS3ERR_ACCES;
+	if (status) {
+		put_failure(reply, object.view, status, found ? &object.attr : NULL);
+		return 0;
+	}
+	read = (struct rpc_parked){
+		.view = object.view,
+		.node = object.attr.node,
+		.offset = offset,
+		.count = count < max ? count : max,
+	};
+	r = contents_open(call->nfs->contents, object.view, object.attr.node, &content, NULL);
+	if (r == -EAGAIN) {
+		reply->parked = read;
+		view_ref(reply->parked.view);
+		return CALL_PARK;
+	}
+	read_finish(call->nfs, call->caller, &read, r, content, reply);
+	return 0;
+}

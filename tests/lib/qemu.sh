@@ -1,0 +1,79 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A PC without a disk: SeaBIOS, the network card's iPXE ROM, a serial console.
+#
+# Reads tests/lib/test.sh and tests/lib/net.sh first.  Always plain emulation:
+# /dev/kvm may exist and not work.
+
+qemu_ram=1024
+qemu_card=virtio-net-pci
+declare -A qemu_pid
+
+# qemu_start NAME MAC [OPTIONS...]: its console goes to $work/NAME.console.
+qemu_start() {
+	local name=$1 mac=$2
+	shift 2
+	net_tap "t-$name"
+	: >"$work/$name.console"
+	mkfifo "$work/$name.serial.in" "$work/$name.serial.out"
+	spawn "$name.reader" dd status=none bs=4096 if="$work/$name.serial.out" of="$work/$name.console"
+	# graphics=off: the ROMs too talk on the serial line.
+	# RDRAND: the guest need not wait for entropy.  Not -cpu max: its 5-level
+	# page tables make Linux print /proc/mounts as "xxx" under emulation.
+	spawn "$name.qemu" nsenter --net="/run/netns/$net_ns" \
+		qemu-system-x86_64 -machine q35,accel=tcg,graphics=off \
+		-cpu qemu64,+rdrand -m "$qemu_ram" -nodefaults -no-user-config \
+		-no-reboot -display none \
+		-chardev "pipe,id=console,path=$work/$name.serial" -serial chardev:console \
+		-netdev "tap,id=net,ifname=t-$name,script=no,downscript=no" \
+		-device "$qemu_card,netdev=net,mac=$mac,bootindex=0" \
+		"$@"
+	qemu_pid[$name]=$spawned
+}
+
+# The console without carriage returns and terminal control.
+qemu_console() {
+	sed -e 's/\r//g' -e 's/\x1b[][()#?]*[0-9;]*[a-zA-Z]//g' "$work/$1.console"
+}
+
+# qemu_shows NAME REGEX: a line of the console matches.  Not a pipe: grep -q ends
+# early, and pipefail would take that for a failure.
+qemu_shows() {
+	grep -aqE "$2" < <(qemu_console "$1")
+}
+
+# qemu_wait NAME SECONDS REGEX: until a line of the console matches.
+qemu_wait() {
+	local name=$1 end=$((SECONDS + $2))
+	until qemu_shows "$name" "$3"; do
+		if gone "${qemu_pid[$name]}" || ((SECONDS >= end)); then
+			# What was written between the look and the end counts.
+			! qemu_shows "$name" "$3" || return 0
+			cat "$work/$name.qemu.log" >&2
+			qemu_console "$name" | tail -n 40 >&2
+			fail "$name: no '$3' on the console (last lines above)"
+		fi
+		sleep 0.2
+	done
+}
+
+# qemu_send NAME TEXT: types it.
+qemu_send() {
+	printf '%s' "$2" >"$work/$1.serial.in"
+}
+
+# qemu_wait_off NAME SECONDS: until the guest has switched itself off.
+qemu_wait_off() {
+	local end=$((SECONDS + $2))
+	while alive "${qemu_pid[$1]}"; do
+		((SECONDS < end)) || {
+			qemu_console "$1" | tail -n 40 >&2
+			fail "$1: still on after $2 s (last lines above)"
+		}
+		sleep 0.2
+	done
+	qemu_shows "$1" 'reboot: Power down' || {
+		qemu_console "$1" | tail -n 40 >&2
+		fail "$1: went off without saying so (last lines above)"
+	}
+}

@@ -1,0 +1,92 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What every script here needs: a work folder, things to undo at the end, and
+# waiting for a condition.  Undoing runs in reverse order, however the script ends.
+
+tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+top=$(dirname "$tests")
+undo=()
+rootstock=${ROOTSTOCK:-$top/build/rootstock}
+
+at_exit() {
+	undo+=("$(printf '%q ' "$@")")
+}
+
+undo_all() {
+	local status=$? i
+	trap - EXIT
+	set +e
+	for ((i = ${#undo[@]} - 1; i >= 0; i--)); do
+		eval "${undo[i]}"
+	done
+	exit "$status"
+}
+trap undo_all EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/rootstock-${0##*/}.XXXXXX")
+# NFS and FUSE servers may have given up root before they read in here.
+chmod 755 "$work"
+at_exit rm -rf --one-file-system "$work"
+
+fail() {
+	echo "${0##*/}: $*" >&2
+	exit 1
+}
+
+skip() {
+	echo "$*"
+	exit 77
+}
+
+need_root() {
+	[[ $(id -u) == 0 ]] || skip "needs root"
+}
+
+# equal WHAT EXPECTED ACTUAL
+equal() {
+	[[ $2 == "$3" ]] || fail "$1: expected '$2', got '$3'"
+}
+
+# wait_for SECONDS WHAT COMMAND ARGS...: until it succeeds.
+wait_for() {
+	local end=$((SECONDS + $1)) what=$2
+	shift 2
+	until "$@"; do
+		((SECONDS < end)) || fail "gave up waiting for $what"
+		sleep 0.1
+	done
+}
+
+alive() {
+	kill -0 "$1" 2>/dev/null
+}
+
+gone() {
+	! alive "$1"
+}
+
+# stop PID: asks, waits 10 s, insists.
+stop() {
+	local end=$((SECONDS + 10))
+	kill "$1" 2>/dev/null || return 0
+	while alive "$1"; do
+		if ((SECONDS >= end)); then
+			kill -9 "$1"
+			break
+		fi
+		sleep 0.1
+	done
+	wait "$1" 2>/dev/null || true
+}
+
+# spawn NAME COMMAND ARGS...: in the background until the end, its output in
+# $work/NAME.log; its process id in $spawned.
+spawn() {
+	local log=$work/$1.log
+	shift
+	"$@" >"$log" 2>&1 </dev/null &
+	spawned=$!
+	at_exit stop "$spawned"
+}

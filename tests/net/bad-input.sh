@@ -1,0 +1,122 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What cannot be done is refused with one line that names the thing, exit 1, and
+# leaves nothing behind; a wrong call is exit 2 with the usage.
+set -euo pipefail
+lib=$(dirname "$0")/../lib
+for part in test net server; do
+	# shellcheck source=/dev/null
+	. "$lib/$part.sh"
+done
+need_root
+server_state
+net_up
+
+# refused STATUS REGEX COMMAND ARGS...
+refused() {
+	local want=$1 regex=$2 got=0 lines
+	shift 2
+	"$@" >"$work/out" 2>"$work/err" </dev/null || got=$?
+	equal "exit of: $*" "$want" "$got"
+	lines=$(wc -l <"$work/err")
+	[[ $want != 1 || $lines == 1 ]] || fail "$*: $lines lines of error: $(cat "$work/err")"
+	grep -Eq -- "$regex" "$work/err" || fail "$*: no /$regex/ in: $(cat "$work/err")"
+}
+
+rs() {
+	"$rootstock" "$@"
+}
+
+nothing_made() {
+	[[ ! -e $ROOTSTOCK_STATE ]] || fail "$1 left $(ls "$ROOTSTOCK_STATE")"
+}
+
+# Before there is anything.
+refused 1 'eth9: no such interface' net_run "$rootstock" serve --interface eth9
+nothing_made "an unknown interface"
+refused 1 'no interface: name one' net_run "$rootstock" serve
+refused 1 '/nowhere: No such file' net_run "$rootstock" serve --config /nowhere
+nothing_made "a missing configuration"
+refused 2 'usage: rootstock' rs
+refused 2 'unknown command' rs image frobnicate
+refused 2 'usage: rootstock image add' rs image add x
+refused 2 '--frob: unknown option' rs host add 52:54:00:00:00:01 --frob
+refused 1 'not a MAC address' rs host add 52:54:00:00:00
+nothing_made "a bad MAC"
+refused 1 'nothing here yet' rs host list
+nothing_made "a list"
+
+# A configuration's errors name file, line and key.
+conf() {
+	printf '%b' "$1" >"$work/conf"
+	refused 1 "$2" net_run "$rootstock" serve --config "$work/conf"
+	nothing_made "a bad configuration"
+}
+conf '[server]\ninterface = br0\nmode = half\n' 'conf:3: mode: half: not one of full, proxy'
+conf '[server]\nfrob = 1\n' 'conf:2: frob: no such key'
+conf '# x\n[sever]\n' 'conf:2: sever: no such section'
+conf 'interface = br0\n' 'conf:1: interface: stands before'
+conf '[subnet 10.77.0.0/24]\nrange = 10.77.0.9 - 10.77.0.3\n' 'conf:2: range: 10.77.0.3: not behind'
+conf '[subnet 10.77.0.1/24]\nrouter = 10.77.0.1\n' 'conf:1: subnet 10.77.0.1/24.*host bits'
+conf '[server]\nlease = 5\n' 'conf:2: lease: 5: not a number from 60'
+conf "[server]\ninterface = $(printf 'x%.0s' {1..300})\n" 'conf:2: line:'
+conf '[server]\ninterface = br0\njust words\n' 'conf:3: not a'
+
+# A port in use, by a server that nobody here wrote.
+spawn busy nsenter --net="/run/netns/$net_ns" python3 -c '
+import socket, time
+s = socket.socket(); s.bind(("0.0.0.0", 2049)); s.listen(); time.sleep(600)'
+wait_for 10 "the stranger" net_listening tcp 2049
+refused 1 'port 2049: in use' net_run "$rootstock" serve --interface br0
+nothing_made "a port in use"
+stop "$spawned"
+
+# Images and origins.
+mkdir "$work/origin"
+echo text >"$work/origin/file"
+ln -s loop1 "$work/origin/loop2"
+ln -s loop2 "$work/origin/loop1"
+refused 1 'nowhere: No such file' rs image add debian "$work/nowhere"
+refused 1 '/dev/null: not a directory|/dev/null: not a' rs image add debian /dev/null
+refused 1 'unfit as a name of images' rs image add 'a/b' "$work/origin"
+[[ -z $(ls "$ROOTSTOCK_STATE/manifests") ]] || fail "a refused image left a manifest"
+rs image add debian "$work/origin" >/dev/null
+refused 1 'debian@7: no such version' rs image activate debian@7
+refused 1 'no earlier active version' rs image rollback debian
+refused 1 'nope: no such image' rs host add 52:54:00:00:00:01 --image nope
+[[ $(rs host list --json | tr -d ' \n') == '[]' ]] || fail "a refused host was kept"
+rs host add 52:54:00:00:00:01 --name amy --address 10.77.0.50
+refused 1 '52:54:00:00:00:01: is amy already' rs host add 52-54-00-00-00-01 --name bob
+refused 1 'amy: there is a host' rs host add 52:54:00:00:00:02 --name amy
+refused 1 "10.77.0.50: is amy's already" rs host add 52:54:00:00:00:02 --address 10.77.0.50
+refused 1 'unfit as a name of hosts' rs host add 52:54:00:00:00:02 --name 'a b'
+refused 1 'bob: no such host' rs host set bob x=1
+refused 1 'not KEY=VALUE' rs host set amy x
+refused 1 'macs: a reserved name' rs host set amy macs=1
+
+# Overlays.
+echo put >"$work/put"
+refused 1 'hosts:amy: not a scope' rs overlay put hosts:amy /etc/x --from "$work/put"
+refused 1 'lab: no such group' rs overlay put group:lab /etc/x --from "$work/put"
+refused 1 'with \. or \.\.' rs overlay put all /etc/../x --from "$work/put"
+refused 1 'a file is in the way' rs overlay put all /file/x --from "$work/put"
+refused 1 'a loop of links' rs overlay put all /loop1/x --from "$work/put"
+echo '{{nope}}' >"$work/template"
+refused 1 'for host amy: \{\{nope\}\}: unknown key' \
+	rs overlay put all /x --template --from "$work/template"
+refused 1 'nowhere: No such file' rs overlay put all /x --from "$work/nowhere"
+refused 1 'has no entry for it' rs overlay reset all /x
+refused 2 "9: not an octal mode" rs overlay put all /x --mode 9 --from "$work/put"
+[[ $(rs overlay list all --json | tr -d ' \n') == '[]' ]] || fail "a refused entry was kept"
+refused 1 'view cat: /nope: No such file' rs view cat amy /nope
+refused 1 'view cat: /loop1: Too many' rs view cat amy /loop1
+
+# A database of a newer version, or of another program, is left alone.
+cp "$ROOTSTOCK_STATE/rootstock.db" "$work/kept.db"
+sqlite3 "$ROOTSTOCK_STATE/rootstock.db" 'PRAGMA user_version = 99' >/dev/null
+sum=$(sha256sum <"$ROOTSTOCK_STATE/rootstock.db")
+refused 1 'written by a newer rootstock' rs host add 52:54:00:00:00:09
+refused 1 'written by a newer rootstock' net_run "$rootstock" serve --interface br0
+equal "the newer database" "$sum" "$(sha256sum <"$ROOTSTOCK_STATE/rootstock.db")"
+head -c 5000 /dev/urandom >"$ROOTSTOCK_STATE/rootstock.db"
+refused 1 'rootstock.db: file is not a database' rs host list

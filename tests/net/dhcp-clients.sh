@@ -1,0 +1,215 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# Clients that others wrote, from DISCOVER to release, against the dhcp child
+# alone: udhcpc, dhclient, dhcpcd, klibc's ipconfig, a relay, and iPXE in QEMU.
+# check: when=quick limit=180
+set -euo pipefail
+# shellcheck source=tests/lib/test.sh
+. "$(dirname "$0")/../lib/test.sh"
+# shellcheck source=tests/lib/net.sh
+. "$tests/lib/net.sh"
+need_root
+driver=$top/build/dhcp/dhcp-driver
+[[ -x $driver ]] || fail "no $driver: build first"
+
+net_up
+start_server() {
+	spawn server nsenter --net="/run/netns/$net_ns" "$driver" "$work/state" -v "$@"
+	server=$spawned
+	wait_for 10 "port 67" net_listening udp 67
+}
+rows() {
+	sqlite3 -readonly "$work/state/leases.db" "$1"
+}
+# lease_state ADDRESS: of its row, empty if there is none.
+lease_state() {
+	local a b c d
+	IFS=. read -r a b c d <<<"$1"
+	rows "SELECT state FROM lease WHERE address = $(((a << 24) + (b << 16) + (c << 8) + d))"
+}
+state_is() {
+	[[ $(lease_state "$1") == "$2" ]]
+}
+logged() {
+	grep -q -- "$1" "$work/server.log"
+}
+# A script that puts the address on, and says what happened.
+cat >"$work/udhcpc.script" <<-'END'
+	#!/bin/sh
+	case $1 in
+	bound|renew) ip address replace "$ip/${mask:-24}" dev "$interface" ;;
+	deconfig) ip address flush dev "$interface" ;;
+	esac
+	echo "$1 $ip $siaddr $serverid $rootpath $hostname" >>"$UDHCPC_OUT"
+END
+chmod 755 "$work/udhcpc.script"
+has_line() {
+	grep -q -- "$1" "$2" 2>/dev/null
+}
+
+start_server -l 60 br0
+
+echo "# udhcpc: discover, renew, release"
+net_peer a 52:54:00:12:34:01
+UDHCPC_OUT=$work/a.out spawn udhcpc nsenter --net="/run/netns/$net_ns-a" \
+	busybox udhcpc -f -i eth0 -O rootpath -s "$work/udhcpc.script" -t 5 -T 1
+pid=$spawned
+wait_for 10 "udhcpc's lease" has_line '^bound' "$work/a.out"
+read -r _ address siaddr serverid rootpath <<<"$(grep '^bound' "$work/a.out")"
+equal "siaddr" 10.77.0.1 "$siaddr"
+equal "server id" 10.77.0.1 "$serverid"
+equal "root path" 10.77.0.1:/ "${rootpath% }"
+state_is "$address" 2 || fail "udhcpc's lease is not on disk"
+kill -USR1 "$pid"
+wait_for 10 "udhcpc's renewal" has_line "^renew $address" "$work/a.out"
+logged "$address class=other renewed" || fail "the renewal is not in the log"
+kill -USR2 "$pid"
+wait_for 10 "udhcpc's release" state_is "$address" 3
+stop "$pid"
+
+echo "# one MAC, other programs with other client ids: the same address"
+dhclient() {
+	net_peer_run a timeout 20 dhclient -sf /bin/true -lf "$work/dhclient.leases" \
+		-pf "$work/dhclient.pid" "$@" eth0
+}
+dhclient -1
+grep -q "fixed-address $address;" "$work/dhclient.leases" || fail "dhclient got another address"
+state_is "$address" 2 || fail "dhclient's lease is not bound"
+echo "# dhclient: INIT-REBOOT with what it remembers"
+kill "$(cat "$work/dhclient.pid")"
+dhclient -1
+equal "addresses in dhclient's memory" "fixed-address $address;" \
+	"$(grep -o 'fixed-address.*' "$work/dhclient.leases" | sort -u)"
+net_peer_run a ip address replace "$address/24" dev eth0
+dhclient -r
+wait_for 10 "dhclient's release" state_is "$address" 3
+net_peer_run a ip address flush dev eth0
+
+if command -v dhcpcd >/dev/null; then
+	echo "# dhcpcd: an address, the same one"
+	# shellcheck disable=SC2016
+	net_peer_run a unshare -m sh -c 'mount -t tmpfs none /run &&
+		mount -t tmpfs none /var/lib/dhcpcd && exec timeout 20 "$@"' sh \
+		dhcpcd -4 -1 -B --noipv4ll -c /bin/true -t 15 eth0 >"$work/dhcpcd.log" 2>&1 ||
+		fail "dhcpcd: $(cat "$work/dhcpcd.log")"
+	grep -q "leased $address" "$work/dhcpcd.log" || fail "dhcpcd: $(cat "$work/dhcpcd.log")"
+	net_peer_run a ip address flush dev eth0
+else
+	echo "# dhcpcd is missing"
+fi
+
+ipconfig=/usr/lib/klibc/bin/ipconfig
+if [[ -x $ipconfig ]]; then
+	echo "# klibc's ipconfig, as an initrd calls it"
+	# shellcheck disable=SC2016
+	net_peer_run a unshare -m sh -c 'mount -t tmpfs none /run && "$@" && cat /run/net-eth0.conf' \
+		sh "$ipconfig" -t 10 -c dhcp -d eth0 >"$work/ipconfig.out"
+	for line in "IPV4ADDR='$address'" "ROOTSERVER='10.77.0.1'" "ROOTPATH='10.77.0.1:/'"; do
+		grep -q "$line" "$work/ipconfig.out" ||
+			fail "ipconfig: no $line: $(cat "$work/ipconfig.out")"
+	done
+	logged "stage=initrd $address class=klibc" || fail "ipconfig was not known for klibc's"
+	net_peer_run a ip address flush dev eth0
+else
+	echo "# klibc's ipconfig is missing"
+fi
+equal "leases of that MAC" 1 "$(rows "SELECT count(*) FROM lease WHERE mac = x'525400123401'")"
+equal "boots of that MAC" 1 "$(rows "SELECT count(*) FROM boot WHERE mac = x'525400123401'")"
+
+echo "# an address that somebody took by himself is not offered"
+stop "$server"
+net_peer squat
+net_peer_run squat ip address add 10.77.0.60/24 dev eth0
+rm -rf "$work/state"
+start_server -r 10.77.0.60-10.77.0.61 br0
+net_peer_run a busybox udhcpc -f -q -n -i eth0 -s /bin/true -t 5 -T 1 2>"$work/squat.out"
+grep -q "10.77.0.61 obtained" "$work/squat.out" || fail "squatted: $(cat "$work/squat.out")"
+stop "$server"
+
+echo "# errors are one line that says what and why"
+complains() {
+	local out
+	out=$(net_run "$driver" "${@:2}" 2>&1) && fail "$*: no error"
+	equal "$*" "dhcp-driver: $1" "$out"
+}
+complains "eth9: no such interface" "$work/state" eth9
+net_run ip link add bare type veth peer name barf
+complains "bare: has no IPv4 address" "$work/state" bare
+complains "lo: not an Ethernet interface" "$work/state" lo
+
+echo "# another server on the wire is found, by a machine that may be one too"
+rm -rf "$work/state"
+net_peer_run squat ip link set eth0 up
+equal "servers before" nobody "$(net_peer_run squat "$driver" -P eth0)"
+start_server br0
+equal "servers after" 10.77.0.1 "$(net_peer_run squat "$driver" -P eth0)"
+out=$(net_run "$driver" "$work/state2" br0 2>&1) && fail "two servers on one port"
+[[ $out == *"port 67: in use (another DHCP server"* ]] || fail "port in use: $out"
+stop "$server"
+
+echo "# through a relay, from another subnet"
+rm -rf "$work/state"
+start_server -s 10.77.0.0/24 -s 10.78.0.0/24 br0
+net_peer relay
+ip netns add "$net_ns-far"
+at_exit ip netns del "$net_ns-far"
+net_peer_run relay ip address add 10.77.0.2/24 dev eth0
+net_peer_run relay ip link add r1 type veth peer name eth0 netns "$net_ns-far"
+net_peer_run relay ip address add 10.78.0.1/24 dev r1
+net_peer_run relay ip link set r1 up
+ip -n "$net_ns-far" link set eth0 address 52:54:00:12:34:02 up
+net_run ip route add 10.78.0.0/24 via 10.77.0.2
+net_peer_run relay sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
+if command -v dhcrelay >/dev/null; then
+	spawn relay nsenter --net="/run/netns/$net_ns-relay" dhcrelay -d -4 -a --no-pid -iu eth0 -id r1 \
+		10.77.0.1
+	wait_for 10 "the relay" has_line 'Sending on' "$work/relay.log"
+	UDHCPC_OUT=$work/far.out spawn far nsenter --net="/run/netns/$net_ns-far" \
+		busybox udhcpc -f -i eth0 -s "$work/udhcpc.script" -t 5 -T 1
+	wait_for 15 "a lease through the relay" has_line '^bound 10.78.0' "$work/far.out"
+	read -r _ address _ serverid _ <<<"$(grep '^bound' "$work/far.out")"
+	equal "server id through a relay" 10.77.0.1 "$serverid"
+	ip -n "$net_ns-far" route replace default via 10.78.0.1
+	kill -USR1 "$spawned"
+	wait_for 10 "a renewal by unicast, past the relay" has_line "^renew $address" "$work/far.out"
+	stop "$spawned"
+else
+	echo "# dhcrelay is missing"
+fi
+stop "$server"
+
+rm -rf "$work/state"
+start_server br0
+# boots NAME MAC ARGS...: a machine on a plug of its own.
+boots() {
+	local name=$1 mac=$2
+	shift 2
+	net_tap "$name"
+	spawn "$name" nsenter --net="/run/netns/$net_ns" qemu-system-x86_64 -accel tcg -display none \
+		-monitor none -serial none -netdev "tap,id=n,ifname=$name,script=no,downscript=no" \
+		-device "virtio-net-pci,netdev=n,mac=$mac${nic-}" "$@"
+}
+if command -v qemu-system-x86_64 >/dev/null; then
+	echo "# iPXE, QEMU's ROM"
+	boots ipxe 52:54:00:12:34:03 -m 64 -boot n
+	wait_for 60 "iPXE's lease" \
+		logged '52:54:00:12:34:03 arch=0 stage=loader .* class=ipxe file=pxelinux.0$'
+	stop "$spawned"
+	equal "boots of that MAC" 1 "$(rows "SELECT count(*) FROM boot WHERE mac = x'525400123403'")"
+else
+	echo "# qemu-system-x86_64 is missing"
+fi
+firmware=/usr/share/OVMF/OVMF_CODE_4M.fd
+if command -v qemu-system-x86_64 >/dev/null && [[ -e $firmware ]]; then
+	echo "# EDK2 in UEFI"
+	cp /usr/share/OVMF/OVMF_VARS_4M.fd "$work/vars.fd"
+	nic=,romfile= boots ovmf 52:54:00:12:34:04 -machine q35 -m 256 \
+		-drive "if=pflash,unit=0,format=raw,readonly=on,file=$firmware" \
+		-drive "if=pflash,unit=1,format=raw,file=$work/vars.fd"
+	wait_for 100 "EDK2's lease" \
+		logged '52:54:00:12:34:04 arch=7 stage=rom .* class=uefi-x64 file=ipxe.efi$'
+	stop "$spawned"
+else
+	echo "# OVMF is missing"
+fi
+echo "every client was served"

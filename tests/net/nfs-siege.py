@@ -1,0 +1,131 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What many bad clients can do to the nfs child: see nfs-siege.sh, which starts it.
+
+usage: nfs-siege.py idle | full PID
+"""
+import importlib.util
+import os
+import resource
+import select
+import socket
+import subprocess
+import sys
+import time
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (8192, 8192))
+where = os.path.join(os.path.dirname(os.path.abspath(__file__)), "nfs-conformance.py")
+spec = importlib.util.spec_from_file_location("conformance", where)
+rpc = importlib.util.module_from_spec(spec)
+sys.argv, argv = [where, "127.0.0.1"], sys.argv
+spec.loader.exec_module(rpc)
+check = rpc.check
+
+
+def connect(source):
+    s = socket.socket()
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    s.bind((source, 0))
+    s.connect(("127.0.0.1", 2049))
+    return s
+
+
+def closed(s):
+    """Has the server hung up on it?"""
+    p = select.poll()
+    p.register(s, select.POLLIN)
+    if not p.poll(0):
+        return False
+    try:
+        return s.recv(1) == b""
+    except OSError:
+        return True
+
+
+def served():
+    """Seconds of the slowest of 200 calls."""
+    t = rpc.Tcp()
+    fh = rpc.mount(t)
+    worst = 0
+    for _ in range(200):
+        at = time.monotonic()
+        rpc.results(t.ask(rpc.call(rpc.NFS, 3, 1, rpc.opaque(fh))))
+        worst = max(worst, time.monotonic() - at)
+    t.close()
+    return worst
+
+
+def until(seconds, condition):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def idle():
+    half = rpc.mark(rpc.call(rpc.NFS, 3, 0))[:30]
+    conns = []
+    for i in range(2000):
+        s = connect("127.0.1.%d" % (1 + i // 20))
+        if i % 2:
+            s.send(half)
+        conns.append(s)
+    check("2,000 idle and half-open connections are taken", not any(closed(s) for s in conns[:-50]))
+    worst = served()
+    check("others are served beside them", worst < 0.5, "%.3f s" % worst)
+    loris = connect("127.0.2.1")
+    for b in half[:8]:
+        loris.send(bytes([b]))
+        time.sleep(0.05)
+    alive = rpc.Tcp()
+    rpc.results(alive.ask(rpc.call(rpc.NFS, 3, 0)))
+    check("half a record is not waited for", until(8, lambda: all(closed(s) for s in conns[1::2])))
+    check("nor one byte after another", until(8, lambda: closed(loris)))
+    check("nor a connection that never calls", until(10, lambda: all(closed(s) for s in conns[::2])))
+    check("but one that called may be idle", not closed(alive.s))
+    crowd = [connect("127.0.3.1") for _ in range(90)]
+    check("an address has its limit", until(5, lambda: sum(closed(s) for s in crowd) >= 26))
+    check("others do not feel it", served() < 0.5)
+
+
+def full(pid):
+    calm = rpc.Tcp()
+    fh = rpc.mount(calm)
+    used = len(os.listdir("/proc/%s/fd" % pid))
+    subprocess.run(["prlimit", "--pid", pid, "--nofile=%d:%d" % (used + 10, used + 10)], check=True)
+    conns = [connect("127.0.1.%d" % (1 + i)) for i in range(60)]
+    check("out of descriptors: new ones are hung up on",
+          until(5, lambda: sum(closed(s) for s in conns) >= 40),
+          "%d" % sum(closed(s) for s in conns))
+    check("those that are there are served",
+          rpc.status(calm.ask(rpc.call(rpc.NFS, 3, 1, rpc.opaque(fh)))) == 0)
+    busy = cpu(pid)
+    time.sleep(1)
+    check("and nothing spins", cpu(pid) - busy < 0.3)
+    for s in conns:
+        s.close()
+    check("with room again, so is everybody", until(5, lambda: attempt(served)))
+
+
+def attempt(fn):
+    try:
+        fn()
+        return True
+    except (rpc.Closed, OSError):
+        return False
+
+
+def cpu(pid):
+    with open("/proc/%s/stat" % pid) as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+if argv[1] == "idle":
+    idle()
+else:
+    full(argv[2])
+print("%d passed, %d failed" % (rpc.passed, rpc.failed))
+sys.exit(rpc.failed > 0)

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * iPXE's script.  Names are relative to the script's own address; `netX` is the
+ * card that was opened last, the one that booted.  A download that fails is
+ * tried again: the other machines of a room that was just switched on are at it
+ * too.
+ */
+#include "tftp/menu.h"
+
+#include "tftp/text.h"
+
+size_t menu_ipxe(const struct menu *m, char *out, size_t size)
+{
+	struct text t = text_of(out, size);
+
+	text_put(&t, "#!ipxe\n# %s, %s\n", m->host, m->image);
+	if (m->ask) {
+		text_put(&t,
+			 ":menu\nmenu rootstock\nitem rootstock %s (%s)\nitem local Local disk\n",
+			 m->host, m->image);
+		if (m->memtest)
+			text_put(&t, "item memtest Memory test\n");
+		text_put(&t,
+			 "item shell iPXE shell\n"
+			 "choose --timeout %u --default rootstock what || goto rootstock\n"
+			 "goto ${what}\n"
+			 ":local\niseq ${platform} efi && exit 1 ||\n"
+			 "sanboot --no-describe --drive 0x80 || goto menu\n"
+			 ":shell\nshell\ngoto menu\n",
+			 m->wait_secs * 1000);
+		if (m->memtest)
+			text_put(&t, ":memtest\nchain memtest.bin || goto menu\n");
+	}
+	/* The initrd= argument names the image to kernels that are EFI programs. */
+	text_put(&t,
+		 ":rootstock\nimgfree\nkernel --name kernel %s %s%s BOOTIF=01-${netX/mac:hexhyp} "
+		 "|| goto again\n",
+		 m->kernel, m->initrd ? "initrd=initrd " : "", m->cmdline);
+	if (m->initrd)
+		text_put(&t, "initrd --name initrd %s || goto again\n", m->initrd);
+	text_put(&t, "boot || goto again\n:again\necho trying again in 5 seconds\nsleep 5\n"
+		     "goto rootstock\n");
+	return text_len(&t);
+}

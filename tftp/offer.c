@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tftp/offer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tftp/menu.h"
+
+enum { MENU_SIZE = 8192 };
+
+/* `key` of the site, of each group and of the host, joined: arguments add up, where
+ * other settings replace.  A host without own settings but with one group asks for
+ * that group's. */
+static int settings_join(const struct inventory *inv, const struct host *host, const char *key,
+			 char *out, size_t size)
+{
+	const char *site = inventory_setting(inv, NULL, key);
+	size_t used = (size_t)snprintf(out, size, "%s", site ? site : "");
+
+	for (unsigned int i = 0; i <= host->ngroups && used < size; i++) {
+		struct host one = {.id = 0};
+		const char *value;
+
+		if (i < host->ngroups) {
+			one.groups = &host->groups[i];
+			one.ngroups = 1;
+		} else {
+			one.id = host->id;
+		}
+		value = inventory_setting(inv, &one, key);
+		if (value && value != site)
+			used += (size_t)snprintf(out + used, size - used, "%s%s", used ? " " : "",
+						 value);
+	}
+	return used < size ? 0 : -E2BIG;
+}
+
+static const char *setting(const struct offer_ask *ask, const char *key, const char *otherwise)
+{
+	const char *value = inventory_setting(ask->inventory, ask->host, key);
+
+	return value && *value ? value : otherwise;
+}
+
+static int make_cmdline(const struct offer_ask *ask, struct offer *o, struct why *why)
+{
+	char extra[CMDLINE_MAX];
+	struct boot_spec spec = {
+		.dialect = o->files.dialect,
+		.server = ask->server,
+		.mode = setting(ask, "mode", "tmpfs"),
+		.init = setting(ask, "init", "/linuxrc"),
+		.console = o->console,
+		.attr_secs = setting(ask, "attr_secs", NULL),
+		.extra = extra,
+	};
+	int r;
+
+	if (strcmp(spec.mode, "tmpfs") && strcmp(spec.mode, "overlay"))
+		return why_set(why, -EINVAL, "mode=%s: neither tmpfs nor overlay", spec.mode);
+	if (strpbrk(spec.init, " \t\n"))
+		return why_set(why, -EINVAL, "init=%s: has a space", spec.init);
+	r = settings_join(ask->inventory, ask->host, "cmdline", extra, sizeof(extra));
+	if (r)
+		return why_set(why, r, "cmdline: over %d bytes in all", CMDLINE_MAX - 1);
+	r = boot_cmdline(&spec, o->cmdline, why);
+	spec.boot_if = ask->mac;
+	return r ? r : boot_cmdline(&spec, o->cmdline_boot_if, why);
+}
+
+static int read_wait(const char *text, unsigned int *out, struct why *why)
+{
+	char *end;
+	unsigned long secs = strtoul(text, &end, 10);
+
+	if (end == text || *end || *text == '-' || secs > 3600)
+		return why_set(why, -EINVAL, "menu_secs=%s: not 0 to 3600 seconds", text);
+	*out = (unsigned int)secs;
+	return 0;
+}
+
+int offer_make(const struct offer_ask *ask, struct offer *out, struct why *why)
+{
+	const struct image_version *v = inventory_version(ask->inventory, ask->version);
+	const struct boot_wish wish = {
+		.kernel = setting(ask, "kernel", NULL),
+		.initrd = setting(ask, "initrd", NULL),
+		.dialect = setting(ask, "dialect", NULL),
+	};
+	const char *menu = setting(ask, "menu", "no");
+	int r;
+
+	*out = (struct offer){.host = ask->host};
+	if (v)
+		snprintf(out->image, sizeof(out->image), "%s@%u", v->image_name, v->number);
+	out->console = setting(ask, "console", NULL);
+	out->ask = strcmp(menu, "no") && strcmp(menu, "0");
+	out->memtest = ask->memtest;
+	r = read_wait(setting(ask, "menu_secs", "10"), &out->wait_secs, why);
+	if (!r)
+		r = boot_files_find(ask->view, &wish, &out->files, why);
+	return r ? r : make_cmdline(ask, out, why);
+}
+
+int offer_render(const struct offer *o, enum tftp_kind kind, char **text, size_t *len)
+{
+	struct menu m = {
+		.host = o->host->name,
+		.image = o->image,
+		.kernel = "kernel",
+		.initrd = o->files.initrd ? "initrd" : NULL,
+		.cmdline = o->cmdline,
+		.console = o->console,
+		.fdtdir = *o->files.fdtdir ? o->files.fdtdir : NULL,
+		.rpi_config = o->files.rpi_config ? OFFER_RPI_CONFIG : NULL,
+		.rpi_kernel = o->files.rpi_kernel,
+		.memtest = o->memtest,
+		.ask = o->ask,
+		.wait_secs = o->wait_secs,
+	};
+	cleanup(freep) char *buf = malloc(MENU_SIZE);
+	size_t n;
+
+	if (!buf)
+		return -ENOMEM;
+	switch (kind) {
+	case TFTP_KIND_PXELINUX:
+		n = menu_pxelinux(&m, buf, MENU_SIZE);
+		break;
+	case TFTP_KIND_IPXE:
+		n = menu_ipxe(&m, buf, MENU_SIZE);
+		break;
+	case TFTP_KIND_EXTLINUX:
+		m.cmdline = o->cmdline_boot_if;
+		n = menu_extlinux(&m, buf, MENU_SIZE);
+		break;
+	case TFTP_KIND_GRUB:
+		m.cmdline = o->cmdline_boot_if;
+		n = menu_grub(&m, buf, MENU_SIZE);
+		break;
+	case TFTP_KIND_RPI_CONFIG:
+		n = menu_rpi_config(&m, buf, MENU_SIZE);
+		break;
+	case TFTP_KIND_RPI_CMDLINE:
+		m.cmdline = o->cmdline_boot_if;
+		n = menu_rpi_cmdline(&m, buf, MENU_SIZE);
+		break;
+	default:
+		return -ENOENT;
+	}
+	if (!n)
+		return -E2BIG;
+	*text = take(&buf);
+	*len = n;
+	return 0;
+}

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What each firmware would be given at a host's next boot, file by file, as text
+ * for people: by the code that serves it, without a socket.
+ */
+#ifndef TFTP_PLAN_H
+#define TFTP_PLAN_H
+
+#include <stdio.h>
+
+#include "common/inventory.h"
+#include "fsd/view.h"
+
+struct tftp_plan {
+	const struct inventory *inventory;
+	const struct host *host;
+	const struct view *view; /* the host's, at `version` */
+	uint32_t version;
+	uint32_t server;	    /* where NFS answers, for command lines */
+	const char *const *folders; /* of the user's loaders, ended by NULL; NULL: none */
+};
+
+/* Returns 0, or a negative errno with words in `why`; a host that cannot boot (no kernel
+ * in its view, a bad setting) is -ENOENT, and what can be said is printed. */
+int tftp_plan(const struct tftp_plan *plan, FILE *out, struct why *why);
+
+#endif

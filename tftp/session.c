@@ -1,0 +1,507 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tftp/session.h"
+
+#include <errno.h>
+#include <netinet/udp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "common/event.h"
+
+#ifndef UDP_SEGMENT
+#define UDP_SEGMENT 103
+#endif
+
+enum {
+	HOLD_SECS = 5, /* for a machine that is being registered */
+	HOLD_POLL_MS = 50,
+	AHEAD = 16384,
+	STARVED_POLL_MS = 10, /* bytes that the copier has not written yet */
+	STARVED_MOST = 3000,
+	FETCH_SECS = 60,
+	FULL_MS = 2, /* the socket took no more */
+};
+
+/* ---- sending ---- */
+
+static void aim(struct msghdr *m, uint32_t local, const struct sockaddr_in *peer, void *control,
+		size_t control_size)
+{
+	struct cmsghdr *c;
+	struct in_pktinfo info = {.ipi_spec_dst.s_addr = htonl(local)};
+
+	m->msg_name = (void *)(uintptr_t)peer;
+	m->msg_namelen = sizeof(*peer);
+	if (!local)
+		return;
+	memset(control, 0, control_size);
+	m->msg_control = control;
+	m->msg_controllen = CMSG_SPACE(sizeof(info));
+	c = CMSG_FIRSTHDR(m);
+	c->cmsg_level = IPPROTO_IP;
+	c->cmsg_type = IP_PKTINFO;
+	c->cmsg_len = CMSG_LEN(sizeof(info));
+	memcpy(CMSG_DATA(c), &info, sizeof(info));
+}
+
+void session_send_small(int fd, uint32_t local, const struct sockaddr_in *peer, const void *data,
+			size_t len)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in_pktinfo))];
+	struct iovec iov = {(void *)(uintptr_t)data, len};
+	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	aim(&m, local, peer, control, sizeof(control));
+	sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL); /* lost is lost: UDP */
+}
+
+void session_send_error(int fd, uint32_t local, const struct sockaddr_in *peer, enum tftp_code code,
+			const char *text)
+{
+	uint8_t buf[TFTP_SMALL_MAX];
+	size_t len = tftp_error_build(buf, sizeof(buf), code, text);
+
+	if (!len)
+		len = tftp_error_build(buf, sizeof(buf), code, "refused");
+	session_send_small(fd, local, peer, buf, len);
+}
+
+/* In single-port mode the socket may be bound to any address, so each send says
+ * where it comes from; a session's own is bound to it. */
+static uint32_t from_address(const struct session *s)
+{
+	return s->source.loop ? 0 : s->local;
+}
+
+/* `n` blocks whose bytes lie one after the other in send_buf, as one segmented
+ * send.  All but the last have the same length. */
+static int send_segmented(struct session *s, struct iovec *iov, unsigned int n)
+{
+	_Alignas(struct cmsghdr) char
+		control[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))] = {0};
+	uint16_t size = (uint16_t)(s->transfer.blksize + TFTP_HEADER);
+	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2 * n};
+	struct cmsghdr *c;
+	size_t used;
+
+	aim(&m, from_address(s), &s->peer, control, CMSG_SPACE(sizeof(struct in_pktinfo)));
+	used = m.msg_control ? CMSG_SPACE(sizeof(struct in_pktinfo)) : 0;
+	m.msg_control = control;
+	m.msg_controllen = used + CMSG_SPACE(sizeof(size));
+	c = (struct cmsghdr *)(control + used);
+	c->cmsg_level = SOL_UDP;
+	c->cmsg_type = UDP_SEGMENT;
+	c->cmsg_len = CMSG_LEN(sizeof(size));
+	memcpy(CMSG_DATA(c), &size, sizeof(size));
+	return sendmsg(s->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : (int)n;
+}
+
+static int send_each(struct session *s, struct iovec *iov, unsigned int n)
+{
+	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in_pktinfo))];
+	struct mmsghdr m[SEND_BLOCKS];
+	int sent;
+
+	for (unsigned int i = 0; i < n; i++) {
+		m[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &iov[2 * i], .msg_iovlen = 2}};
+		aim(&m[i].msg_hdr, from_address(s), &s->peer, control, sizeof(control));
+	}
+	/* sendmmsg offers the processor to others after each message; a lone one, the
+	 * common case, need not. */
+	if (n == 1)
+		return sendmsg(s->fd, &m[0].msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 1;
+	sent = sendmmsg(s->fd, m, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+	return sent < 0 ? -errno : sent;
+}
+
+/* Fewer than `want` bytes is an end that came too early: the file shrank. */
+static int read_whole(struct tftp_file *file, uint8_t *buf, size_t want, uint64_t at)
+{
+	size_t got = 0;
+
+	while (got < want) {
+		ssize_t r = tftp_file_pread(file, buf + got, want - got, at + got);
+
+		if (r < 0)
+			return (int)r;
+		if (!r)
+			return -EIO;
+		got += (size_t)r;
+	}
+	return 0;
+}
+
+/* Small blocks one at a time are read some ahead: a system call for each would be a
+ * tenth of what a block costs. */
+static int read_blocks(struct session *s, size_t want, const uint8_t **out)
+{
+	uint64_t at = tftp_block_offset(&s->transfer, s->next);
+	uint64_t left = s->file->size - at;
+	uint8_t *buf = s->server->send_buf;
+	int r;
+
+	if (want > AHEAD / 4 || left <= want) {
+		*out = buf;
+		return read_whole(s->file, buf, want, at);
+	}
+	if (!s->ahead)
+		s->ahead = malloc(AHEAD);
+	if (!s->ahead)
+		return -ENOMEM;
+	if (at < s->ahead_at || at + want > s->ahead_at + s->ahead_len) {
+		size_t len = left < AHEAD ? (size_t)left : AHEAD;
+
+		s->ahead_len = 0;
+		r = read_whole(s->file, s->ahead, len, at);
+		if (r)
+			return r;
+		s->ahead_at = at;
+		s->ahead_len = len;
+	}
+	*out = s->ahead + (at - s->ahead_at);
+	return 0;
+}
+
+/* Send some of the blocks that are to leave.  Returns how many left, or a negative
+ * errno. */
+static int send_blocks(struct session *s)
+{
+	struct tftp_server *server = s->server;
+	const struct tftp_transfer *t = &s->transfer;
+	struct iovec iov[2 * SEND_BLOCKS];
+	const uint8_t *bytes;
+	uint64_t left = s->last - s->next + 1;
+	unsigned int most = SEND_BYTES / (t->blksize + TFTP_HEADER);
+	unsigned int n;
+	size_t len = 0;
+	int r;
+
+	most = most > SEND_BLOCKS ? SEND_BLOCKS : most ? most : 1;
+	n = left < most ? (unsigned int)left : most;
+	for (unsigned int i = 0; i < n; i++) {
+		uint32_t block_len = tftp_block_len(t, s->next + i);
+
+		tftp_data_header(server->headers[i], (uint16_t)(s->next + i));
+		iov[2 * i] = (struct iovec){server->headers[i], TFTP_HEADER};
+		len += block_len;
+		iov[2 * i + 1].iov_len = block_len;
+	}
+	r = read_blocks(s, len, &bytes);
+	if (r)
+		return r;
+	for (unsigned int i = 0; i < n; i++) {
+		iov[2 * i + 1].iov_base = (void *)(uintptr_t)bytes;
+		bytes += iov[2 * i + 1].iov_len;
+	}
+	if (n > 1 && s->segment) {
+		r = send_segmented(s, iov, n);
+		if (r > 0 || r == -EAGAIN || r == -ENOBUFS || r == -ECONNREFUSED)
+			return r;
+		s->segment = false; /* larger than the path takes, or no checksum offload */
+	}
+	return send_each(s, iov, n);
+}
+
+/* ---- ending ---- */
+
+const char *tftp_stage_word(enum tftp_stage stage)
+{
+	static const char *const word[] = {
+		[TFTP_STAGE_LOADER] = "loader", [TFTP_STAGE_MODULE] = "module",
+		[TFTP_STAGE_MENU] = "menu",	[TFTP_STAGE_KERNEL] = "kernel",
+		[TFTP_STAGE_INITRD] = "initrd", [TFTP_STAGE_FILE] = "file",
+	};
+
+	return word[stage];
+}
+
+static const char *who_text(const struct session *s, char out[static MAC_TEXT])
+{
+	return s->answer.has_mac ? mac_format(&s->answer.mac, out) : "unknown";
+}
+
+static const char *name_text(const struct session *s, char *out, size_t size)
+{
+	return log_escape(out, size, s->request.name, s->request.name_len);
+}
+
+static void tell(struct session *s, uint32_t kind, struct instant now)
+{
+	struct event event = {
+		.kind = kind,
+		.host = s->answer.host,
+		.address = ntohl(s->peer.sin_addr.s_addr),
+		.ms = (uint32_t)((now.ns - s->started.ns) / NS_PER_MS),
+		.bytes = s->transfer.size,
+		.at = wall_now_ns(),
+		.mac = s->answer.mac,
+	};
+
+	name_text(s, event.text, sizeof(event.text));
+	event_send(s->server->config.event_fd, &event);
+}
+
+static void end_finished(struct session *s, struct instant now)
+{
+	const struct tftp_transfer *t = &s->transfer;
+	char name[4 * 120];
+	char mac[MAC_TEXT];
+	char address[IP4_TEXT];
+
+	log_info("%s stage=%s %s file=%s bytes=%llu blk=%u win=%u retx=%llu ms=%lld",
+		 who_text(s, mac), tftp_stage_word(s->answer.stage),
+		 ip4_format(ntohl(s->peer.sin_addr.s_addr), address),
+		 name_text(s, name, sizeof(name)), (unsigned long long)t->size, t->blksize,
+		 t->window, (unsigned long long)t->retransmits,
+		 (long long)((now.ns - s->started.ns) / NS_PER_MS));
+	tell(s, s->answer.stage == TFTP_STAGE_LOADER ? EVENT_LOADER : EVENT_FILE, now);
+	server_forget(s);
+}
+
+static void end_refused(struct session *s, enum tftp_code code, const char *why, bool expected)
+{
+	char name[4 * 120];
+	char address[IP4_TEXT];
+
+	session_send_error(s->fd, from_address(s), &s->peer, code, why);
+	name_text(s, name, sizeof(name));
+	ip4_format(ntohl(s->peer.sin_addr.s_addr), address);
+	if (expected)
+		log_debug("tftp %s: %s refused: %s", address, name, why);
+	else if (log_allow(&s->server->refusals, instant_now().ns, 20, 200))
+		log_warn("tftp %s: %s refused: %s", address, name, why);
+	server_forget(s);
+}
+
+static void end_stopped(struct session *s, const char *why, struct instant now)
+{
+	const struct tftp_transfer *t = &s->transfer;
+	char name[4 * 120];
+	char address[IP4_TEXT];
+
+	if (log_allow(&s->server->troubles, now.ns, 20, 200))
+		log_info("tftp %s: %s stopped after %llu of %llu blocks: %s",
+			 ip4_format(ntohl(s->peer.sin_addr.s_addr), address),
+			 name_text(s, name, sizeof(name)), (unsigned long long)t->acked,
+			 (unsigned long long)t->blocks, why);
+	server_forget(s);
+}
+
+/* ---- the course of things ---- */
+
+static void go_on(struct session *s, int outcome, const struct tftp_reply *reply,
+		  struct instant now)
+{
+	switch (outcome) {
+	case TFTP_FINISHED:
+		end_finished(s, now);
+		return;
+	case TFTP_PROBED:
+		log_debug("tftp: the size of %s was asked", s->name);
+		server_forget(s);
+		return;
+	case TFTP_CLOSED:
+		end_stopped(s, "the client closed it", now);
+		return;
+	case TFTP_SILENT:
+		end_stopped(s, "no answer", now);
+		return;
+	}
+	if (reply->len)
+		session_send_small(s->fd, from_address(s), &s->peer, reply->packet, reply->len);
+	if (reply->count) {
+		/* What an earlier window still had to send is in this one. */
+		if (reply->first != s->last + 1 || s->next > s->last)
+			s->next = reply->first;
+		s->last = reply->first + reply->count - 1;
+		session_run(s, now);
+		return;
+	}
+	if (s->next > s->last)
+		server_due(s, s->transfer.deadline);
+}
+
+void session_run(struct session *s, struct instant now)
+{
+	int n = send_blocks(s);
+
+	if (n == -EAGAIN || n == -ENOBUFS) {
+		server_due(s, instant_add_ms(now, ++s->starved > 5 ? STARVED_POLL_MS : FULL_MS));
+		if (s->starved > STARVED_MOST)
+			end_stopped(s, "its bytes do not come", now);
+		return;
+	}
+	if (n == -ECONNREFUSED || n == -EHOSTUNREACH || n == -ENETUNREACH) {
+		/* An ICMP of an earlier packet: this one did not leave. */
+		server_due(s, instant_add_ms(now, FULL_MS));
+		if (++s->starved > 5)
+			end_stopped(s, strerror(-n), now);
+		return;
+	}
+	if (n < 0) {
+		session_send_error(s->fd, from_address(s), &s->peer, TFTP_UNDEFINED, "read error");
+		end_stopped(s, strerror(-n), now);
+		return;
+	}
+	s->starved = 0;
+	s->next += (unsigned int)n;
+	if (s->next <= s->last) {
+		server_run(s); /* others first */
+		return;
+	}
+	tftp_transfer_flushed(&s->transfer, now);
+	server_due(s, s->transfer.deadline);
+}
+
+static void begin(struct session *s, struct tftp_file *file, struct instant now)
+{
+	struct tftp_reply reply;
+	int r;
+
+	if (s->request.mode == TFTP_NETASCII) {
+		r = tftp_file_netascii(file, &file);
+		if (r) {
+			end_refused(s, TFTP_UNDEFINED,
+				    r == -EFBIG ? "too large for netascii: ask for octet"
+						: strerror(-r),
+				    false);
+			return;
+		}
+	}
+	s->file = file;
+	s->state = SESSION_SENDING;
+	tftp_transfer_start(&s->transfer, &s->request, file->size, &s->server->config.limits, now,
+			    &reply);
+	go_on(s, TFTP_GOING, &reply, now);
+}
+
+static void on_body(struct tftp_wait *wait, int r, struct tftp_file *file)
+{
+	struct session *s = (struct session *)((char *)wait - offsetof(struct session, wait));
+
+	s->waiting = false;
+	if (r)
+		end_refused(s, TFTP_UNDEFINED, strerror(-r), false);
+	else
+		begin(s, file, instant_now());
+}
+
+static void ask(struct session *s, struct instant now)
+{
+	struct tftp_ask ask = {
+		.from = ntohl(s->peer.sin_addr.s_addr),
+		.to = s->local,
+		.name = s->request.name,
+		.name_len = s->request.name_len,
+	};
+	struct tftp_file *file = NULL;
+	int r;
+
+	s->wait.done = on_body;
+	r = s->server->tree->open(s->server->tree, &ask, &s->wait, &s->answer, &file);
+	switch (r) {
+	case 0:
+		begin(s, file, now);
+		return;
+	case TFTP_TREE_WAIT:
+		s->waiting = true;
+		server_due(s, instant_add_ms(now, FETCH_SECS * 1000));
+		return;
+	case TFTP_TREE_LATER:
+		if (!s->held && s->answer.stranger)
+			tell(s, EVENT_UNKNOWN, now);
+		s->held = true;
+		if (now.ns < s->hold_until.ns) {
+			server_due(s, instant_add_ms(now, HOLD_POLL_MS));
+			return;
+		}
+		end_refused(s, TFTP_ACCESS,
+			    s->answer.host ? "its view cannot be made"
+					   : "no machine is registered at this address",
+			    false);
+		return;
+	case TFTP_TREE_REFUSED:
+		end_refused(s, s->answer.code, why_text(&s->answer.why, 0), s->answer.expected);
+		return;
+	default:
+		end_refused(s, TFTP_UNDEFINED, why_text(&s->answer.why, r), false);
+	}
+}
+
+void session_start(struct session *s, struct instant now)
+{
+	s->started = now;
+	s->hold_until = instant_add_ms(now, HOLD_SECS * 1000);
+	s->next = 1;
+	s->segment = true;
+	ask(s, now);
+}
+
+void session_packet(struct session *s, const struct bytes *in, struct instant now)
+{
+	struct tftp_packet p;
+	struct tftp_reply reply;
+
+	if (s->state == SESSION_SENDING)
+		go_on(s, tftp_transfer_step(&s->transfer, in, now, &reply), &reply, now);
+	else if (!tftp_packet_parse(in, &p) && p.op == TFTP_ERROR)
+		server_forget(s); /* it does not want the file any more */
+}
+
+void session_repeat(struct session *s, struct instant now)
+{
+	struct tftp_reply reply;
+
+	if (s->state != SESSION_SENDING)
+		return; /* the answer is on its way */
+	tftp_transfer_repeat(&s->transfer, now, &reply);
+	if (reply.len || reply.count)
+		go_on(s, TFTP_GOING, &reply, now);
+}
+
+void session_time(struct session *s, struct instant now)
+{
+	struct tftp_reply reply;
+
+	if (s->state == SESSION_ASKING) {
+		if (s->waiting)
+			end_refused(s, TFTP_UNDEFINED, "its bytes do not come", false);
+		else
+			ask(s, now);
+	} else if (s->next <= s->last) {
+		session_run(s, now);
+	} else {
+		go_on(s, tftp_transfer_step(&s->transfer, NULL, now, &reply), &reply, now);
+	}
+}
+
+/* The peer's port is closed.  After the last block that is how many clients say
+ * that they have it all. */
+void session_unreachable(struct session *s, struct instant now)
+{
+	const struct tftp_transfer *t = &s->transfer;
+
+	if (s->state != SESSION_SENDING)
+		return;
+	if (t->sent == t->blocks && s->next > s->last && !t->opening)
+		end_finished(s, now);
+	else
+		end_stopped(s, "its port is closed", now);
+}
+
+void session_free(struct session *s)
+{
+	if (s->waiting)
+		s->server->tree->cancel(s->server->tree, &s->wait);
+	tftp_file_close(s->file);
+	free(s->ahead);
+	if (s->source.loop) {
+		int fd = s->source.fd;
+
+		loop_remove(&s->source);
+		close(fd);
+	}
+	free(s);
+}
