@@ -641,12 +641,12 @@ static void forget_name(void *ctx, uint64_t dir, const char *name, size_t len)
 	fuse_lowlevel_notify_inval_entry(m->session, dir, name, len);
 }
 
-static void forget_node(void *ctx, uint64_t number, bool bytes)
+static bool forget_node(void *ctx, uint64_t number, bool bytes)
 {
 	struct mount *m = ctx;
 
 	/* A negative offset leaves pages alone, whose locks a parked read may hold. */
-	fuse_lowlevel_notify_inval_inode(m->session, number, bytes ? 0 : -1, 0);
+	return fuse_lowlevel_notify_inval_inode(m->session, number, bytes ? 0 : -1, 0) != -ENOENT;
 }
 
 static void *poller_main(void *arg)
