@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,8 @@
 
 #include "cli/table.h"
 #include "common/inventory.h"
+#include "common/log.h"
+#include "common/schema.h"
 #include "fsd/image.h"
 #include "fsd/objects.h"
 #include "fsd/own_copier.h"
@@ -139,14 +142,79 @@ static int find_version(struct db *db, const char *name, struct image_version *o
 	return 0;
 }
 
-static void show_row(struct table *t, const char *key, int64_t value)
+static void show_text(struct table *t, const char *key, const char *value)
+{
+	table_row(t);
+	table_text(t, key);
+	table_text(t, value);
+}
+
+static void show_number(struct table *t, const char *key, int64_t value)
 {
 	char text[32];
 
 	snprintf(text, sizeof(text), "%lld", (long long)value);
-	table_row(t);
-	table_text(t, key);
-	table_text(t, text);
+	show_text(t, key, text);
+}
+
+/* Files that were not as scanned, by name. */
+static void show_odd(struct table *t, struct version *v)
+{
+	const struct manifest *m = version_manifest(v);
+
+	for (uint32_t pos = 0; pos < manifest_count(m); pos++) {
+		const struct manifest_node *n = manifest_at(m, pos);
+		struct fill_record record;
+		char path[PATH_MAX];
+		char text[512];
+
+		if (!n || !S_ISREG(n->mode) || n->link != pos || !version_known(v, pos, &record) ||
+		    !record.flags || manifest_path(m, pos, path, sizeof(path)) < 0)
+			continue;
+		text[0] = '/';
+		log_escape(text + 1, sizeof(text) - 1, path, strlen(path));
+		show_text(t, record.flags & FILL_GONE ? "gone" : "drifted", text);
+	}
+}
+
+/* Who keeps the version from going. */
+static void show_pins(struct cli *cli, struct db *db, uint32_t version, struct table *t)
+{
+	cleanup(db_closep) struct db *leases = NULL;
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT name FROM host WHERE version = ? ORDER BY name");
+
+	for (int r = db_query(db, stmt, "u", version); r == DB_ROW; r = db_next(db, stmt))
+		show_text(t, "set_for_host", (const char *)sqlite3_column_text(stmt, 0));
+	if (db_open(cli->state_dir, &schema_leases, DB_READ, &leases, NULL))
+		return; /* never served */
+	stmt = db_stmt(leases, "SELECT mac FROM boot WHERE version = ? AND ended IS NULL");
+	for (int r = db_query(leases, stmt, "u", version); r == DB_ROW; r = db_next(leases, stmt)) {
+		struct bytes b = db_column_bytes(stmt, 0);
+		char text[MAC_TEXT];
+		struct mac mac;
+
+		if (b.len != sizeof(mac))
+			continue;
+		memcpy(&mac, b.at, sizeof(mac));
+		show_text(t, "pinned_by_boot_of", mac_format(&mac, text));
+	}
+}
+
+static void show_version(struct table *t, const struct image_version *row, struct version *v)
+{
+	const struct manifest *m = version_manifest(v);
+	char digest[2 * HASH_LEN + 1];
+	struct version_progress p;
+
+	version_progress(v, &p);
+	hash_format(manifest_digest(m), digest);
+	show_number(t, "number", row->number);
+	show_text(t, "active", row->active ? "yes" : "no");
+	show_text(t, "sealed", manifest_sealed(m) ? digest : "no");
+	show_number(t, "paths", manifest_count(m));
+	show_number(t, "bytes", (int64_t)manifest_bytes(m));
+	show_number(t, "files", p.files);
+	show_number(t, "copied", p.copied);
 }
 
 int cmd_image_show(struct cli *cli, int argc, char **argv)
@@ -154,10 +222,8 @@ int cmd_image_show(struct cli *cli, int argc, char **argv)
 	static const char *const columns[] = {"key", "value"};
 	cleanup(db_closep) struct db *db = NULL;
 	cleanup(version_unrefp) struct version *v = NULL;
-	struct version_progress p;
 	struct image_version row;
 	struct why why = {""};
-	char digest[2 * HASH_LEN + 1];
 	struct table *t;
 	int r;
 
@@ -171,22 +237,10 @@ int cmd_image_show(struct cli *cli, int argc, char **argv)
 		r = version_open(cli->state_dir, row.id, &v, &why);
 	if (r)
 		return cli_fail("image show", &why, r);
-	version_progress(v, &p);
 	t = table_new(columns, ARRAY_SIZE(columns));
-	show_row(t, "number", row.number);
-	show_row(t, "paths", manifest_count(version_manifest(v)));
-	show_row(t, "bytes", (int64_t)manifest_bytes(version_manifest(v)));
-	show_row(t, "files", p.files);
-	show_row(t, "copied", p.copied);
-	show_row(t, "drifted", p.drifted);
-	show_row(t, "gone", p.gone);
-	table_row(t);
-	table_text(t, "active");
-	table_bool(t, row.active);
-	table_row(t);
-	table_text(t, "sealed");
-	hash_format(manifest_digest(version_manifest(v)), digest);
-	table_text(t, manifest_sealed(version_manifest(v)) ? digest : NULL);
+	show_version(t, &row, v);
+	show_odd(t, v);
+	show_pins(cli, db, row.id, t);
 	table_print(t, cli->json);
 	return 0;
 }

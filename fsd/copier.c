@@ -577,9 +577,10 @@ static void seal_fix(void *ctx, uint32_t pos, struct manifest_node *node)
 	if (!S_ISREG(node->mode) || !version_known(s->version, node->link, &record))
 		return;
 	if (record.flags & FILL_GONE)
-		node->extra = MANIFEST_GONE;
+		node->extra |= MANIFEST_GONE;
 	if (!(record.flags & FILL_DRIFT))
 		return;
+	node->extra |= MANIFEST_DRIFT;
 	node->mode = (uint16_t)record.mode;
 	node->uid = record.uid;
 	node->gid = record.gid;
