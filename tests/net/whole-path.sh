@@ -32,7 +32,7 @@ echo one >"$image/etc/version"
 server_start
 
 mac=52:54:00:aa:bb:cc
-host=host-525400aabbcc
+host="host-525400aabbcc"
 net_peer pc $mac
 cat >"$work/script" <<'END'
 #!/bin/sh
