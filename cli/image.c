@@ -13,6 +13,8 @@
 #include "common/inventory.h"
 #include "fsd/image.h"
 #include "fsd/objects.h"
+#include "fsd/own_copier.h"
+#include "fsd/sweep.h"
 #include "fsd/version.h"
 
 static int add_option(void *ctx, int val, const char *value)
@@ -37,16 +39,18 @@ static bool is_sealed(struct db *db, uint32_t version)
 /* Until the version is sealed, by a running server or by ourselves. */
 static int wait_sealed(struct cli *cli, struct db *db, uint32_t version, struct why *why)
 {
-	struct copier *copier;
+	cleanup(own_copier_stopp) struct own_copier *copier = NULL;
 	bool tty = isatty(STDERR_FILENO);
-	int fds[2];
-	int r = cli_copier_start(cli, &copier, fds, why);
+	int r = own_copier_start(cli->state_dir, &copier, why);
 
 	while (!r && !is_sealed(db, version)) {
 		struct version_progress p;
 		struct version *v;
 
 		poll(NULL, 0, 100);
+		/* Whoever copied may have ended: then it is our turn. */
+		if (!copier)
+			r = own_copier_start(cli->state_dir, &copier, why);
 		if (!tty || version_open(cli->state_dir, version, &v, NULL))
 			continue;
 		version_progress(v, &p);
@@ -55,7 +59,6 @@ static int wait_sealed(struct cli *cli, struct db *db, uint32_t version, struct 
 	}
 	if (tty && !r)
 		fputc('\n', stderr);
-	cli_copier_stop(copier, fds);
 	return r;
 }
 
@@ -226,6 +229,20 @@ int cmd_image_rollback(struct cli *cli, int argc, char **argv)
 	return 0;
 }
 
+/* What the removed versions alone had. */
+static int swept(struct cli *cli, struct db *db, const char *what)
+{
+	struct objects_swept s;
+	struct why why = {""};
+	int r = sweep(db, cli->state_dir, &s, &why);
+
+	if (r)
+		return cli_fail(what, &why, r);
+	printf("%llu files of %llu bytes freed\n", (unsigned long long)s.files,
+	       (unsigned long long)s.bytes);
+	return 0;
+}
+
 static int keep_option(void *ctx, int val, const char *value)
 {
 	unsigned int *keep = ctx;
@@ -262,7 +279,7 @@ int cmd_image_prune(struct cli *cli, int argc, char **argv)
 	if (r)
 		return cli_fail("image prune", &why, r);
 	printf("%u removed\n", removed);
-	return 0;
+	return removed ? swept(cli, db, "image prune") : 0;
 }
 
 int cmd_image_remove(struct cli *cli, int argc, char **argv)
@@ -285,5 +302,5 @@ int cmd_image_remove(struct cli *cli, int argc, char **argv)
 		if (r)
 			why_set(&why, r, "%s: %s", argv[1], why_text(&held, r));
 	}
-	return r ? cli_fail("image remove", &why, r) : 0;
+	return r ? cli_fail("image remove", &why, r) : swept(cli, db, "image remove");
 }

@@ -76,7 +76,8 @@ struct serve {
 	int tftp_fds[CONFIG_INTERFACES_MAX];
 	struct nfs_fds nfs;
 	int copier_listen;
-	int copier_lock;
+	int copier_lock; /* -1: somebody else's, for now */
+	bool copier_waits;
 	struct db *db;
 	struct db *leases;
 	struct db *trace;
@@ -125,10 +126,17 @@ static void service_spawn(struct service *s)
 	s->started = instant_now();
 }
 
+static void copier_begin(struct serve *v);
+
 static void service_restart(struct loop_timer *timer, struct instant now)
 {
+	struct service *s = container(timer, struct service, restart);
+
 	(void)now;
-	service_spawn(container(timer, struct service, restart));
+	if (s == &s->serve->services[SERVICE_COPIER] && s->serve->copier_lock < 0)
+		copier_begin(s->serve);
+	else
+		service_spawn(s);
 }
 
 static void service_died(struct service *s, int status)
@@ -345,30 +353,18 @@ static int load_config(struct serve *v, const char *file, bool must, struct why 
 	return 0;
 }
 
-/* What needs root and may be taken: before anything is made. */
-static int open_sockets(struct serve *v, struct why *why)
+static int find_interfaces(struct serve *v, struct why *why)
 {
 	struct config *c = &v->config;
-	int r;
 
 	for (unsigned int i = 0; i < c->ninterfaces; i++) {
-		r = dhcp_link_query(c->interfaces[i], &v->faces[i], why);
+		int r = dhcp_link_query(c->interfaces[i], &v->faces[i], why);
+
 		if (r)
 			return r;
 		c->dhcp.interfaces[c->dhcp.ninterfaces++] = v->faces[i];
 	}
-	r = dhcp_config_derive(&c->dhcp, why);
-	for (unsigned int i = 0; !r && i < c->ninterfaces; i++) {
-		r = dhcp_link_open(c->interfaces[i], &v->faces[i].fds, why);
-		if (!r)
-			r = tftp_listen(v->faces[i].address, TFTP_PORT, c->interfaces[i],
-					&v->tftp_fds[i], why);
-	}
-	/* With one interface NFS answers there alone. */
-	if (!r)
-		r = nfs_listen(c->ninterfaces == 1 ? v->faces[0].address : 0, c->nfs_port, &v->nfs,
-			       why);
-	return r;
+	return dhcp_config_derive(&c->dhcp, why);
 }
 
 /* Two servers that both give addresses give one address twice. */
@@ -390,15 +386,53 @@ static int look_around(struct serve *v, struct why *why)
 	return 0;
 }
 
+/* What needs root and may be taken: before anything is made. */
+static int open_sockets(struct serve *v, struct why *why)
+{
+	struct config *c = &v->config;
+	int r = 0;
+
+	for (unsigned int i = 0; !r && i < c->ninterfaces; i++) {
+		r = dhcp_link_open(c->interfaces[i], &v->faces[i].fds, why);
+		if (!r)
+			r = tftp_listen(v->faces[i].address, TFTP_PORT, c->interfaces[i],
+					&v->tftp_fds[i], why);
+	}
+	/* With one interface NFS answers there alone. */
+	if (!r)
+		r = nfs_listen(c->ninterfaces == 1 ? v->faces[0].address : 0, c->nfs_port, &v->nfs,
+			       why);
+	return r;
+}
+
 static int open_state(struct serve *v, struct why *why)
 {
 	int r = state_open(v->cli->state_dir, &v->db, why);
 
 	if (!r)
 		r = state_open_services(v->cli->state_dir, &v->leases, &v->trace, why);
-	if (!r)
-		r = copier_listen(v->cli->state_dir, &v->copier_listen, &v->copier_lock, why);
 	return r;
+}
+
+/* A mount or a command that copies for itself has the lock: it answers our children
+ * too, until it ends and the place is free. */
+static void copier_begin(struct serve *v)
+{
+	struct service *s = &v->services[SERVICE_COPIER];
+	struct why why = {""};
+	int r = copier_listen(v->cli->state_dir, &v->copier_listen, &v->copier_lock, &why);
+
+	if (r) {
+		if (!v->copier_waits)
+			log_info("copier: waiting: %s", why_text(&why, r));
+		v->copier_waits = true;
+		loop_timer_set(v->loop, &s->restart, instant_add_ms(instant_now(), 1000));
+		return;
+	}
+	v->copier_waits = false;
+	fds_add(&s->fds, v->copier_listen, "copier");
+	fds_add(&s->fds, v->copier_lock, "lock");
+	service_spawn(s);
 }
 
 static void share_fds(struct serve *v)
@@ -410,8 +444,6 @@ static void share_fds(struct serve *v)
 		fds_add(&s[i].fds, s[i].ends[1], "events");
 		fds_add(&s[i].fds, v->config_fd, "config");
 	}
-	fds_add(&s[SERVICE_COPIER].fds, v->copier_listen, "copier");
-	fds_add(&s[SERVICE_COPIER].fds, v->copier_lock, "lock");
 	for (unsigned int i = 0; i < c->ninterfaces; i++) {
 		const struct dhcp_link_fds *fds = &v->faces[i].fds;
 
@@ -500,6 +532,20 @@ static void stop_all(struct serve *v)
 		}
 }
 
+/* Where clients will find NFS: for `boot plan`, which runs without us. */
+static void note_address(struct serve *v)
+{
+	char text[IP4_TEXT];
+
+	ip4_format(v->faces[0].address, text);
+	if (db_run(v->db,
+		   "INSERT INTO site (key, value) VALUES ('server', ?)"
+		   " ON CONFLICT DO UPDATE SET value = excluded.value"
+		   " WHERE value <> excluded.value",
+		   "s", text))
+		log_warn("rootstock.db: %s", db_error(v->db));
+}
+
 static void greet(struct serve *v)
 {
 	cleanup(inventory_freep) struct inventory *inv = NULL;
@@ -529,8 +575,10 @@ static int serve_run(struct serve *v, struct why *why)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
+	note_address(v);
 	greet(v);
-	for (int i = 0; i < SERVICES; i++)
+	copier_begin(v);
+	for (int i = SERVICE_COPIER + 1; i < SERVICES; i++)
 		service_spawn(&v->services[i]);
 	r = loop_run(v->loop, false);
 	stop_all(v);
@@ -547,6 +595,7 @@ static void serve_fini(struct serve *v)
 		dhcp_link_close(&v->faces[i].fds);
 		closep(&v->tftp_fds[i]);
 	}
+	nfs_unregister(&v->nfs);
 	nfs_fds_close(&v->nfs);
 	closep(&v->copier_listen);
 	closep(&v->copier_lock);
@@ -613,9 +662,11 @@ int cmd_serve(struct cli *cli, int argc, char **argv)
 	if (!r)
 		r = load_config(v, args.file ? args.file : CONFIG_DEFAULT, args.file != NULL, &why);
 	if (!r)
-		r = open_sockets(v, &why);
+		r = find_interfaces(v, &why);
 	if (!r)
 		r = look_around(v, &why);
+	if (!r)
+		r = open_sockets(v, &why);
 	if (!r)
 		r = open_state(v, &why);
 	if (!r)

@@ -121,7 +121,8 @@ static const struct row rows[] = {
 	/* PXE 2.1 on a BIOS; the oldest leave 93 out. */
 	{0, pxe, NULL, CLASS("bios", STAGE_ROM, .firmware = FIRMWARE_BIOS)},
 	{ARCH_NONE, pxe, NULL, CLASS("bios", STAGE_ROM, .firmware = FIRMWARE_BIOS)},
-	{ARCH_ANY, pxe, NULL, CLASS("pxe", STAGE_ROM, .refusal = no_loader)},
+	{ARCH_ANY, pxe, NULL,
+	 CLASS("pxe", STAGE_ROM, .firmware = FIRMWARE_OTHER, .refusal = no_loader)},
 
 	/* GRUB's net_dhcp; most often it takes the ROM's address instead. */
 	{ARCH_ANY, NULL, is_grub, CLASS("grub", STAGE_LOADER)},

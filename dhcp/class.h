@@ -20,6 +20,7 @@ enum dhcp_firmware {
 	FIRMWARE_IPXE_BIOS, /* iPXE that came from a BIOS ROM or is one */
 	FIRMWARE_IPXE_UEFI,
 	FIRMWARE_UBOOT,
+	FIRMWARE_OTHER, /* a PXE ROM of another architecture */
 	FIRMWARE_KINDS
 };
 
@@ -43,7 +44,7 @@ struct dhcp_class {
 	enum dhcp_menu menu;
 	bool ipxe;	     /* understands option 175 */
 	bool offer_is_final; /* never REQUESTs: the lease is committed with the OFFER */
-	const char *refusal; /* why this kind of client cannot be served; else NULL */
+	const char *refusal; /* why it is not served unless a loader is named for it */
 };
 
 /* Never NULL: the last row takes everybody. */

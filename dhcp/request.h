@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * One request on its way through the server, and how its reply is composed.
- * Only server.c and reply.c include this.
+ * Only the server's own files include this.
  */
 #ifndef DHCP_REQUEST_H
 #define DHCP_REQUEST_H
@@ -23,8 +23,8 @@ struct dhcp_request {
 	struct dhcp_output *out;
 };
 
-/* Compose a reply of `type` in the next free slot of the output.  `address` is
- * yiaddr (0: none); its subnet's options are used.  `lease_secs` 0: no lease. */
+/* Compose a reply of `type` in the next free slot of the output, with the options
+ * of rq->subnet.  `address` is yiaddr (0: none).  `lease_secs` 0: no lease. */
 struct dhcp_reply *dhcp_reply_compose(const struct dhcp_request *rq, enum dhcp_type type,
 				      uint32_t address, uint32_t lease_secs);
 

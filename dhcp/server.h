@@ -99,7 +99,8 @@ void dhcp_server_packet(struct dhcp_server *server, const struct dhcp_packet *in
 void dhcp_server_arp(struct dhcp_server *server, unsigned int interface, uint32_t address,
 		     const struct mac *mac, struct dhcp_now now, struct dhcp_output *out);
 
-/* EVENT_MOUNT, EVENT_INIT, EVENT_ALIVE from nfs; others are ignored. */
+/* EVENT_MOUNT, EVENT_INIT, EVENT_ALIVE from nfs, EVENT_END from the supervisor;
+ * others are ignored. */
 void dhcp_server_event(struct dhcp_server *server, const struct event *event, struct dhcp_now now);
 
 /* What is due: offers whose probe was silent, offers that nobody took.  Call it

@@ -360,8 +360,10 @@ static void copier_lost(struct contents *cs)
 {
 	close(cs->socket); /* leaves the epoll set by itself */
 	cs->socket = -1;
-	for (struct ask *ask = cs->asks; ask; ask = ask->next)
+	for (struct ask *ask = cs->asks; ask; ask = ask->next) {
 		ask->sent = false;
+		ask->since = instant_now(); /* the copier was there until now */
+	}
 	if (cs->asks)
 		retry_later(cs);
 }

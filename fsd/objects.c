@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fsd/objects.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/random.h>
 
 #include <openssl/evp.h>
@@ -24,6 +26,21 @@ void hash_format(const struct hash *hash, char out[static 2 * HASH_LEN + 1])
 		out[2 * i + 1] = hex[hash->octet[i] & 15];
 	}
 	out[2 * HASH_LEN] = '\0';
+}
+
+int hash_parse(const char *text, struct hash *out)
+{
+	struct hash hash;
+
+	if (strlen(text) != 2 * HASH_LEN || strspn(text, "0123456789abcdef") != 2 * HASH_LEN)
+		return -EINVAL;
+	for (int i = 0; i < HASH_LEN; i++) {
+		const char pair[3] = {text[2 * i], text[2 * i + 1], '\0'};
+
+		hash.octet[i] = (uint8_t)strtoul(pair, NULL, 16);
+	}
+	*out = hash;
+	return 0;
 }
 
 /* "ab/cdef…" */
@@ -73,6 +90,19 @@ void objects_close(struct objects *o)
 	free(o);
 }
 
+int objects_hold(struct objects *o, bool alone)
+{
+	while (flock(o->dir, alone ? LOCK_EX : LOCK_SH))
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+void objects_release(struct objects *o)
+{
+	flock(o->dir, LOCK_UN);
+}
+
 int objects_get(const struct objects *o, const struct hash *hash)
 {
 	char name[2 * HASH_LEN + 2];
@@ -91,7 +121,8 @@ bool objects_has(const struct objects *o, const struct hash *hash)
 	return !faccessat(o->dir, name, F_OK, AT_SYMLINK_NOFOLLOW);
 }
 
-int objects_draft(struct objects *o, struct object_draft *draft)
+/* Drafts of the copier start with 'c', those of commands with 'p'. */
+static int draft_new(struct objects *o, char kind, struct object_draft *draft)
 {
 	uint64_t random;
 
@@ -99,7 +130,7 @@ int objects_draft(struct objects *o, struct object_draft *draft)
 	 * in the way of a later one that got the same. */
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		return -errno;
-	snprintf(draft->name, sizeof(draft->name), "%016llx", (unsigned long long)random);
+	snprintf(draft->name, sizeof(draft->name), "%c%016llx", kind, (unsigned long long)random);
 	draft->fd = openat(o->tmp, draft->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
 	if (draft->fd < 0)
 		return -errno;
@@ -110,6 +141,31 @@ int objects_draft(struct objects *o, struct object_draft *draft)
 		return r;
 	}
 	return 0;
+}
+
+int objects_draft(struct objects *o, struct object_draft *draft)
+{
+	return draft_new(o, 'c', draft);
+}
+
+static void clean_drafts(struct objects *o, char kind)
+{
+	int fd = openat(o->tmp, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup(closedirp) DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *d;
+
+	if (!stream) {
+		closep(&fd);
+		return;
+	}
+	while ((d = readdir(stream)))
+		if (d->d_name[0] == kind)
+			unlinkat(o->tmp, d->d_name, 0);
+}
+
+void objects_clean(struct objects *o)
+{
+	clean_drafts(o, 'c');
 }
 
 void objects_discard(struct objects *o, struct object_draft *draft)
@@ -233,7 +289,7 @@ static int objects_finish(struct objects *o, struct object_draft *draft, const s
 int objects_put(struct objects *o, int from, struct hash *hash, uint64_t *size)
 {
 	struct object_draft draft;
-	int r = objects_draft(o, &draft);
+	int r = draft_new(o, 'p', &draft);
 
 	if (r)
 		return r;
@@ -248,15 +304,69 @@ int objects_put(struct objects *o, int from, struct hash *hash, uint64_t *size)
 int objects_put_bytes(struct objects *o, const void *data, size_t len, struct hash *hash)
 {
 	struct object_draft draft;
-	int r = objects_draft(o, &draft);
+	int r = draft_new(o, 'p', &draft);
+	ssize_t put;
 
 	if (r)
 		return r;
-	if (write(draft.fd, data, len) != (ssize_t)len) {
-		r = errno ? -errno : -ENOSPC;
+	put = write(draft.fd, data, len);
+	if (put != (ssize_t)len) {
+		r = put < 0 ? -errno : -ENOSPC;
 		objects_discard(o, &draft);
 		return r;
 	}
 	EVP_Digest(data, len, hash->octet, NULL, EVP_sha256(), NULL);
 	return objects_finish(o, &draft, hash);
+}
+
+/* ---- sweeping ---- */
+
+static int sweep_dir(struct objects *o, const char *prefix,
+		     bool (*keep)(void *ctx, const struct hash *hash), void *ctx,
+		     struct objects_swept *out)
+{
+	int fd = openat(o->dir, prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	cleanup(closedirp) DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *d;
+
+	if (!stream) {
+		int r = -errno;
+
+		closep(&fd);
+		return r == -ENOENT ? 0 : r;
+	}
+	while ((d = readdir(stream))) {
+		char name[2 * HASH_LEN + 3];
+		struct hash hash;
+		struct stat st;
+
+		/* What is not named like an object is not ours to remove. */
+		if (snprintf(name, sizeof(name), "%s%s", prefix, d->d_name) != 2 * HASH_LEN ||
+		    hash_parse(name, &hash) || keep(ctx, &hash))
+			continue;
+		if (fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW))
+			continue;
+		if (unlinkat(fd, d->d_name, 0))
+			return -errno;
+		out->files++;
+		out->bytes += (uint64_t)st.st_size;
+	}
+	return 0;
+}
+
+int objects_sweep(struct objects *o, bool (*keep)(void *ctx, const struct hash *hash), void *ctx,
+		  struct objects_swept *out)
+{
+	char prefix[3];
+	int r = 0;
+
+	*out = (struct objects_swept){0};
+	for (int i = 0; i < 256 && !r; i++) {
+		snprintf(prefix, sizeof(prefix), "%02x", i);
+		r = sweep_dir(o, prefix, keep, ctx, out);
+	}
+	/* Nobody holds the store: these drafts are nobody's. */
+	if (!r)
+		clean_drafts(o, 'p');
+	return r;
 }

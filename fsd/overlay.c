@@ -100,18 +100,25 @@ static int scope_id(struct db *db, struct scope scope, bool make, int64_t *out)
 	return r;
 }
 
-/* The live row of a path in a scope. */
-static int live_row(struct db *db, int64_t scope, struct bytes path, int64_t *id, int64_t *kind)
+/* The row of a path that a scope has and no later one has retired. */
+struct live {
+	int64_t id;
+	int64_t kind;
+	bool next_boot;
+};
+
+static int live_row(struct db *db, int64_t scope, struct bytes path, struct live *out)
 {
-	sqlite3_stmt *stmt =
-		db_stmt(db, "SELECT e.id, e.kind FROM path p JOIN entry e ON e.path = p.id"
-			    " WHERE p.path = ? AND e.scope = ? AND e.retired IS NULL");
+	sqlite3_stmt *stmt = db_stmt(
+		db, "SELECT e.id, e.kind, e.next_boot FROM path p JOIN entry e ON e.path = p.id"
+		    " WHERE p.path = ? AND e.scope = ? AND e.retired IS NULL");
 	int r = db_query(db, stmt, "bi", path, scope);
 
 	if (r != DB_ROW)
 		return r ? r : -ENOENT;
-	*kind = sqlite3_column_int64(stmt, 1);
-	return query_int(db, stmt, id);
+	out->kind = sqlite3_column_int64(stmt, 1);
+	out->next_boot = sqlite3_column_int(stmt, 2);
+	return query_int(db, stmt, &out->id);
 }
 
 static int retire(struct db *db, int64_t id, int64_t change, int64_t now, bool next_boot)
@@ -150,9 +157,8 @@ static int insert_row(struct db *db, int64_t id, int64_t scope, int64_t path, in
 	return r;
 }
 
-/* Rows for the directories above `path`, where the scope has none. */
-static int insert_parents(struct db *db, int64_t scope, const char *path, int64_t change,
-			  int64_t now, uint8_t flags, struct why *why)
+static int insert_parent(struct db *db, int64_t scope, struct bytes path, int64_t change,
+			 int64_t now, uint8_t flags)
 {
 	const struct entry_spec parent = {
 		.kind = ENTRY_PARENT,
@@ -160,29 +166,49 @@ static int insert_parents(struct db *db, int64_t scope, const char *path, int64_
 		.mode = 0755,
 		.mtime_ns = now,
 	};
+	int64_t path_row;
+	int64_t id;
+	int r = path_id(db, path, true, &path_row);
 
+	if (!r)
+		r = node_next(db, &id);
+	return r ? r : insert_row(db, id, scope, path_row, change, now, &parent);
+}
+
+/* A row that is there already is to serve as a parent, too.  These two changes add to
+ * what a row does and take nothing away, so they are made in place. */
+static int serve_as_parent(struct db *db, const struct live *row, uint8_t flags)
+{
+	int r = 0;
+
+	/* Attributes alone make no directory where the image has none. */
+	if (row->kind == ENTRY_ATTR)
+		r = db_run(db, "UPDATE entry SET kind = ? WHERE id = ?", "ui",
+			   (uint32_t)ENTRY_PARENT_ATTR, row->id);
+	/* What goes below it now must not wait for the next boot. */
+	if (!r && row->kind == ENTRY_PARENT && row->next_boot && !(flags & ENTRY_NEXT_BOOT))
+		r = db_run(db, "UPDATE entry SET next_boot = 0 WHERE id = ?", "i", row->id);
+	return r;
+}
+
+/* Rows for the directories above `path`, where the scope has none. */
+static int insert_parents(struct db *db, int64_t scope, const char *path, int64_t change,
+			  int64_t now, uint8_t flags, struct why *why)
+{
 	for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
 		struct bytes above = {(const uint8_t *)path, (size_t)(slash - path)};
-		int64_t path_row;
-		int64_t kind;
-		int64_t id;
-		int r = live_row(db, scope, above, &id, &kind);
+		struct live row;
+		int r = live_row(db, scope, above, &row);
 
-		if (!r && (kind == ENTRY_WHITEOUT || kind == ENTRY_FILE || kind == ENTRY_TEMPLATE))
+		if (r == -ENOENT)
+			r = insert_parent(db, scope, above, change, now, flags);
+		else if (!r && (row.kind == ENTRY_WHITEOUT || row.kind == ENTRY_FILE ||
+				row.kind == ENTRY_TEMPLATE))
 			return why_set(why, -ENOTDIR, "/%.*s: %s by this overlay: reset it first",
 				       (int)above.len, path,
-				       kind == ENTRY_WHITEOUT ? "hidden" : "made a file");
-		if (!r && (kind != ENTRY_ATTR))
-			continue;
-		if (r && r != -ENOENT)
-			return r;
-		if (!r) /* attributes of a directory: it is there, or the row has no effect */
-			continue;
-		r = path_id(db, above, true, &path_row);
-		if (!r)
-			r = node_next(db, &id);
-		if (!r)
-			r = insert_row(db, id, scope, path_row, change, now, &parent);
+				       row.kind == ENTRY_WHITEOUT ? "hidden" : "made a file");
+		else if (!r)
+			r = serve_as_parent(db, &row, flags);
 		if (r)
 			return r;
 	}
@@ -194,19 +220,28 @@ static int scope_touch(struct db *db, int64_t scope, int64_t change)
 	return db_run(db, "UPDATE scope SET change = ? WHERE id = ?", "ii", change, scope);
 }
 
-/* `attr` on a path that the scope itself puts: the same row again, with the new
- * attributes. */
-static int attr_over(struct db *db, int64_t old, int64_t id, int64_t change, int64_t now,
+/* `attr` on a path that has a row: the same again, with the new attributes. */
+static int attr_over(struct db *db, const struct live *old, int64_t id, int64_t change, int64_t now,
 		     const struct entry_spec *s)
 {
-	int r = db_run(
-		db,
-		"INSERT INTO entry (id, scope, path, kind, mode, uid, gid, rdev, size, mtime,"
-		" object, target, body, secret, next_boot, change, changed)"
-		" SELECT ?, scope, path, kind, mode, uid, gid, rdev, size, mtime, object,"
-		" target, body, secret, ?, ?, ? FROM entry WHERE id = ?",
-		"iuiii", id, (uint32_t) !!(s->flags & ENTRY_NEXT_BOOT), change, now, old);
+	uint32_t kind = (uint32_t)(old->kind == ENTRY_PARENT ? ENTRY_PARENT_ATTR : old->kind);
+	/* A body that waits for the next boot is not let out by its attributes. */
+	uint32_t next_boot = old->next_boot || (s->flags & ENTRY_NEXT_BOOT);
+	int r;
 
+	if (old->kind == ENTRY_PARENT) /* nobody has asked for its mode or owner so far */
+		r = db_run(db,
+			   "INSERT INTO entry (id, scope, path, kind, mtime, next_boot, change,"
+			   " changed) SELECT ?, scope, path, ?, mtime, ?, ?, ? FROM entry"
+			   " WHERE id = ?",
+			   "iuuiii", id, kind, next_boot, change, now, old->id);
+	else
+		r = db_run(db,
+			   "INSERT INTO entry (id, scope, path, kind, mode, uid, gid, rdev, size,"
+			   " mtime, object, target, body, secret, next_boot, change, changed)"
+			   " SELECT ?, scope, path, kind, mode, uid, gid, rdev, size, mtime,"
+			   " object, target, body, secret, ?, ?, ? FROM entry WHERE id = ?",
+			   "iuiii", id, next_boot, change, now, old->id);
 	if (!r && (s->flags & ENTRY_MODE_SET))
 		r = db_run(db, "UPDATE entry SET mode = ? WHERE id = ?", "ui", (uint32_t)s->mode,
 			   id);
@@ -220,12 +255,12 @@ int overlay_change(struct db *db, struct scope scope, const char *path,
 		   const struct entry_spec *spec, uint32_t *id_out, struct why *why)
 {
 	struct bytes whole = {(const uint8_t *)path, strlen(path)};
+	bool next_boot = spec->flags & ENTRY_NEXT_BOOT;
 	int64_t now = wall_now_ns();
+	struct live old = {0};
 	int64_t scope_row;
 	int64_t path_row;
 	int64_t change;
-	int64_t kind = 0;
-	int64_t old = 0;
 	int64_t id;
 	int r;
 
@@ -240,23 +275,23 @@ int overlay_change(struct db *db, struct scope scope, const char *path,
 		r = path_id(db, whole, true, &path_row);
 	if (r)
 		return r;
-	r = live_row(db, scope_row, whole, &old, &kind);
+	r = live_row(db, scope_row, whole, &old);
 	if (r && r != -ENOENT)
 		return r;
 	r = node_next(db, &id);
 	if (r)
 		return r;
-	if (old && spec->kind == ENTRY_ATTR && kind == ENTRY_WHITEOUT)
-		return why_set(why, -EINVAL, "/%s: hidden by this overlay: reset it first", path);
-	if (old) {
-		r = retire(db, old, change, now, spec->flags & ENTRY_NEXT_BOOT);
-		if (r)
-			return r;
-	}
-	if (old && spec->kind == ENTRY_ATTR && kind != ENTRY_ATTR)
-		r = attr_over(db, old, id, change, now, spec);
-	else
+	if (old.id && spec->kind == ENTRY_ATTR) {
+		if (old.kind == ENTRY_WHITEOUT)
+			return why_set(why, -EINVAL, "/%s: hidden by this overlay: reset it first",
+				       path);
+		next_boot |= old.next_boot;
+		r = attr_over(db, &old, id, change, now, spec);
+	} else {
 		r = insert_row(db, id, scope_row, path_row, change, now, spec);
+	}
+	if (!r && old.id)
+		r = retire(db, old.id, change, now, next_boot);
 	if (!r)
 		r = scope_touch(db, scope_row, change);
 	if (!r && id_out)
@@ -264,76 +299,88 @@ int overlay_change(struct db *db, struct scope scope, const char *path,
 	return r;
 }
 
+/* What a scope has below `path`: rows that stand, and rows that running boots still
+ * see though the next ones will not. */
+struct below {
+	int64_t live;
+	int64_t leaving;
+};
+
+static int rows_below(struct db *db, int64_t scope, const char *path, struct below *out)
+{
+	/* All paths that start with "path/" lie between it and "path0". */
+	cleanup(freep) char *lo = NULL;
+	cleanup(freep) char *hi = NULL;
+	sqlite3_stmt *stmt;
+	int r;
+
+	if (asprintf(&lo, "%s/", path) < 0 || asprintf(&hi, "%s%c", path, '/' + 1) < 0)
+		return -ENOMEM;
+	stmt = db_stmt(db, "SELECT sum(e.retired IS NULL), sum(e.retired_next_boot) FROM path p"
+			   " JOIN entry e ON e.path = p.id WHERE p.path > ? AND p.path < ?"
+			   " AND e.scope = ?");
+	r = db_query(db, stmt, "bbi", (struct bytes){(uint8_t *)lo, strlen(lo)},
+		     (struct bytes){(uint8_t *)hi, strlen(hi)}, scope);
+	if (r != DB_ROW)
+		return r ? r : -EUCLEAN;
+	out->leaving = sqlite3_column_int64(stmt, 1);
+	return query_int(db, stmt, &out->live);
+}
+
 /* Parents that lead to no live row any more go with it, deepest first. */
 static int retire_parents(struct db *db, int64_t scope, const char *path, int64_t change,
 			  int64_t now, bool next_boot)
 {
 	cleanup(freep) char *above = strdup(path);
-	int r = 0;
 
 	if (!above)
 		return -ENOMEM;
-	for (char *slash; !r && (slash = strrchr(above, '/'));) {
-		sqlite3_stmt *stmt;
-		struct bytes lo;
-		struct bytes hi;
-		int64_t below;
-		int64_t kind;
-		int64_t id;
+	for (char *slash; (slash = strrchr(above, '/'));) {
+		struct below below;
+		struct live row;
+		int r;
 
-		/* All paths that start with "above/" lie between it and "above0". */
-		slash[1] = '\0';
-		lo = (struct bytes){(uint8_t *)above, strlen(above)};
-		char *next = strdup(above);
-		if (!next)
-			return -ENOMEM;
-		next[lo.len - 1] = '/' + 1;
-		hi = (struct bytes){(uint8_t *)next, lo.len};
-		stmt = db_stmt(db, "SELECT count(*) FROM path p JOIN entry e ON e.path = p.id"
-				   " WHERE p.path > ? AND p.path < ? AND e.scope = ?"
-				   " AND e.retired IS NULL");
-		r = db_query(db, stmt, "bbi", lo, hi, scope);
-		if (r == DB_ROW)
-			r = query_int(db, stmt, &below);
-		else
-			r = r ? r : -EUCLEAN;
-		free(next);
-		if (r || below)
-			return r;
 		*slash = '\0';
-		r = live_row(db, scope, (struct bytes){(uint8_t *)above, strlen(above)}, &id,
-			     &kind);
-		if (r == -ENOENT)
-			return 0;
-		if (!r && kind != ENTRY_PARENT)
+		r = rows_below(db, scope, above, &below);
+		if (r || below.live)
+			return r;
+		r = live_row(db, scope, (struct bytes){(uint8_t *)above, strlen(above)}, &row);
+		if (r == -ENOENT || (!r && row.kind != ENTRY_PARENT))
 			return 0;
 		if (!r)
-			r = retire(db, id, change, now, next_boot);
+			r = retire(db, row.id, change, now, next_boot || below.leaving);
+		if (r)
+			return r;
 	}
-	return r;
+	return 0;
 }
 
 int overlay_reset(struct db *db, struct scope scope, const char *path, bool next_boot)
 {
 	struct bytes whole = {(const uint8_t *)path, strlen(path)};
 	int64_t now = wall_now_ns();
+	struct below below = {0};
+	struct live row;
 	int64_t scope_row;
 	int64_t change;
-	int64_t kind;
-	int64_t id;
 	int r;
 
 	r = scope_id(db, scope, false, &scope_row);
 	if (!r)
-		r = live_row(db, scope_row, whole, &id, &kind);
+		r = live_row(db, scope_row, whole, &row);
+	if (!r && whole.len)
+		r = rows_below(db, scope_row, path, &below);
 	if (r)
 		return r;
-	if (kind == ENTRY_PARENT)
+	if (row.kind == ENTRY_PARENT)
 		return -ENOENT;
 	r = counter_next(db, "change", &change);
 	if (!r)
-		r = retire(db, id, change, now, next_boot);
-	if (!r)
+		r = retire(db, row.id, change, now, next_boot);
+	if (!r && below.live) /* they need their way */
+		r = insert_parent(db, scope_row, whole, change, now,
+				  next_boot ? ENTRY_NEXT_BOOT : 0);
+	else if (!r)
 		r = retire_parents(db, scope_row, path, change, now, next_boot);
 	return r ? r : scope_touch(db, scope_row, change);
 }
@@ -381,6 +428,7 @@ static char *text_take(char **at, struct bytes from)
 static int entry_read(sqlite3_stmt *stmt, struct entry *e, char **text)
 {
 	struct bytes hash = db_column_bytes(stmt, 8);
+	struct bytes body;
 	bool is_link;
 
 	*e = (struct entry){
@@ -390,8 +438,6 @@ static int entry_read(sqlite3_stmt *stmt, struct entry *e, char **text)
 		.mode = (uint16_t)(sqlite3_column_int(stmt, 3) & 07777),
 		.uid = (uint32_t)sqlite3_column_int64(stmt, 4),
 		.gid = (uint32_t)sqlite3_column_int64(stmt, 5),
-		.size = (uint64_t)sqlite3_column_int64(stmt, 6),
-		.mtime_ns = sqlite3_column_int64(stmt, 7),
 		.change = (uint64_t)sqlite3_column_int64(stmt, 13),
 		.changed_ns = sqlite3_column_int64(stmt, 14),
 		.retired = (uint64_t)sqlite3_column_int64(stmt, 15),
@@ -405,17 +451,116 @@ static int entry_read(sqlite3_stmt *stmt, struct entry *e, char **text)
 	if (e->id < ENTRY_ID_FIRST || e->id >= ENTRY_ID_MAX || e->path_id < ENTRY_ID_FIRST ||
 	    e->path_id >= ENTRY_ID_MAX || e->kind < ENTRY_FILE || e->kind >= ENTRY_KINDS)
 		return -EUCLEAN;
+	e->path = text_take(text, db_column_bytes(stmt, 18));
 	if (e->kind == ENTRY_FILE) {
 		if (hash.len != HASH_LEN)
 			return -EUCLEAN;
+		e->size = (uint64_t)sqlite3_column_int64(stmt, 6);
+		e->mtime_ns = sqlite3_column_int64(stmt, 7);
 		memcpy(&e->hash, hash.at, HASH_LEN);
+		return 0;
 	}
 	is_link = e->kind == ENTRY_LINK;
-	e->body = db_column_bytes(stmt, is_link ? 9 : 10);
-	if (is_link && (!e->body.len || e->body.len >= PATH_MAX))
+	if (!is_link && e->kind != ENTRY_TEMPLATE)
+		return 0;
+	body = db_column_bytes(stmt, is_link ? 9 : 10);
+	if (is_link && (!body.len || body.len >= PATH_MAX))
 		return -EUCLEAN;
-	e->body.at = (uint8_t *)text_take(text, e->body);
-	e->path = text_take(text, db_column_bytes(stmt, 18));
+	e->body = (struct bytes){(const uint8_t *)text_take(text, body), body.len};
+	return 0;
+}
+
+/* ---- the order of rows ---- */
+
+struct place {
+	uint64_t change; /* its own, or that of the earliest row below a directory */
+	size_t path_len;
+	struct entry *entry;
+};
+
+static bool makes_dir(const struct entry *e)
+{
+	return e->kind == ENTRY_DIR || e->kind == ENTRY_OPAQUE || e->kind == ENTRY_PARENT ||
+	       e->kind == ENTRY_PARENT_ATTR;
+}
+
+static int place_by_path(const void *a, const void *b)
+{
+	return strcmp(((const struct place *)a)->entry->path,
+		      ((const struct place *)b)->entry->path);
+}
+
+/* All rows of one change number are on one way down: the shorter path is above. */
+static int place_cmp(const void *a, const void *b)
+{
+	const struct place *x = a;
+	const struct place *y = b;
+
+	if (x->change != y->change)
+		return x->change < y->change ? -1 : 1;
+	if (x->path_len != y->path_len)
+		return x->path_len < y->path_len ? -1 : 1;
+	return (x->entry->id > y->entry->id) - (x->entry->id < y->entry->id);
+}
+
+/* The first of the places, sorted by path, that is not before `path` and a '/'. */
+static unsigned int first_below(const struct place *places, unsigned int n, const char *path)
+{
+	size_t len = strlen(path);
+	unsigned int lo = 0;
+	unsigned int hi = n;
+
+	while (lo < hi) {
+		unsigned int mid = lo + (hi - lo) / 2;
+		const char *have = places[mid].entry->path;
+		int c = strncmp(have, path, len);
+
+		if (c < 0 || (!c && (uint8_t)have[len] < '/'))
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+static bool is_below(const struct entry *e, const char *path, size_t len)
+{
+	return !strncmp(e->path, path, len) && e->path[len] == '/';
+}
+
+static int overlay_order(struct overlay *ov)
+{
+	cleanup(freep) struct place *places = calloc(ov->n + 1, sizeof(*places));
+	struct entry *sorted = calloc(ov->n + 1, sizeof(*sorted));
+
+	if (!places || !sorted) {
+		free(sorted);
+		return -ENOMEM;
+	}
+	for (unsigned int i = 0; i < ov->n; i++)
+		places[i] = (struct place){ov->entries[i].change, strlen(ov->entries[i].path),
+					   &ov->entries[i]};
+	qsort(places, ov->n, sizeof(*places), place_by_path);
+	for (unsigned int i = 0; i < ov->n; i++) {
+		struct place *dir = &places[i];
+		unsigned int k;
+
+		if (!makes_dir(dir->entry))
+			continue;
+		for (k = first_below(places, ov->n, dir->entry->path);
+		     k < ov->n && is_below(places[k].entry, dir->entry->path, dir->path_len); k++) {
+			const struct entry *e = places[k].entry;
+
+			if ((!e->retired || (e->flags & ENTRY_RETIRED_NEXT_BOOT)) &&
+			    e->change < dir->change)
+				dir->change = e->change;
+		}
+	}
+	qsort(places, ov->n, sizeof(*places), place_cmp);
+	for (unsigned int i = 0; i < ov->n; i++)
+		sorted[i] = *places[i].entry;
+	free(ov->entries);
+	ov->entries = sorted;
 	return 0;
 }
 
@@ -470,6 +615,8 @@ int overlay_load(struct db *db, struct scope scope, struct overlay **out)
 		ov->n++;
 	}
 	sqlite3_reset(stmt);
+	if (!r)
+		r = overlay_order(ov);
 	if (r)
 		return r;
 	*out = take(&ov);

@@ -29,11 +29,12 @@ enum entry_kind {
 	ENTRY_FILE = 1,
 	ENTRY_TEMPLATE,
 	ENTRY_LINK,
-	ENTRY_DIR,	/* merges with a directory below it, replaces anything else */
-	ENTRY_WHITEOUT, /* absent everywhere */
-	ENTRY_OPAQUE,	/* a directory that shows nothing from below */
-	ENTRY_ATTR,	/* mode or owner alone */
-	ENTRY_PARENT,	/* a directory on the way to an entry: made where nothing is */
+	ENTRY_DIR,	   /* merges with a directory below it, replaces anything else */
+	ENTRY_WHITEOUT,	   /* absent everywhere */
+	ENTRY_OPAQUE,	   /* a directory that shows nothing from below */
+	ENTRY_ATTR,	   /* mode or owner alone */
+	ENTRY_PARENT,	   /* a directory on the way to an entry: made where nothing is */
+	ENTRY_PARENT_ATTR, /* the same, given attributes: changes what is there, too */
 	ENTRY_KINDS
 };
 
@@ -56,15 +57,19 @@ struct entry {
 	uint16_t mode; /* permission bits */
 	uint32_t uid;
 	uint32_t gid;
-	uint64_t size; /* of a file */
-	int64_t mtime_ns;
 	int64_t changed_ns;
 	int64_t retired_ns;
 	uint64_t change;
-	uint64_t retired;  /* 0: in force */
-	const char *path;  /* "etc/motd"; "" is the root */
-	struct bytes body; /* a link's target, a template's text */
-	struct hash hash;  /* of a file's body */
+	uint64_t retired; /* 0: in force */
+	const char *path; /* "etc/motd"; "" is the root */
+	union {
+		struct { /* of a file */
+			uint64_t size;
+			int64_t mtime_ns;
+			struct hash hash;
+		};
+		struct bytes body; /* a link's target, a template's text */
+	};
 };
 
 /* Is the row in force for a boot that pinned `change`?  (UINT64_MAX: no boot.) */
@@ -94,10 +99,13 @@ struct entry_spec {
 int overlay_change(struct db *db, struct scope scope, const char *path,
 		   const struct entry_spec *spec, uint32_t *id, struct why *why);
 
-/* Retire the scope's row for `path`.  -ENOENT when there is none. */
+/* Retire the scope's row for `path`; where the scope has others below it, a plain
+ * parent stays.  -ENOENT when there is none. */
 int overlay_reset(struct db *db, struct scope scope, const char *path, bool next_boot);
 
-/* One scope's rows in memory, in the order of their changes; immutable, shared. */
+/* One scope's rows in memory, in the order in which they are laid over: by their
+ * changes, but a directory before what the scope has in it, also when it was given
+ * other attributes or made opaque later.  Immutable, shared. */
 struct overlay {
 	unsigned int refs; /* the holder of the cache locks it */
 	uint64_t change;   /* of the scope when it was loaded */

@@ -105,6 +105,8 @@ static const struct part parts[] = {
 	{28, ENTRY_LINK, 0, "etc/systemd/system/systemd-machine-id-commit.service", "/dev/null",
 	 "lib/systemd/system/systemd-machine-id-commit.service",
 	 "usr/lib/systemd/system/systemd-machine-id-commit.service", NULL},
+	{29, ENTRY_LINK, 0, "var/lib/dbus/machine-id", "/etc/machine-id", "var/lib/dbus", NULL,
+	 NULL},
 	/* What /linuxrc mounts on. */
 	{40, ENTRY_PARENT, 01777, "tmp", "", NULL, NULL, NULL},
 	{41, ENTRY_PARENT, 0755, "var", "", NULL, NULL, NULL},
@@ -153,7 +155,6 @@ static void entries_make(void)
 			.kind = p->kind,
 			.flags = ENTRY_MODE_SET | ENTRY_OWNER_SET,
 			.mode = p->kind == ENTRY_LINK ? 0777 : p->mode,
-			.mtime_ns = PROFILE_NS,
 			.changed_ns = PROFILE_NS,
 			.path = p->path,
 			.body = {(const uint8_t *)text, strlen(text)},
@@ -161,7 +162,7 @@ static void entries_make(void)
 	}
 }
 
-int profile_apply(struct tree *tree, template_lookup *lookup, void *ctx, int64_t keys_ns,
+int profile_apply(struct tree *tree, template_lookup *lookup, void *ctx,
 		  void (*after)(void *after_ctx, const struct entry *entry), void *after_ctx)
 {
 	pthread_once(&entries_once, entries_make);
@@ -170,11 +171,20 @@ int profile_apply(struct tree *tree, template_lookup *lookup, void *ctx, int64_t
 
 		if (!part_wanted(tree, &parts[i]))
 			continue;
-		r = tree_apply(tree, &entries[i], UINT64_MAX, lookup, ctx, keys_ns);
+		r = tree_apply(tree, &entries[i], UINT64_MAX, lookup, ctx);
 		if (r < 0)
 			return r;
 		if (after)
 			after(after_ctx, &entries[i]);
 	}
 	return 0;
+}
+
+const struct entry *profile_part(size_t i, bool *always)
+{
+	if (i >= ARRAY_SIZE(parts))
+		return NULL;
+	pthread_once(&entries_once, entries_make);
+	*always = !parts[i].needs && !parts[i].lacks;
+	return &entries[i];
 }

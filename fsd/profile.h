@@ -12,7 +12,11 @@
 /* Lay over the bare image what it needs: parts for what it has (ifupdown, networkd,
  * NetworkManager, OpenRC, sshd), mount points that it lacks.  `after` (NULL is fine)
  * is called behind each entry that was laid. */
-int profile_apply(struct tree *tree, template_lookup *lookup, void *ctx, int64_t keys_ns,
+int profile_apply(struct tree *tree, template_lookup *lookup, void *ctx,
 		  void (*after)(void *after_ctx, const struct entry *entry), void *after_ctx);
+
+/* The i-th part, or NULL past the last one.  *always: it does not hang on what the
+ * image has. */
+const struct entry *profile_part(size_t i, bool *always);
 
 #endif

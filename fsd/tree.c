@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "fsd/tree.h"
+#include "fsd/tree_nodes.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -7,104 +7,9 @@
 
 #include "common/clock.h"
 
-#define NONE UINT32_MAX
 enum { TREE_LINKS_MAX = 40 };
 
-/* uint32_t to uint32_t by open addressing; key 0 is free. */
-struct map {
-	struct map_slot {
-		uint32_t key;
-		uint32_t value;
-	} * slots;
-	uint32_t n;
-	uint32_t size; /* a power of two, or 0 */
-};
-
-static uint32_t map_home(const struct map *map, uint32_t key)
-{
-	return key * 2654435761u & (map->size - 1);
-}
-
-static uint32_t *map_get(const struct map *map, uint32_t key)
-{
-	if (!map->n)
-		return NULL;
-	for (uint32_t i = map_home(map, key); map->slots[i].key; i = (i + 1) & (map->size - 1))
-		if (map->slots[i].key == key)
-			return &map->slots[i].value;
-	return NULL;
-}
-
-static int map_put(struct map *map, uint32_t key, uint32_t value)
-{
-	uint32_t *old = map_get(map, key);
-	uint32_t i;
-
-	if (old) {
-		*old = value;
-		return 0;
-	}
-	if (map->n * 2 >= map->size) {
-		struct map bigger = {.size = map->size ? map->size * 2 : 16};
-
-		bigger.slots = calloc(bigger.size, sizeof(*bigger.slots));
-		if (!bigger.slots)
-			return -ENOMEM;
-		for (uint32_t s = 0; s < map->size; s++)
-			if (map->slots[s].key)
-				map_put(&bigger, map->slots[s].key, map->slots[s].value);
-		free(map->slots);
-		*map = bigger;
-	}
-	i = map_home(map, key);
-	while (map->slots[i].key)
-		i = (i + 1) & (map->size - 1);
-	map->slots[i] = (struct map_slot){key, value};
-	map->n++;
-	return 0;
-}
-
-/* A node that is not as the image has it. */
-struct changed_node {
-	struct tree_node n;
-	struct bytes name; /* in its parent; empty when detached */
-	char *rendered;	   /* owned */
-};
-
-/* A name that is not as the image has it. */
-struct changed_name {
-	struct bytes name;
-	uint32_t id;	 /* 0: hidden */
-	uint32_t cookie; /* the image's, else TREE_OVERLAY + path id */
-};
-
-/* A directory with such names. */
-struct changed_dir {
-	uint32_t id;
-	bool opaque; /* nothing of the image shows */
-	int32_t nlink;
-	int64_t touched_ns;
-	struct changed_name *names; /* sorted */
-	uint32_t n;
-	uint32_t room;
-	uint32_t *extra; /* frozen: indexes of names that the image lacks, by cookie */
-	uint32_t nextra;
-};
-
-struct tree {
-	struct version *version;
-	const struct manifest *m;
-	uint32_t count; /* of image nodes */
-	struct changed_node *nodes;
-	uint32_t nnodes;
-	struct changed_dir *dirs;
-	uint32_t ndirs;
-	struct map node_by_id;
-	struct map dir_by_id;
-	struct map fewer_links; /* group's first node -> names hidden or replaced here */
-};
-
-int tree_new(struct version *version, struct tree **out)
+int tree_new(struct version *version, int64_t keys_ns, struct tree **out)
 {
 	struct tree *t = calloc(1, sizeof(*t));
 
@@ -113,6 +18,7 @@ int tree_new(struct version *version, struct tree **out)
 	t->version = version_ref(version);
 	t->m = version_manifest(version);
 	t->count = manifest_count(t->m);
+	t->keys_ns = keys_ns;
 	*out = t;
 	return 0;
 }
@@ -141,35 +47,53 @@ struct version *tree_version(const struct tree *t)
 	return t->version;
 }
 
-static bool is_image(const struct tree *t, uint32_t id)
+struct changed_node *tree_node_find(const struct tree *t, uint32_t id)
 {
-	return id >= 1 && id <= t->count;
+	uint32_t lo = 0;
+	uint32_t hi = t->nnodes;
+
+	if (!t->frozen) {
+		uint32_t *i = map_get(&t->node_by_id, id);
+
+		return i ? &t->nodes[*i] : NULL;
+	}
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
+
+		if (t->nodes[mid].id < id)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < t->nnodes && t->nodes[lo].id == id ? &t->nodes[lo] : NULL;
 }
 
-static struct changed_node *node_find(const struct tree *t, uint32_t id)
+struct changed_dir *tree_dir_find(const struct tree *t, uint32_t id)
 {
-	uint32_t *i = map_get(&t->node_by_id, id);
+	uint32_t lo = 0;
+	uint32_t hi = t->ndirs;
 
-	return i ? &t->nodes[*i] : NULL;
-}
+	if (!t->frozen) {
+		uint32_t *i = map_get(&t->dir_by_id, id);
 
-static struct changed_dir *dir_find(const struct tree *t, uint32_t id)
-{
-	uint32_t *i = map_get(&t->dir_by_id, id);
+		return i ? &t->dirs[*i] : NULL;
+	}
+	while (lo < hi) {
+		uint32_t mid = lo + (hi - lo) / 2;
 
-	return i ? &t->dirs[*i] : NULL;
+		if (t->dirs[mid].id < id)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < t->ndirs && t->dirs[lo].id == id ? &t->dirs[lo] : NULL;
 }
 
 static struct view_time time_of(int64_t ns)
 {
 	int64_t sec = ns / NS_PER_SEC - (ns % NS_PER_SEC < 0);
 
-	return (struct view_time){sec, (uint32_t)(ns - sec * NS_PER_SEC)};
-}
-
-static bool time_before(struct view_time a, struct view_time b)
-{
-	return a.sec != b.sec ? a.sec < b.sec : a.nsec < b.nsec;
+	return (struct view_time){sec, (uint32_t)((ns % NS_PER_SEC + NS_PER_SEC) % NS_PER_SEC)};
 }
 
 static int image_node(const struct tree *t, uint32_t id, struct tree_node *out)
@@ -179,6 +103,8 @@ static int image_node(const struct tree *t, uint32_t id, struct tree_node *out)
 
 	if (r)
 		return r;
+	if (n.link >= t->count || n.parent >= t->count)
+		return -EUCLEAN;
 	*out = (struct tree_node){
 		.id = n.link + 1,
 		.mode = n.mode,
@@ -212,23 +138,88 @@ static int image_node(const struct tree *t, uint32_t id, struct tree_node *out)
 	return 0;
 }
 
-int tree_node(const struct tree *t, uint32_t id, struct tree_node *out)
+/* What an entry put, but for mode and owner. */
+static void entry_node(const struct tree *t, const struct changed_node *c, struct tree_node *out)
 {
-	const struct changed_node *changed = node_find(t, id);
-	const struct changed_dir *dir;
-	uint32_t *fewer;
+	const struct entry *e = c->entry;
+	int64_t mtime = e->changed_ns;
+
+	*out = (struct tree_node){.nlink = 1, .parent = c->parent};
+	switch (c->mode & S_IFMT) {
+	case S_IFDIR:
+		out->nlink = 2;
+		out->size = 4096;
+		break;
+	case S_IFLNK:
+		out->text = e->body;
+		out->size = e->body.len;
+		break;
+	default:
+		if (e->kind == ENTRY_FILE) {
+			out->source = e->flags & ENTRY_SECRET ? TREE_SECRET : TREE_OBJECT;
+			out->size = e->size;
+			mtime = e->mtime_ns;
+			break;
+		}
+		out->source = TREE_TEXT;
+		out->text = e->body;
+		if (c->rendered) {
+			out->text = (struct bytes){(const uint8_t *)c->rendered, c->text_len};
+			if (mtime < t->keys_ns)
+				mtime = t->keys_ns;
+		}
+		out->size = out->text.len;
+		break;
+	}
+	out->mtime = out->ctime = time_of(mtime);
+	if (time_before(out->ctime, time_of(e->changed_ns)))
+		out->ctime = time_of(e->changed_ns);
+}
+
+static int changed_attr(const struct tree *t, uint32_t id, struct tree_node *out)
+{
+	const struct changed_node *changed = tree_node_find(t, id);
 	int r = 0;
 
-	if (changed)
-		*out = changed->n;
-	else if (is_image(t, id))
+	if (changed && changed->entry) {
+		entry_node(t, changed, out);
+		out->id = id;
+	} else if (is_image(t, id)) {
 		r = image_node(t, id, out);
-	else
+	} else if (is_alone(t, id)) {
+		r = image_node(t, id - TREE_NODE_ALONE, out);
+		if (!r && S_ISDIR(out->mode))
+			return VIEW_STALE;
+		out->id = id;
+		out->nlink = 1;
+	} else {
 		return VIEW_STALE;
+	}
+	if (r || !changed)
+		return r;
+	out->entry = changed->entry;
+	out->attr = changed->attr;
+	if (changed->flags & NODE_MODE)
+		out->mode = changed->mode;
+	if (changed->flags & NODE_OWNER) {
+		out->uid = changed->uid;
+		out->gid = changed->gid;
+	}
+	if (changed->attr && time_before(out->ctime, time_of(changed->attr->changed_ns)))
+		out->ctime = time_of(changed->attr->changed_ns);
+	return 0;
+}
+
+int tree_node(const struct tree *t, uint32_t id, struct tree_node *out)
+{
+	const struct changed_dir *dir;
+	uint32_t *fewer;
+	int r = changed_attr(t, id, out);
+
 	if (r)
 		return r;
 	if (S_ISDIR(out->mode)) {
-		dir = dir_find(t, id);
+		dir = tree_dir_find(t, id);
 		if (dir) {
 			struct view_time touched = time_of(dir->touched_ns);
 
@@ -247,15 +238,15 @@ int tree_node(const struct tree *t, uint32_t id, struct tree_node *out)
 	return 0;
 }
 
-static int name_cmp(struct bytes a, const char *name, size_t len)
+static int name_cmp(const char *a, const char *name, size_t len)
 {
-	int c = memcmp(a.at, name, a.len < len ? a.len : len);
+	size_t a_len = strlen(a);
+	int c = memcmp(a, name, a_len < len ? a_len : len);
 
-	return c ? c : (a.len > len) - (a.len < len);
+	return c ? c : (a_len > len) - (a_len < len);
 }
 
-/* Index at which `name` is or belongs; *found tells which. */
-static uint32_t name_slot(const struct changed_dir *dir, const char *name, size_t len, bool *found)
+uint32_t tree_name_slot(const struct changed_dir *dir, const char *name, size_t len, bool *found)
 {
 	uint32_t lo = 0;
 	uint32_t hi = dir->n;
@@ -307,22 +298,22 @@ static int dir_check(const struct tree *t, uint32_t id)
 
 	if (is_image(t, id))
 		return 0; /* image_dir() tells */
-	changed = node_find(t, id);
-	if (!changed)
-		return VIEW_STALE;
-	return S_ISDIR(changed->n.mode) ? 0 : VIEW_NOTDIR;
+	changed = tree_node_find(t, id);
+	if (changed && changed->entry)
+		return S_ISDIR(changed->mode) ? 0 : VIEW_NOTDIR;
+	return is_alone(t, id) ? VIEW_NOTDIR : VIEW_STALE;
 }
 
 int tree_child(const struct tree *t, uint32_t dir_id, const char *name, size_t len, uint32_t *id)
 {
-	const struct changed_dir *dir = dir_find(t, dir_id);
+	const struct changed_dir *dir = tree_dir_find(t, dir_id);
 	const struct manifest_node *image;
 	uint32_t pos;
 	bool found;
 	int r;
 
 	if (dir) {
-		uint32_t i = name_slot(dir, name, len, &found);
+		uint32_t i = tree_name_slot(dir, name, len, &found);
 
 		if (found) {
 			*id = dir->names[i].id;
@@ -347,7 +338,8 @@ int tree_child(const struct tree *t, uint32_t dir_id, const char *name, size_t l
  * the same in every view, so a cookie from before a change is good after it. */
 int tree_next(const struct tree *t, uint32_t dir_id, uint64_t cookie, struct view_dirent *out)
 {
-	const struct changed_dir *dir = dir_find(t, dir_id);
+	const struct changed_dir *dir = tree_dir_find(t, dir_id);
+	const struct changed_name *name;
 	const struct manifest_node *image;
 	uint32_t lo = 0;
 	uint32_t hi;
@@ -367,24 +359,24 @@ int tree_next(const struct tree *t, uint32_t dir_id, uint64_t cookie, struct vie
 			pos = (uint32_t)(cookie - 1 > end ? end : cookie - 1);
 		for (; pos < end; pos++) {
 			const struct manifest_node *n = manifest_at(t->m, pos);
-			struct bytes name;
+			struct bytes own;
 			bool found = false;
 			uint32_t i = 0;
 
 			if (!n || n->link >= t->count)
 				return -EUCLEAN;
-			name = manifest_name(t->m, n);
-			if (!name.len)
+			own = manifest_name(t->m, n);
+			if (!own.len)
 				return -EUCLEAN;
 			if (dir)
-				i = name_slot(dir, (const char *)name.at, name.len, &found);
+				i = tree_name_slot(dir, (const char *)own.at, own.len, &found);
 			if (found && !dir->names[i].id)
 				continue;
 			*out = (struct view_dirent){
 				.cookie = (uint64_t)pos + 2,
 				.node = found ? dir->names[i].id : n->link + 1,
-				.name_len = (uint8_t)name.len,
-				.name = (const char *)name.at,
+				.name_len = (uint8_t)own.len,
+				.name = (const char *)own.at,
 			};
 			return 0;
 		}
@@ -400,11 +392,12 @@ int tree_next(const struct tree *t, uint32_t dir_id, uint64_t cookie, struct vie
 	}
 	if (!dir || lo == dir->nextra)
 		return VIEW_END;
+	name = &dir->names[dir->extra[lo]];
 	*out = (struct view_dirent){
-		.cookie = dir->names[dir->extra[lo]].cookie,
-		.node = dir->names[dir->extra[lo]].id,
-		.name_len = (uint8_t)dir->names[dir->extra[lo]].name.len,
-		.name = (const char *)dir->names[dir->extra[lo]].name.at,
+		.cookie = name->cookie,
+		.node = name->id,
+		.name_len = (uint8_t)strlen(name->name),
+		.name = name->name,
 	};
 	return 0;
 }
@@ -485,448 +478,38 @@ int tree_walk(const struct tree *t, uint32_t from, const char *path, bool follow
 	return 0;
 }
 
+/* The image's node of that number. */
+static const struct manifest_node *image_of(const struct tree *t, uint32_t id)
+{
+	if (is_alone(t, id))
+		id -= TREE_NODE_ALONE;
+	return id > 1 && is_image(t, id) ? manifest_at(t->m, id - 1) : NULL;
+}
+
 struct bytes tree_name(const struct tree *t, uint32_t id)
 {
-	const struct changed_node *changed = node_find(t, id);
+	const struct changed_node *changed = tree_node_find(t, id);
 	const struct manifest_node *n;
 
-	if (changed && changed->name.len)
-		return changed->name;
-	n = is_image(t, id) ? manifest_at(t->m, id - 1) : NULL;
-	return n && id > 1 ? manifest_name(t->m, n) : (struct bytes){0};
+	if (changed && changed->entry) {
+		const char *slash = strrchr(changed->entry->path, '/');
+		const char *name = slash ? slash + 1 : changed->entry->path;
+
+		return (struct bytes){(const uint8_t *)name, changed->parent ? strlen(name) : 0};
+	}
+	n = image_of(t, id);
+	return n ? manifest_name(t->m, n) : (struct bytes){0};
 }
 
 uint32_t tree_parent(const struct tree *t, uint32_t id)
 {
-	const struct changed_node *changed = node_find(t, id);
+	const struct changed_node *changed = tree_node_find(t, id);
 	const struct manifest_node *n;
 
-	if (changed && changed->n.parent)
-		return changed->n.parent;
-	n = is_image(t, id) ? manifest_at(t->m, id - 1) : NULL;
+	if (changed && changed->entry)
+		return changed->parent;
+	n = image_of(t, id);
 	return n && n->parent < t->count ? n->parent + 1 : 0;
-}
-
-/* ---- laying entries over ---- */
-
-/* Room for one more element in an array that doubles at powers of two. */
-static int array_grow(void *array_p, uint32_t n, size_t size)
-{
-	void **array = array_p;
-	void *bigger;
-
-	if (n & (n - 1))
-		return 0;
-	bigger = realloc(*array, (n ? n * 2 : 1) * size);
-	if (!bigger)
-		return -ENOMEM;
-	*array = bigger;
-	return 0;
-}
-
-static int node_add(struct tree *t, const struct tree_node *n, struct bytes name,
-		    struct changed_node **out)
-{
-	int r = array_grow(&t->nodes, t->nnodes, sizeof(*t->nodes));
-
-	if (!r)
-		r = map_put(&t->node_by_id, n->id, t->nnodes);
-	if (r)
-		return r;
-	*out = &t->nodes[t->nnodes++];
-	**out = (struct changed_node){.n = *n, .name = name};
-	return 0;
-}
-
-/* The changeable form of any node: an image's is copied out first. */
-static int node_edit(struct tree *t, uint32_t id, struct changed_node **out)
-{
-	struct tree_node n;
-	int r;
-
-	*out = node_find(t, id);
-	if (*out)
-		return 0;
-	r = image_node(t, id, &n);
-	return r ? r : node_add(t, &n, (struct bytes){0}, out);
-}
-
-static int dir_edit(struct tree *t, uint32_t id, struct changed_dir **out)
-{
-	int r;
-
-	*out = dir_find(t, id);
-	if (*out)
-		return 0;
-	r = array_grow(&t->dirs, t->ndirs, sizeof(*t->dirs));
-	if (!r)
-		r = map_put(&t->dir_by_id, id, t->ndirs);
-	if (r)
-		return r;
-	*out = &t->dirs[t->ndirs++];
-	**out = (struct changed_dir){.id = id, .opaque = !is_image(t, id), .touched_ns = INT64_MIN};
-	return 0;
-}
-
-static int fewer_links(struct tree *t, uint32_t id)
-{
-	uint32_t *old = map_get(&t->fewer_links, id);
-
-	return map_put(&t->fewer_links, id, old ? *old + 1 : 1);
-}
-
-/* The tree below (and with) `id` is no longer to be seen: names of hard-linked
- * files in it count no more.  One level at a time down first children; depth is
- * bounded by the manifest. */
-static int links_lost(struct tree *t, uint32_t id)
-{
-	cleanup(freep) uint32_t *stack = NULL;
-	struct view_dirent entry;
-	struct tree_node n;
-	uint32_t depth = 0;
-	int r;
-
-	if (!manifest_has_links(t->m))
-		return 0;
-	r = array_grow(&stack, depth, sizeof(*stack));
-	if (r)
-		return r;
-	stack[depth++] = id;
-	while (depth) {
-		uint32_t at = stack[--depth];
-
-		r = tree_node(t, at, &n);
-		if (r)
-			return r;
-		if (!S_ISDIR(n.mode)) {
-			if (is_image(t, at) && n.nlink > 1)
-				r = fewer_links(t, n.id);
-			if (r)
-				return r;
-			continue;
-		}
-		/* Names that only overlays have are no links of the image. */
-		for (uint64_t cookie = 2; !(r = tree_next(t, at, cookie, &entry));
-		     cookie = entry.cookie) {
-			if (entry.cookie >= TREE_OVERLAY)
-				break;
-			r = array_grow(&stack, depth, sizeof(*stack));
-			if (r)
-				return r;
-			stack[depth++] = entry.node;
-		}
-		if (r && r != VIEW_END)
-			return r;
-	}
-	return 0;
-}
-
-/* Make `name` of `dir` mean `id` (0: nothing); what it meant goes. */
-static int name_set(struct tree *t, uint32_t dir_id, struct bytes name, uint32_t id,
-		    uint32_t path_id)
-{
-	struct changed_dir *dir;
-	struct tree_node old = {0};
-	uint32_t old_id = 0;
-	uint32_t pos;
-	uint32_t i;
-	bool found;
-	int r;
-
-	r = tree_child(t, dir_id, (const char *)name.at, name.len, &old_id);
-	if (r && r != VIEW_NOENT)
-		return r;
-	if (r == VIEW_NOENT)
-		old_id = 0;
-	if (old_id == id && id)
-		return 0;
-	if (old_id) {
-		r = tree_node(t, old_id, &old);
-		if (!r)
-			r = links_lost(t, old_id);
-		if (r)
-			return r;
-	}
-	r = dir_edit(t, dir_id, &dir);
-	if (r)
-		return r;
-	if (old_id && S_ISDIR(old.mode))
-		dir->nlink--;
-	if (id && S_ISDIR(node_find(t, id)->n.mode))
-		dir->nlink++;
-	i = name_slot(dir, (const char *)name.at, name.len, &found);
-	if (!found) {
-		const struct manifest_node *image;
-		uint32_t cookie = TREE_OVERLAY + path_id;
-
-		r = image_dir(t, dir_id, dir, &image);
-		if (!r && image &&
-		    !manifest_find(t->m, image, (const char *)name.at, name.len, &pos))
-			cookie = pos + 2;
-		else if (!id)
-			return r; /* hiding what is not there */
-		if (!r)
-			r = array_grow(&dir->names, dir->n, sizeof(*dir->names));
-		if (r)
-			return r;
-		memmove(&dir->names[i + 1], &dir->names[i], (dir->n - i) * sizeof(*dir->names));
-		dir->names[i] = (struct changed_name){.name = name, .cookie = cookie};
-		dir->n++;
-	} else if (dir->names[i].cookie > TREE_OVERLAY + path_id) {
-		/* Several rows lead here: the lowest path stands for the name. */
-		dir->names[i].cookie = TREE_OVERLAY + path_id;
-	}
-	dir->names[i].id = id;
-	return 0;
-}
-
-static int dir_touch(struct tree *t, uint32_t id, int64_t ns)
-{
-	struct changed_dir *dir;
-	int r = dir_edit(t, id, &dir);
-
-	if (!r && dir->touched_ns < ns)
-		dir->touched_ns = ns;
-	return r;
-}
-
-static void attr_set(struct tree_node *n, const struct entry *e)
-{
-	if (e->flags & ENTRY_MODE_SET)
-		n->mode = (uint16_t)((n->mode & S_IFMT) | e->mode);
-	if (e->flags & ENTRY_OWNER_SET) {
-		n->uid = e->uid;
-		n->gid = e->gid;
-	}
-	if (time_before(n->ctime, time_of(e->changed_ns)))
-		n->ctime = time_of(e->changed_ns);
-	n->entry = e;
-}
-
-/* The node that an entry puts: mode and owner as it says, else the usual ones. */
-static int node_of_entry(const struct entry *e, uint32_t parent, struct tree_node *n,
-			 char **rendered, template_lookup *lookup, void *ctx, int64_t keys_ns)
-{
-	int64_t mtime = e->kind == ENTRY_FILE ? e->mtime_ns : e->changed_ns;
-	size_t len;
-	int r;
-
-	*rendered = NULL;
-	*n = (struct tree_node){.id = TREE_NODE_OVERLAY + e->id, .parent = parent, .nlink = 1};
-	switch (e->kind) {
-	case ENTRY_FILE:
-		n->mode = S_IFREG | 0644;
-		n->source = e->flags & ENTRY_SECRET ? TREE_SECRET : TREE_OBJECT;
-		n->size = e->size;
-		break;
-	case ENTRY_TEMPLATE:
-		r = template_render(e->body, lookup, ctx, rendered, &len, NULL);
-		if (r)
-			return r;
-		n->mode = S_IFREG | 0644;
-		n->source = TREE_TEXT;
-		n->size = len;
-		n->text = (struct bytes){(uint8_t *)*rendered, len};
-		if (mtime < keys_ns)
-			mtime = keys_ns;
-		break;
-	case ENTRY_LINK:
-		n->mode = S_IFLNK | 0777;
-		n->size = e->body.len;
-		n->text = e->body;
-		break;
-	default:
-		n->mode = S_IFDIR | 0755;
-		n->nlink = 2;
-		n->size = 4096;
-		break;
-	}
-	n->mtime = time_of(mtime);
-	n->ctime = time_of(mtime > e->changed_ns ? mtime : e->changed_ns);
-	attr_set(n, e);
-	return 0;
-}
-
-/* A new node for the entry, under the name unless that is empty (detached). */
-static int entry_put(struct tree *t, const struct entry *e, uint32_t dir, struct bytes name,
-		     template_lookup *lookup, void *ctx, int64_t keys_ns)
-{
-	struct changed_node *changed;
-	struct tree_node n;
-	char *rendered;
-	int r;
-
-	r = node_of_entry(e, name.len ? dir : 0, &n, &rendered, lookup, ctx, keys_ns);
-	if (r)
-		return r == -EINVAL ? VIEW_NOENT : r;
-	r = node_add(t, &n, name, &changed);
-	if (r) {
-		free(rendered);
-		return r;
-	}
-	changed->rendered = rendered;
-	return name.len ? name_set(t, dir, name, n.id, e->path_id) : 0;
-}
-
-static int entry_opaque(struct tree *t, const struct entry *e, uint32_t old)
-{
-	struct changed_node *node;
-	struct changed_dir *dir;
-	struct view_dirent entry;
-	struct tree_node n;
-	uint64_t cookie = 2;
-	int32_t subdirs = 0;
-	int r;
-
-	while (!(r = tree_next(t, old, cookie, &entry)) && entry.cookie < TREE_OVERLAY) {
-		cookie = entry.cookie;
-		r = links_lost(t, entry.node);
-		if (r)
-			return r;
-	}
-	if (r < 0)
-		return r;
-	r = dir_touch(t, old, e->changed_ns);
-	if (!r)
-		r = dir_edit(t, old, &dir);
-	if (!r)
-		r = tree_node(t, old, &n);
-	if (!r)
-		r = node_edit(t, old, &node);
-	if (r)
-		return r;
-	/* All subdirectories go: of the image's own count and of what was added. */
-	subdirs = (int32_t)n.nlink - 2;
-	dir->nlink -= subdirs;
-	dir->n = 0;
-	dir->opaque = true;
-	attr_set(&node->n, e);
-	return 0;
-}
-
-static int entry_attr(struct tree *t, const struct entry *e, uint32_t dir, struct bytes name,
-		      uint32_t old)
-{
-	struct changed_node *node;
-	struct tree_node n;
-	int r = tree_node(t, old, &n);
-
-	if (r)
-		return r;
-	if (!S_ISDIR(n.mode) && is_image(t, old) && n.nlink > 1) {
-		/* Only this name of the file changes: it leaves its group. */
-		n.id = TREE_NODE_OVERLAY + e->id;
-		n.nlink = 1;
-		n.parent = dir;
-		attr_set(&n, e);
-		r = node_add(t, &n, name, &node);
-		return r ? r : name_set(t, dir, name, n.id, e->path_id);
-	}
-	r = node_edit(t, old, &node);
-	if (!r)
-		attr_set(&node->n, e);
-	return r;
-}
-
-/* A row that is no more: its node goes on for those who hold it. */
-static int entry_retired(struct tree *t, const struct entry *e, uint32_t dir,
-			 template_lookup *lookup, void *ctx, int64_t keys_ns)
-{
-	int r = dir ? dir_touch(t, dir, e->retired_ns) : 0;
-
-	if (r || e->kind == ENTRY_WHITEOUT || e->kind == ENTRY_ATTR)
-		return r;
-	return entry_put(t, e, 0, (struct bytes){0}, lookup, ctx, keys_ns);
-}
-
-int tree_apply(struct tree *t, const struct entry *e, uint64_t pin, template_lookup *lookup,
-	       void *ctx, int64_t keys_ns)
-{
-	const char *slash = strrchr(e->path, '/');
-	const char *last = slash ? slash + 1 : e->path;
-	struct bytes name = {(const uint8_t *)last, strlen(last)};
-	cleanup(freep) char *above = NULL;
-	uint32_t dir = VIEW_ROOT;
-	uint32_t old = 0;
-	struct tree_node n;
-	int way;
-	int r;
-
-	if ((e->flags & ENTRY_NEXT_BOOT) && e->change > pin)
-		return 0;
-	above = strndup(e->path, slash ? (size_t)(slash - e->path) : 0);
-	if (!above)
-		return -ENOMEM;
-	way = tree_walk(t, VIEW_ROOT, above, true, &dir, NULL);
-	if (!way)
-		way = tree_node(t, dir, &n);
-	if (!way && !S_ISDIR(n.mode))
-		way = VIEW_NOTDIR;
-	if (way < 0)
-		return way;
-	if (!entry_in_force(e, pin))
-		return entry_retired(t, e, way ? 0 : dir, lookup, ctx, keys_ns);
-	if (way)
-		return way;
-	if (!name.len) {
-		old = VIEW_ROOT;
-	} else {
-		r = tree_child(t, dir, last, name.len, &old);
-		if (r && r != VIEW_NOENT)
-			return r;
-		if (r == VIEW_NOENT)
-			old = 0;
-	}
-	r = old ? tree_node(t, old, &n) : 0;
-	if (r)
-		return r;
-	switch (e->kind) {
-	case ENTRY_PARENT:
-		if (old)
-			return 0;
-		break;
-	case ENTRY_ATTR:
-		return old ? entry_attr(t, e, dir, name, old) : VIEW_NOENT;
-	case ENTRY_WHITEOUT:
-		r = name_set(t, dir, name, 0, e->path_id);
-		return r ? r : dir_touch(t, dir, e->changed_ns);
-	case ENTRY_DIR:
-		if (old && S_ISDIR(n.mode))
-			return entry_attr(t, e, dir, name, old);
-		break;
-	case ENTRY_OPAQUE:
-		if (old && S_ISDIR(n.mode))
-			return entry_opaque(t, e, old);
-		break;
-	}
-	r = entry_put(t, e, dir, name, lookup, ctx, keys_ns);
-	return r ? r : dir_touch(t, dir, e->changed_ns);
-}
-
-static int extra_cmp(const void *a, const void *b, void *ctx)
-{
-	const struct changed_dir *dir = ctx;
-	uint32_t x = dir->names[*(const uint32_t *)a].cookie;
-	uint32_t y = dir->names[*(const uint32_t *)b].cookie;
-
-	return (x > y) - (x < y);
-}
-
-int tree_freeze(struct tree *t)
-{
-	for (uint32_t d = 0; d < t->ndirs; d++) {
-		struct changed_dir *dir = &t->dirs[d];
-
-		dir->extra = malloc((dir->n + 1) * sizeof(*dir->extra));
-		if (!dir->extra)
-			return -ENOMEM;
-		for (uint32_t i = 0; i < dir->n; i++)
-			if (dir->names[i].id &&
-			    (dir->opaque || dir->names[i].cookie >= TREE_OVERLAY))
-				dir->extra[dir->nextra++] = i;
-		qsort_r(dir->extra, dir->nextra, sizeof(*dir->extra), extra_cmp, dir);
-	}
-	return 0;
 }
 
 uint32_t tree_touched(const struct tree *t, uint32_t *cursor)
@@ -935,7 +518,7 @@ uint32_t tree_touched(const struct tree *t, uint32_t *cursor)
 
 	if (i < t->nnodes) {
 		++*cursor;
-		return t->nodes[i].n.id;
+		return t->nodes[i].id;
 	}
 	i -= t->nnodes;
 	if (i < t->ndirs) {

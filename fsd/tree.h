@@ -13,8 +13,13 @@
  *
  * So a tree costs its entries, not the image.  A node of the image keeps its
  * number (position + 1) while it is itself, also with other attributes or with
- * changed children; what an entry puts is 2^31 + the entry's id.  Frozen, a tree
- * is immutable and any thread may read it.
+ * changed children; names of one file share that of the first.  A name that was given
+ * other attributes leaves its file's group: 2^30 + its own number.  What an entry
+ * puts is 2^31 + the entry's id, but a directory 2^31 + the path's, so that it
+ * stays itself when its row is replaced.  Each answers in every view of the
+ * version that has the row, seen or not: a client may hold it.
+ *
+ * Frozen, a tree is immutable and any thread may read it.
  */
 #ifndef FSD_TREE_H
 #define FSD_TREE_H
@@ -26,6 +31,7 @@
 
 enum { TREE_OVERLAY = 1 << 30 }; /* cookies of names that the image lacks start here */
 #define TREE_NODE_OVERLAY (UINT32_C(1) << 31)
+#define TREE_NODE_ALONE (UINT32_C(1) << 30)
 
 /* Where a file's bytes are. */
 enum tree_source { TREE_NONE, TREE_IMAGE, TREE_OBJECT, TREE_SECRET, TREE_TEXT };
@@ -43,24 +49,26 @@ struct tree_node {
 	struct view_time mtime;
 	struct view_time ctime;
 	uint32_t image_pos;	   /* TREE_IMAGE: of its group's first name */
-	const struct entry *entry; /* that gave it; NULL: the image */
+	const struct entry *entry; /* that put it; NULL: the image */
+	const struct entry *attr;  /* that changed its attributes last; NULL: none */
 	struct bytes text;	   /* a link's target, or TREE_TEXT */
 };
 
 struct tree;
 
-int tree_new(struct version *version, struct tree **out); /* takes a reference */
+/* Takes a reference to the version.  `keys_ns` is when the values of templates' keys
+ * last changed. */
+int tree_new(struct version *version, int64_t keys_ns, struct tree **out);
 void tree_free(struct tree *tree);
 CLEANUP_DEFINE(struct tree *, tree_free);
 
 /* Lay one entry over the tree.  `entry` is borrowed for the tree's life.  `pin` is
- * the change that the boot pinned.  Templates are rendered with `lookup`; `keys_ns`
- * is when its values last changed.
+ * the change that the boot pinned.  Templates are rendered with `lookup`.
  * An entry whose way does not exist in this version has no effect; so has a
  * template that cannot be rendered: returns VIEW_NOENT, VIEW_NOTDIR, VIEW_LOOP for
  * the caller to tell; else 0 or a negative errno. */
 int tree_apply(struct tree *tree, const struct entry *entry, uint64_t pin, template_lookup *lookup,
-	       void *ctx, int64_t keys_ns);
+	       void *ctx);
 
 /* Done with entries: from here on the tree is read only. */
 int tree_freeze(struct tree *tree);

@@ -24,6 +24,7 @@ struct view {
 	struct cached_overlay **overlays; /* references, the weakest first */
 	unsigned int noverlays;
 	int64_t host_changed;
+	int64_t keys_ns;   /* when the values of its templates' keys last changed */
 	struct view *next; /* in the cache's bucket */
 };
 
@@ -471,8 +472,8 @@ static void observe(struct observer *o, const struct scope *scope, const struct 
 		now.uid = n.uid;
 		now.gid = n.gid;
 	}
-	if (e && now.node == o->last.node && now.mode == o->last.mode &&
-	    now.uid == o->last.uid && now.gid == o->last.gid)
+	if (e && now.node == o->last.node && now.mode == o->last.mode && now.uid == o->last.uid &&
+	    now.gid == o->last.gid)
 		return;
 	o->last = now;
 	o->step(o->ctx, &now);
@@ -487,24 +488,21 @@ static int view_merge_locked(struct views *vs, struct view *view, const struct h
 			     struct observer *observer)
 {
 	struct keys keys;
-	int64_t keys_ns;
 	int r;
 
 	keys_fill(&keys, vs->inventory, host, view->version);
-	r = keys_time(vs, host, &keys_ns);
-	if (!r)
-		r = view_overlays_locked(vs, view, host);
+	r = view_overlays_locked(vs, view, host);
 	if (observer)
 		observe(observer, NULL, NULL);
 	if (!r)
-		r = profile_apply(view->tree, keys_lookup, &keys, host->changed,
-				  observer ? observe_profile : NULL, observer);
+		r = profile_apply(view->tree, keys_lookup, &keys, observer ? observe_profile : NULL,
+				  observer);
 	for (unsigned int i = 0; !r && i < view->noverlays; i++) {
 		const struct overlay *rows = view->overlays[i]->rows;
 
 		for (unsigned int e = 0; !r && e < rows->n; e++) {
 			r = tree_apply(view->tree, &rows->entries[e], view->change, keys_lookup,
-				       &keys, keys_ns);
+				       &keys);
 			if (r > 0) {
 				if (!observer)
 					tell_no_effect(host, &rows->entries[e], r);
@@ -537,17 +535,21 @@ static int view_build_locked(struct views *vs, uint32_t host_id, uint32_t versio
 	view->host = host_id;
 	view->version = version_id;
 	view->change = change;
-	r = tree_new(version, &view->tree);
-	if (!r && host) {
+	if (host) {
 		view->host_changed = host->changed;
 		/* One snapshot for all the scopes. */
 		r = db_exec(vs->db, "BEGIN");
 		if (observer)
 			observer->view = view;
 		if (!r)
-			r = view_merge_locked(vs, view, host, observer);
-		db_rollback(vs->db);
+			r = keys_time(vs, host, &view->keys_ns);
 	}
+	if (!r)
+		r = tree_new(version, view->keys_ns, &view->tree);
+	if (!r && host)
+		r = view_merge_locked(vs, view, host, observer);
+	if (host)
+		db_rollback(vs->db);
 	if (!r)
 		r = tree_freeze(view->tree);
 	if (r) {

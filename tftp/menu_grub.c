@@ -49,9 +49,12 @@ size_t menu_grub(const struct menu *m, char *out, size_t size)
 	unsigned int baud;
 
 	text_put(&t, "# %s, %s\n", m->host, m->image);
+	/* UEFI puts its console on the serial line by itself; driving that line beside it
+	 * stalls GRUB for two minutes (measured, OVMF). */
 	if (menu_serial(m->console, &line, &baud))
 		text_put(&t,
-			 "if serial --unit=%u --speed=%u; then\n"
+			 "if [ \"$grub_platform\" = pc ]; then\n"
+			 "\tserial --unit=%u --speed=%u\n"
 			 "\tterminal_input console serial\n\tterminal_output console serial\nfi\n",
 			 line, baud);
 	text_put(&t, "set default=rootstock\nset timeout=%u\n", m->ask ? m->wait_secs : 0);

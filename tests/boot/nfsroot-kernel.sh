@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: limit=900
+# check: limit=1200
 # The seed's own boot: no initrd, a kernel that mounts its root by NFS itself,
 # init=/linuxrc in tmpfs mode.
 set -euo pipefail
@@ -20,7 +20,7 @@ fi
 image=$("$lib/image.sh")
 net_up
 server_state
-"$rootstock" image add debian "$image"
+"$rootstock" image add debian "$image" >"$work/image-add.log"
 "$rootstock" host add 52:54:00:12:34:03 --name west
 "$rootstock" overlay put host:west /boot/vmlinuz-nfsroot --from "$kernel"
 "$rootstock" host set west console=ttyS0,115200 mode=tmpfs \

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=all limit=900
+# check: when=all limit=1200
 # The same boot in the overlay mode, on another network card: the guest writes
 # wherever it likes, in its own memory, and none of it reaches the server.
 set -euo pipefail
@@ -14,7 +14,7 @@ need_root
 image=$("$lib/image.sh")
 net_up
 server_state
-"$rootstock" image add debian "$image"
+"$rootstock" image add debian "$image" >"$work/image-add.log"
 "$rootstock" host add 52:54:00:12:34:02 --name south
 "$rootstock" host set south console=ttyS0,115200 mode=overlay
 qemu_card=e1000

@@ -16,7 +16,7 @@ qemu_start() {
 	net_tap "t-$name"
 	: >"$work/$name.console"
 	mkfifo "$work/$name.serial.in" "$work/$name.serial.out"
-	spawn "$name.reader" dd status=none if="$work/$name.serial.out" of="$work/$name.console"
+	spawn "$name.reader" dd status=none bs=4096 if="$work/$name.serial.out" of="$work/$name.console"
 	# graphics=off: the ROMs too talk on the serial line.
 	# RDRAND: the guest need not wait for entropy.  Not -cpu max: its 5-level
 	# page tables make Linux print /proc/mounts as "xxx" under emulation.

@@ -76,8 +76,8 @@ selfcheck_boot() {
 	before=$(image_digest "$image")
 	server_start
 	qemu_start "$host" "$mac"
-	qemu_wait "$host" 400 'SELFCHECK .* END'
-	qemu_wait_off "$host" 120
+	qemu_wait "$host" 600 'SELFCHECK .* END'
+	qemu_wait_off "$host" 240
 	qemu_console "$host" | grep -a SELFCHECK
 	selfcheck_compare "$host" "$image" "$probe" "$write"
 	equal "the image" "$before" "$(image_digest "$image")"

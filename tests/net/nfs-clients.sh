@@ -49,7 +49,7 @@ child=$!
 until grep -qs "NFS on port" "$dir/log"; do
 	kill -0 $child || { cat "$dir/log"; exit 1; }
 done
-tshark -q -i lo -w "$dir/pcap" >/dev/null 2>"$dir/tshark" &
+tshark -q -B 128 -i lo -w "$dir/pcap" >/dev/null 2>"$dir/tshark" &
 capture=$!
 child="$child $capture"
 until grep -q "Capturing on" "$dir/tshark" && [ -s "$dir/pcap" ]; do

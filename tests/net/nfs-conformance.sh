@@ -17,7 +17,7 @@ status=0
 
 # $1: what is special about the server
 round() {
-	rm -rf "$dir"/*
+	rm -rf "${dir:?}"/*
 	"$driver" "$dir" $1 >"$dir/events" 2>"$dir/log" &
 	child=$!
 	until grep -qs "NFS on port" "$dir/log"; do

@@ -19,7 +19,7 @@ status=0
 round() { # what, settings of the server
 	what=$1
 	shift
-	rm -rf "$dir"/*
+	rm -rf "${dir:?}"/*
 	"$driver" "$dir" "$@" >"$dir/events" 2>"$dir/log" &
 	child=$!
 	until grep -qs "NFS on port" "$dir/log"; do

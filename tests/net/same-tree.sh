@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=default limit=900
+# check: when=default limit=1200
 # A host's tree is the same through both doors, NFS and the FUSE mount: each path
 # with its attributes and contents.  Without overlays it is the image's own folder.
 set -euo pipefail
@@ -16,7 +16,7 @@ mac=52:54:00:12:34:07
 image=$("$lib/image.sh")
 net_up
 server_state
-"$rootstock" image add debian "$image"
+"$rootstock" image add debian "$image" >"$work/image-add.log"
 "$rootstock" group add lab
 "$rootstock" host add $mac --name east --address 10.77.0.20 --group lab
 
@@ -40,7 +40,14 @@ server_start
 mkdir "$work/mnt"
 at_exit umount -l "$work/mnt"
 spawn mount "$rootstock" mount "$work/mnt"
-wait_for 30 "the FUSE mount" test -d "$work/mnt/hosts/east/etc"
+mounted() {
+	[[ -d $work/mnt/hosts/east/etc ]] || {
+		! gone "$spawned" || mountpoint -q "$work/mnt" ||
+			fail "mount ended: $(cat "$work/mount.log")"
+		return 1
+	}
+}
+wait_for 30 "the FUSE mount" mounted
 net_peer east $mac
 net_peer_run east ip address add 10.77.0.20/24 dev eth0
 

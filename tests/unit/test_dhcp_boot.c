@@ -241,6 +241,24 @@ static void thirty_silent_days_end_a_boot(void **state)
 	assert_int_equal(open_boots(site), 0);
 }
 
+static void a_command_ends_the_boots_of_a_host(void **state)
+{
+	struct site *site = *state;
+	struct event e = {.kind = EVENT_END, .host = 2};
+
+	runs(site, boot(site, ROM, BETA, 1));
+	boot(site, ROM, ALPHA, 2);
+	dhcp_server_event(site->server, &e, site->now);
+	site_commit(site);
+	assert_int_equal(site_count(site, "SELECT mac = x'525400000001' FROM boot"
+					  " WHERE ended IS NULL"),
+			 1);
+	e = (struct event){.kind = EVENT_END, .mac = ALPHA};
+	dhcp_server_event(site->server, &e, site->now);
+	site_commit(site);
+	assert_int_equal(open_boots(site), 0);
+}
+
 static void boots_survive_a_restart(void **state)
 {
 	struct site *site = *state;
@@ -311,6 +329,7 @@ int main(void)
 		SITE(a_mount_without_a_boot_opens_one),
 		SITE(another_card_of_the_host_ends_the_first_ones_boot),
 		SITE(thirty_silent_days_end_a_boot),
+		SITE(a_command_ends_the_boots_of_a_host),
 		SITE(boots_survive_a_restart),
 		SITE(a_machine_that_is_registered_later_gets_its_rows),
 		SITE(starting_boots_of_strangers_are_bounded),

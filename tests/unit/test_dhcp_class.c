@@ -143,8 +143,17 @@ static void a_uefi_http_client_is_named_and_not_answered(void **state)
 	assert_null(site_send(site, &p));
 	assert_int_equal(site->out.event[1].kind, EVENT_REFUSED);
 	assert_non_null(strstr(site->out.event[1].text, "UEFI HTTP boot"));
-	p = edk2(BETA, 999);
+}
+
+static void an_architecture_without_a_loader_is_served_once_one_is_named(void **state)
+{
+	struct site *site = *state;
+	struct packet p = edk2(BETA, 27); /* RISC-V */
+
 	assert_null(site_send(site, &p));
+	assert_non_null(strstr(site->out.event[1].text, "no loader is known"));
+	site_sql(site, "INSERT INTO setting VALUES (2, 2, 'loader', 'grubriscv64.efi')");
+	assert_plain_pxe(site_send(site, &p), "grubriscv64.efi");
 }
 
 static void ipxe_is_known_in_all_its_disguises(void **state)
@@ -389,6 +398,7 @@ int main(void)
 		SITE(a_bios_rom_that_leaves_out_its_arch_gets_it_too),
 		SITE(uefi_gets_siaddr_and_file_without_60_and_43),
 		SITE(a_uefi_http_client_is_named_and_not_answered),
+		SITE(an_architecture_without_a_loader_is_served_once_one_is_named),
 		SITE(ipxe_is_known_in_all_its_disguises),
 		SITE(a_raspberry_pi_finds_its_menu),
 		SITE(u_boot_gets_an_address_and_the_server),

@@ -497,6 +497,146 @@ static void a_flood_of_one_mac_is_held_to_its_rate(void **state)
 	assert_int_not_equal(discover(site, STRANGER(1), 1), 0);
 }
 
+/* A whole handshake for each of `n` made-up MACs; how many got an address. */
+static unsigned int starve(struct site *site, unsigned int n)
+{
+	unsigned int got = 0;
+
+	for (uint32_t i = 0; i < n; i++) {
+		struct mac mac = {{2, 1, 0, 0, 0, 0}};
+		uint32_t address;
+
+		put32(mac.octet + 2, i);
+		address = discover(site, mac, i);
+		if (address && request(site, mac, i, address))
+			got++;
+		site_pass(site, 1);
+	}
+	site_commit(site);
+	return got;
+}
+
+static void starvation_by_made_up_macs_leaves_known_hosts_served(void **state)
+{
+	struct site *site = *state;
+	uint32_t mine = acquire(site, BETA);
+
+	site_sql(site, "INSERT INTO host (id, name, added, changed) VALUES (9, 'fresh', 0, 0);"
+		       "INSERT INTO host_mac VALUES (x'525400000009', 9)");
+	assert_in_range(starve(site, 20000), 200, 254);
+	assert_int_equal(acquire(site, BETA), mine);
+	assert_int_equal(acquire(site, ALPHA), IP(10, 0, 0, 50));
+	assert_int_not_equal(acquire(site, site_mac(9)), 0); /* never had one */
+	/* and after a restart */
+	site_restart(site);
+	starve(site, 1000);
+	assert_int_equal(acquire(site, BETA), mine);
+	/* the attack leaves with its leases */
+	site_pass(site, 13 * 3600000);
+	assert_int_not_equal(acquire(site, STRANGER(1)), 0);
+}
+
+static void starvation_by_discovers_alone_lasts_as_long_as_it_goes_on(void **state)
+{
+	struct site *site = *state;
+
+	for (uint32_t i = 0; i < 2000; i++)
+		discover(site, STRANGER(i), i);
+	assert_int_not_equal(acquire(site, BETA), 0);
+	site_commit(site);
+	assert_int_equal(site_count(site, "SELECT count(*) FROM lease"), 1);
+	site_pass(site, 31000);
+	dhcp_server_tick(site->server, site->now, &site->out);
+	assert_int_equal(leases_count(dhcp_server_leases(site->server)), 1);
+}
+
+static void a_calling_client_cannot_be_talked_out_of_its_address(void **state)
+{
+	struct site *site = *state;
+	uint32_t address = acquire(site, BETA);
+	struct event e = {.kind = EVENT_ALIVE, .address = address};
+	struct packet p;
+
+	dhcp_server_event(site->server, &e, site->now);
+	/* a DECLINE in its name */
+	p = packet_of(DHCP_DECLINE, BETA, 2);
+	add_option32(&p, 50, address);
+	add_option32(&p, 54, SERVER);
+	site_send(site, &p);
+	/* a RELEASE, with a forged source too */
+	p = packet_of(DHCP_RELEASE, BETA, 2);
+	add_option32(&p, 54, SERVER);
+	set_ciaddr(&p, address);
+	site_send(site, &p);
+	starve(site, 400);
+	assert_true(mac_equal(&leases_by_address(dhcp_server_leases(site->server), address)->mac,
+			      &(struct mac){{0x52, 0x54, 0, 0, 0, 2}}));
+	assert_int_equal(acquire(site, BETA), address);
+}
+
+static void a_reservation_that_somebody_uses_waits_for_him(void **state)
+{
+	struct site *site = *state;
+	uint32_t address = acquire(site, STRANGER(1));
+	struct event e = {.kind = EVENT_ALIVE, .address = address};
+	char sql[80];
+
+	dhcp_server_event(site->server, &e, site->now);
+	snprintf(sql, sizeof(sql), "UPDATE host SET address = %u WHERE id = 2", address);
+	site_sql(site, sql);
+	assert_int_not_equal(acquire(site, BETA), address);
+	/* a renewal of the running one still works; its next boot gets another */
+	{
+		struct packet p = packet_of(DHCP_REQUEST, STRANGER(1), 5);
+
+		set_ciaddr(&p, address);
+		assert_reply(site_send(site, &p), DHCP_ACK, address);
+	}
+	site_pass(site, 24 * 3600000);
+	assert_int_equal(acquire(site, BETA), address);
+	assert_int_not_equal(acquire(site, STRANGER(1)), address);
+}
+
+static void two_cards_of_a_host_share_its_reservation_in_turn(void **state)
+{
+	struct site *site = *state;
+	struct event e = {.kind = EVENT_ALIVE, .address = IP(10, 0, 0, 50)};
+
+	assert_int_equal(acquire(site, ALPHA), IP(10, 0, 0, 50));
+	assert_int_equal(acquire(site, ALPHA2), IP(10, 0, 0, 50));
+	dhcp_server_event(site->server, &e, site->now);
+	assert_int_not_equal(acquire(site, ALPHA), IP(10, 0, 0, 50));
+}
+
+static void subnets_that_share_a_wire_lend_each_other(void **state)
+{
+	struct site *site = *state;
+	struct dhcp_subnet *s = dhcp_config_add_subnet(&site->config);
+	unsigned int second = 0;
+
+	s->network = IP(10, 5, 0, 0);
+	s->mask = 0xffffff00;
+	s->shared = 1;
+	site->config.subnets[0].shared = 1;
+	site->config.subnets[0].ranges[0] =
+		(struct dhcp_range){IP(10, 0, 0, 100), IP(10, 0, 0, 103)};
+	assert_int_equal(dhcp_config_derive(&site->config, NULL), 0);
+	site_restart(site);
+	for (unsigned int i = 0; i < 8; i++) {
+		uint32_t address = acquire(site, STRANGER(i));
+
+		assert_int_not_equal(address, 0);
+		if (address >> 8 == IP(10, 5, 0, 0) >> 8) {
+			second++;
+			/* its own mask goes with it */
+			assert_int_equal(discover(site, STRANGER(i), 77), address);
+			assert_int_equal(reply_option32(&site->out.reply[0], 28),
+					 IP(10, 5, 0, 255));
+		}
+	}
+	assert_int_equal(second, 5);
+}
+
 static void nothing_is_acknowledged_that_could_not_be_written(void **state)
 {
 	struct site *site = *state;
@@ -544,6 +684,12 @@ int main(void)
 		SITE(relay_information_is_echoed_last_and_verbatim),
 		SITE(a_relays_subnet_is_chosen_by_giaddr_and_link_selection),
 		SITE(a_flood_of_one_mac_is_held_to_its_rate),
+		SITE(starvation_by_made_up_macs_leaves_known_hosts_served),
+		SITE(starvation_by_discovers_alone_lasts_as_long_as_it_goes_on),
+		SITE(a_calling_client_cannot_be_talked_out_of_its_address),
+		SITE(a_reservation_that_somebody_uses_waits_for_him),
+		SITE(two_cards_of_a_host_share_its_reservation_in_turn),
+		SITE(subnets_that_share_a_wire_lend_each_other),
 		SITE(nothing_is_acknowledged_that_could_not_be_written),
 	};
 

@@ -62,7 +62,7 @@ static void grub_reads_words_of_meaning_quoted(void **state)
 	menu_grub(&m, out, sizeof(out));
 	assert_non_null(strstr(out, "\tlinux /kernel a=b 'x=$y;reboot' 'it'\\''s' '{}'\n"
 				    "\tinitrd /initrd\n}\n"));
-	assert_non_null(strstr(out, "if serial --unit=0 --speed=115200; then\n"));
+	assert_non_null(strstr(out, "= pc ]; then\n\tserial --unit=0 --speed=115200\n"));
 	assert_non_null(strstr(out, "set timeout=0\nset timeout_style=hidden\n"));
 }
 
