@@ -6,7 +6,7 @@
 # come without a kernel client. A capture of it all has no malformed frame.
 # usage: nfs-clients.sh [NFS_DRIVER]
 set -eu
-driver=${1:-build/nfs/nfs-driver}
+driver=${1:-$(dirname "${ROOTSTOCK:-build/rootstock}")/nfs/nfs-driver}
 if [ -z "${NFS_TEST_NS:-}" ]; then
 	NFS_TEST_NS=1 exec unshare -nm "$0" "$driver"
 fi
