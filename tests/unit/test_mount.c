@@ -858,6 +858,88 @@ static void a_host_moves_to_the_active_version(void **state)
 	assert_int_equal(stat_of(w, "hosts/one").st_ino, before.st_ino);
 }
 
+static void change_at_random(struct world *w, uint32_t *seed)
+{
+	static const char *const paths[] = {
+		"etc",	      "etc/motd",	 "etc/hidden", "usr/share", "usr/share/one",
+		"usr/bin",    "usr/bin/two",	 "deep",       "deep/d",    "deep/d/d/new",
+		"bin/put",    "empty",		 "empty/x/y",  "fifo",	    "usr/share/nothing",
+		"deep/three", "usr/share/one/x", "srv/a",
+	};
+	static const enum entry_kind kinds[] = {ENTRY_FILE,
+						ENTRY_LINK,
+						ENTRY_DIR,
+						ENTRY_WHITEOUT,
+						ENTRY_OPAQUE,
+						ENTRY_ATTR,
+						ENTRY_ATTR,
+						0,
+						0,
+						0};
+	const char *path =
+		paths[(*seed = *seed * 1664525 + 1013904223) / 65536 % ARRAY_SIZE(paths)];
+	uint32_t dice = (*seed = *seed * 1664525 + 1013904223) / 65536;
+	struct scope scope = dice & 1 ? all : host_scope(w);
+	struct entry_spec spec = {
+		.kind = kinds[dice / 2 % ARRAY_SIZE(kinds)],
+		.flags = ENTRY_MODE_SET,
+		.mode = (uint16_t)(0700 | (dice / 64 & 077)),
+		.mtime_ns = wall_now_ns(),
+		.body = {(const uint8_t *)"../x", 4},
+	};
+	char text[16];
+	struct txn *txn;
+	int r;
+
+	if (spec.kind == ENTRY_FILE) {
+		snprintf(text, sizeof(text), "%u\n", dice);
+		spec.size = strlen(text);
+		spec.body.at = NULL;
+		assert_int_equal(objects_put_bytes(w->objects, text, strlen(text), &spec.hash), 0);
+	}
+	assert_int_equal(txn_begin(w->db, &txn), 0);
+	if (spec.kind)
+		r = overlay_change(w->db, scope, path, &spec, NULL, NULL);
+	else
+		r = overlay_reset(w->db, scope, path, false);
+	if (r)
+		txn_abort(txn); /* not everything goes everywhere */
+	else
+		assert_int_equal(txn_commit(txn), 0);
+}
+
+/* A mount that has seen all the changes shows what one shows that has seen none. */
+static void caches_are_right_after_any_change(void **state)
+{
+	struct world *w = world_of(state);
+	struct world fresh = *w;
+	uint32_t seed = (uint32_t)wall_now_ns();
+	char from[128];
+	char to[128];
+
+	print_message("# seed %u\n", seed);
+	snprintf(fresh.mnt, sizeof(fresh.mnt), "%s/fresh", w->dir);
+	assert_int_equal(mkdir(fresh.mnt, 0755), 0);
+	snprintf(from, sizeof(from), "%s/hosts/one", fresh.mnt);
+	snprintf(to, sizeof(to), "%s/hosts/one", w->mnt);
+	for (int round = 0; round < 12; round++) {
+		for (int i = 0; i < 8; i++)
+			change_at_random(w, &seed);
+		/* The second is seen when all that came with the first has been told. */
+		for (int i = 0; i < 2; i++) {
+			char name[32];
+
+			snprintf(name, sizeof(name), "marks/%d.%d", round, i);
+			put(w, host_scope(w), name, "seen");
+			snprintf(name, sizeof(name), "hosts/one/marks/%d.%d", round, i);
+			soon(text_is(w, name, "seen"));
+		}
+		world_mount(&fresh);
+		compare(from, to);
+		assert_int_equal(world_unmount(&fresh, SIGTERM), 0);
+	}
+}
+
 static void it_is_sealed_and_outlives_its_origin(void **state)
 {
 	struct world *w = world_of(state);
@@ -974,7 +1056,7 @@ static void signals_unmount(void **state)
 
 		if (!w->pid)
 			world_mount(w);
-		snprintf(path, sizeof(path), "%s/hosts/one/etc/motd", w->mnt);
+		snprintf(path, sizeof(path), "%s/images/img@1/etc/motd", w->mnt);
 		fd = open(path, O_RDONLY); /* open files do not hold it up */
 		assert_true(fd >= 0);
 		assert_int_equal(world_unmount(w, signals[i]), 0);
@@ -1147,6 +1229,7 @@ int main(void)
 		cmocka_unit_test(it_is_sealed_and_outlives_its_origin),
 		cmocka_unit_test(handles_find_what_the_kernel_never_saw),
 		cmocka_unit_test(in_the_background_it_returns_once_it_is_mounted),
+		cmocka_unit_test(caches_are_right_after_any_change),
 		cmocka_unit_test(signals_unmount),
 		cmocka_unit_test(what_cannot_be_mounted_is_told),
 		/* One group, for TAP has one plan; and a world of their own for two tests. */
