@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -26,8 +27,8 @@
 enum {
 	COPIER_THREADS = 2,
 	COPIER_CLIENTS = 64,
-	COPIER_FILL_AHEAD = 128, /* files of the fill under way at once */
-	COPIER_BATCH = 512,	 /* copies that share a sync */
+	COPIER_FILL_AHEAD = 512, /* files of the fill under way at once: some batches */
+	COPIER_BATCH = 192,	 /* copies that share a sync */
 	COPIER_BATCH_MS = 200,	 /* or this much later */
 	COPIER_POLL_MS = 250,	 /* looking for new versions */
 	COPIER_ORIGIN_SECS = 10, /* how long a miss waits for an origin to come back */
@@ -206,7 +207,7 @@ static int commit_held(struct copier *c, struct job *batch)
 
 	r = objects_sync_data(c->objects);
 	for (struct job *job = batch; job && !r; job = job->next) {
-		if (job->copy.draft.fd < 0)
+		if (!job->copy.draft.name[0])
 			continue;
 		r = objects_commit(c->objects, &job->copy.draft, &job->copy.record.hash);
 		hashes[named++] = job->copy.record.hash;
@@ -726,7 +727,7 @@ static void job_copied(struct copier *c, struct job *job)
 	}
 	tell_odd(job->source, &job->copy.record);
 	job->state = JOB_COPIED;
-	if (job->copy.read_fd >= 0 && job->copy.draft.fd < 0) {
+	if (job->copy.read_fd >= 0 && !job->copy.draft.name[0]) {
 		/* The store is full: these bytes are for those who wait alone. */
 		tell_kept(job->source, -ENOSPC);
 		source_pause(job->source);
@@ -1043,6 +1044,17 @@ int copier_listen(const char *state_dir, int *listen_fd, int *lock_fd, struct wh
 	return 0;
 }
 
+/* A descriptor for each copy that is under way. */
+static void files_allow(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return;
+	files.rlim_cur = files.rlim_max < 4096 ? files.rlim_max : 4096;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
 int copier_child(const struct copier_config *config)
 {
 	struct why why = {""};
@@ -1056,6 +1068,7 @@ int copier_child(const struct copier_config *config)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
+	files_allow();
 	r = copier_init(config, &c, &why);
 	if (r) {
 		log_error("cannot start: %s", why_text(&why, r));

@@ -99,7 +99,7 @@ static int copy_once(int from, struct objects *objects, bool kept, struct stat *
 	if (r) {
 		out->read_fd = -1;
 		draft_drop(objects, kept, &out->draft);
-	} else if (!kept) {
+	} else { /* one descriptor a copy is enough */
 		closep(&out->draft.fd);
 		out->draft.fd = -1;
 	}

@@ -10,7 +10,7 @@
 
 struct copy {
 	struct fill_record record;
-	struct object_draft draft; /* fd -1: none (gone, or not kept) */
+	struct object_draft draft; /* none when gone, or not kept */
 	int read_fd;		   /* the same bytes, read-only; -1: gone */
 };
 

@@ -38,10 +38,10 @@ int objects_sweep(struct objects *o, bool (*keep)(void *ctx, const struct hash *
 int objects_get(const struct objects *o, const struct hash *hash);
 bool objects_has(const struct objects *o, const struct hash *hash);
 
-/* A body that is being written. */
+/* A body that is being written.  `fd` may be closed once it is. */
 struct object_draft {
-	int fd;	       /* -1: none */
-	char name[40]; /* in objects/tmp */
+	int fd;
+	char name[40]; /* in objects/tmp; "": none */
 };
 
 int objects_draft(struct objects *o, struct object_draft *draft);

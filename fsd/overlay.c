@@ -528,11 +528,30 @@ static bool is_below(const struct entry *e, const char *path, size_t len)
 	return !strncmp(e->path, path, len) && e->path[len] == '/';
 }
 
+/* Does a directory's row stand behind one below it?  Seldom: then most are spared the
+ * sorting. */
+static bool out_of_order(const struct overlay *ov)
+{
+	for (unsigned int i = 0; i < ov->n; i++) {
+		const struct entry *dir = &ov->entries[i];
+		size_t len = makes_dir(dir) ? strlen(dir->path) : 0;
+
+		for (unsigned int k = 0; len && k < i; k++)
+			if (is_below(&ov->entries[k], dir->path, len))
+				return true;
+	}
+	return false;
+}
+
 static int overlay_order(struct overlay *ov)
 {
-	cleanup(freep) struct place *places = calloc(ov->n + 1, sizeof(*places));
-	struct entry *sorted = calloc(ov->n + 1, sizeof(*sorted));
+	cleanup(freep) struct place *places = NULL;
+	struct entry *sorted;
 
+	if (!out_of_order(ov))
+		return 0;
+	places = calloc(ov->n + 1, sizeof(*places));
+	sorted = calloc(ov->n + 1, sizeof(*sorted));
 	if (!places || !sorted) {
 		free(sorted);
 		return -ENOMEM;
