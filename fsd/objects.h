@@ -26,10 +26,13 @@ bool objects_has(const struct objects *o, const struct hash *hash);
 /* A body that is being written. */
 struct object_draft {
 	int fd;	       /* -1: none */
-	char name[40]; /* in objects/tmp */
+	char name[40]; /* in objects/tmp; "": none yet */
 };
 
 int objects_draft(struct objects *o, struct object_draft *draft);
+/* One that vanishes with its process, however that ends, where the file system can
+ * (O_TMPFILE); else as objects_draft(). */
+int objects_draft_unnamed(struct objects *o, struct object_draft *draft);
 void objects_discard(struct objects *o, struct object_draft *draft); /* fine when empty */
 
 /* Give the draft its name.  The caller has made its bytes durable (fdatasync, or
