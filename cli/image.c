@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "cli/table.h"
+#include "common/clock.h"
 #include "common/inventory.h"
 #include "common/log.h"
 #include "common/schema.h"
@@ -65,6 +66,25 @@ static int wait_sealed(struct cli *cli, struct db *db, uint32_t version, struct 
 	return r;
 }
 
+/* How far the reading is, told a few times a second. */
+struct add_progress {
+	struct instant next;
+	bool told;
+};
+
+static void add_tell(void *ctx, uint64_t entries, uint64_t bytes)
+{
+	struct add_progress *p = ctx;
+	struct instant now = instant_now();
+
+	if (now.ns < p->next.ns)
+		return;
+	p->next = instant_add_ms(now, 200);
+	p->told = true;
+	fprintf(stderr, "\r%llu files, %llu MB", (unsigned long long)entries,
+		(unsigned long long)(bytes / 1000000));
+}
+
 int cmd_image_add(struct cli *cli, int argc, char **argv)
 {
 	static const struct option options[] = {{"wait", no_argument, NULL, 0},
@@ -74,6 +94,7 @@ int cmd_image_add(struct cli *cli, int argc, char **argv)
 	cleanup(db_closep) struct db *db = NULL;
 	struct why why = {""};
 	bool flags[3] = {false};
+	struct add_progress progress = {0};
 	struct image_add add;
 	uint32_t version;
 	uint32_t number;
@@ -86,12 +107,18 @@ int cmd_image_add(struct cli *cli, int argc, char **argv)
 	r = cli_db(cli, "image add", &db);
 	if (r)
 		return r;
+	if (isatty(STDERR_FILENO)) {
+		add.tell = add_tell;
+		add.ctx = &progress;
+	}
 	r = image_add(db, cli->state_dir, &add, &version, &number, &why);
+	if (progress.told)
+		fputs("\r\033[K", stderr);
 	if (r)
 		return cli_fail("image add", &why, r);
 	printf("%s@%u\n", add.name, number);
 	fflush(stdout);
-	r = flags[0] ? wait_sealed(cli, db, version, &why) : 0;
+	r = flags[0] && !is_sealed(db, version) ? wait_sealed(cli, db, version, &why) : 0;
 	return r ? cli_fail("image add", &why, r) : 0;
 }
 

@@ -26,7 +26,7 @@ struct command {
 
 static const struct command commands[] = {
 	{"serve", "[--config FILE] [--interface IF]...", cmd_serve},
-	{"image add", "NAME DIR [--wait] [--strict] [--activate]", cmd_image_add},
+	{"image add", "NAME SOURCE [--wait] [--strict] [--activate]", cmd_image_add},
 	{"image list", "", cmd_image_list},
 	{"image show", "NAME[@N]", cmd_image_show},
 	{"image activate", "NAME@N", cmd_image_activate},

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -62,14 +63,33 @@ static int activate_row(struct db *db, int64_t version)
 		      "i", version);
 }
 
+/* Where an image comes from, while it is added. */
+struct source {
+	char path[PATH_MAX];
+	enum origin_kind kind;
+	struct manifest_builder *builder;
+};
+
+static const char *const kind_words[] = {
+	[ORIGIN_DIR] = "dir", [ORIGIN_TAR] = "tar", [ORIGIN_OCI] = "oci"};
+
+static int version_seal(struct db *db, const char *manifests, int64_t version, struct why *why)
+{
+	cleanup(manifest_closep) struct manifest *m = NULL;
+	int r = manifest_open(manifests, (uint32_t)version, &m, why);
+
+	return r ? r : image_sealed(db, (uint32_t)version, manifest_digest(m));
+}
+
 /* The manifest is written while its row waits in the transaction: a crash leaves at
  * worst a file of a number that is given again, and then replaced. */
 static int version_add(struct db *db, const char *state_dir, const struct image_add *add,
-		       const char *origin, struct manifest_builder *builder, int64_t *version,
-		       int64_t *number, struct why *why)
+		       const struct source *source, int64_t *version, int64_t *number,
+		       struct why *why)
 {
 	char manifests[PATH_MAX];
 	cleanup(txn_abortp) struct txn *txn = NULL;
+	bool sealed = source->kind != ORIGIN_DIR;
 	int64_t image = 0;
 	bool first = false;
 	int r;
@@ -81,16 +101,19 @@ static int version_add(struct db *db, const char *state_dir, const struct image_
 	if (!r)
 		r = db_run(db,
 			   "INSERT INTO version (image, number, origin_kind, origin, strict, added)"
-			   " VALUES (?, ?, 'dir', ?, ?, ?)",
-			   "iisui", image, *number, origin, (uint32_t)add->strict, wall_now_ns());
+			   " VALUES (?, ?, ?, ?, ?, ?)",
+			   "iissui", image, *number, kind_words[source->kind], source->path,
+			   (uint32_t)add->strict, wall_now_ns());
 	if (r)
 		return why_set(why, r, "%s", db_error(db));
 	*version = db_last_id(db);
 	snprintf(manifests, sizeof(manifests), "%s/manifests", state_dir);
-	r = manifest_builder_write(builder, manifests, (uint32_t)*version, false);
+	r = manifest_builder_write(source->builder, manifests, (uint32_t)*version, sealed);
 	if (r)
 		return why_set(why, r, "%s/%lld: %s", manifests, (long long)*version, strerror(-r));
-	if (first || add->activate)
+	if (sealed)
+		r = version_seal(db, manifests, *version, why);
+	if (!r && (first || add->activate))
 		r = activate_row(db, *version);
 	if (!r)
 		r = txn_commit(take(&txn));
@@ -151,12 +174,70 @@ static int reuse_previous(struct db *db, const char *state_dir, const char *name
 	return 0;
 }
 
+/* Bodies and all. */
+static int source_read_whole(const char *state_dir, const struct image_add *add,
+			     const struct source *source, struct why *why)
+{
+	cleanup(objects_closep) struct objects *objects = NULL;
+	cleanup(intake_freep) struct intake *intake = NULL;
+	struct origin_sink sink = {.builder = source->builder, .tell = add->tell, .ctx = add->ctx};
+	char path[PATH_MAX];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/objects", state_dir);
+	r = objects_open(path, true, 0750, &objects, why);
+	if (!r)
+		r = intake_new(objects, &intake);
+	if (r)
+		return r;
+	sink.intake = intake;
+	r = source->kind == ORIGIN_OCI ? origin_oci_read(source->path, &sink, why)
+				       : origin_tar_read(source->path, &sink, why);
+	if (!r)
+		r = intake_finish(intake);
+	return r ? why_set(why, r, "%s: %s", path, strerror(-r)) : 0;
+}
+
+static int source_read(struct db *db, const char *state_dir, const struct image_add *add,
+		       const struct source *source, struct why *why)
+{
+	int r;
+
+	if (source->kind != ORIGIN_DIR)
+		return source_read_whole(state_dir, add, source, why);
+	r = origin_dir_scan(source->path, source->builder, why);
+	if (!r && !add->strict)
+		r = reuse_previous(db, state_dir, add->name, source->builder);
+	return r;
+}
+
+/* Whole or not at all: who interrupts the command in its last step waits for the end
+ * of that. */
+static int source_add(struct db *db, const char *state_dir, const struct image_add *add,
+		      const struct source *source, int64_t *version, int64_t *number,
+		      struct why *why)
+{
+	sigset_t before;
+	sigset_t held;
+	int r;
+
+	sigemptyset(&held);
+	sigaddset(&held, SIGINT);
+	sigaddset(&held, SIGTERM);
+	sigaddset(&held, SIGHUP);
+	pthread_sigmask(SIG_BLOCK, &held, &before);
+	r = version_add(db, state_dir, add, source, version, number, why);
+	if (!r)
+		r = manifest_give(state_dir, *version);
+	pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return r;
+}
+
 int image_add(struct db *db, const char *state_dir, const struct image_add *add, uint32_t *version,
 	      uint32_t *number, struct why *why)
 {
 	cleanup(manifest_builder_freep) struct manifest_builder *builder = NULL;
-	char origin[PATH_MAX];
-	struct stat st;
+	struct source source;
 	int64_t id = 0;
 	int64_t n = 0;
 	int r;
@@ -164,19 +245,17 @@ int image_add(struct db *db, const char *state_dir, const struct image_add *add,
 	r = name_check("image", add->name, false, why);
 	if (r)
 		return r;
-	if (!realpath(add->source, origin) || stat(origin, &st))
+	if (!realpath(add->source, source.path))
 		return why_set(why, -errno, "%s: %m", add->source);
-	if (!S_ISDIR(st.st_mode))
-		return why_set(why, -ENOTDIR, "%s: not a directory", add->source);
-	r = manifest_builder_new(&builder);
+	r = origin_kind(source.path, &source.kind, why);
 	if (!r)
-		r = origin_dir_scan(origin, builder, why);
-	if (!r && !add->strict)
-		r = reuse_previous(db, state_dir, add->name, builder);
+		r = manifest_builder_new(&builder);
+	if (r)
+		return r;
+	source.builder = builder;
+	r = source_read(db, state_dir, add, &source, why);
 	if (!r)
-		r = version_add(db, state_dir, add, origin, builder, &id, &n, why);
-	if (!r)
-		r = manifest_give(state_dir, id);
+		r = source_add(db, state_dir, add, &source, &id, &n, why);
 	if (r)
 		return r;
 	*version = (uint32_t)id;

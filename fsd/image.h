@@ -14,14 +14,19 @@
 
 struct image_add {
 	const char *name;   /* letters, digits, '.', '_', '-'; at most NAME_MAX_LEN */
-	const char *source; /* a directory */
+	const char *source; /* a directory, a tar archive or an OCI image layout */
 	bool strict;
 	/* strict also reads every file anew; else what an earlier version has under the
 	 * same path, size and mtime is not copied again */
 	bool activate; /* the first version of an image is activated in any case */
+	/* As in struct origin_sink. */
+	void (*tell)(void *ctx, uint64_t entries, uint64_t bytes);
+	void *ctx;
 };
 
-/* Scan the origin and make the next version.  Nothing is left of one that fails.
+/* Scan or read the origin and make the next version: one of an archive or a layout is
+ * sealed when this returns.  Nothing is left of one that fails or is interrupted, but
+ * for objects that were whole.
  * *version is its id, *number the 3 of debian@3. */
 int image_add(struct db *db, const char *state_dir, const struct image_add *add, uint32_t *version,
 	      uint32_t *number, struct why *why);

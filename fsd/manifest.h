@@ -142,6 +142,10 @@ int manifest_builder_add(struct manifest_builder *b, uint32_t dir, const char *n
 int manifest_builder_link(struct manifest_builder *b, uint32_t dir, const char *name, size_t len,
 			  uint32_t target, uint32_t *index);
 int manifest_builder_remove(struct manifest_builder *b, uint32_t index);
+/* Remove all below `dir` that `keep` does not want; what is in a directory goes with
+ * it. */
+void manifest_builder_prune(struct manifest_builder *b, uint32_t dir,
+			    bool (*keep)(void *ctx, uint32_t index), void *ctx);
 void manifest_builder_set(struct manifest_builder *b, uint32_t index,
 			  const struct manifest_attr *attr); /* attributes of an existing one */
 uint32_t manifest_builder_mode(const struct manifest_builder *b, uint32_t index);

@@ -51,6 +51,7 @@ struct build_node {
 	uint32_t parent;
 	uint32_t first; /* children, newest first */
 	uint32_t next;
+	uint32_t prev; /* NONE: its parent's `first` leads here */
 	uint32_t nchildren;
 	uint32_t group; /* hard links: the builder index that leads the group; NONE: alone */
 	uint32_t chain; /* hash chain */
@@ -115,6 +116,7 @@ int manifest_builder_new(struct manifest_builder **out)
 		.n = {.mode = S_IFDIR | 0755},
 		.first = NONE,
 		.next = NONE,
+		.prev = NONE,
 		.group = NONE,
 		.chain = NONE,
 	};
@@ -192,19 +194,51 @@ static void builder_clear(struct manifest_builder *b, uint32_t index)
 int manifest_builder_remove(struct manifest_builder *b, uint32_t index)
 {
 	struct build_node *node = &b->nodes[index];
-	uint32_t *p;
 
 	if (!index || index >= b->n || node->parent == NONE)
 		return -EINVAL;
 	builder_clear(b, index);
 	builder_unhash(b, index);
-	p = &b->nodes[node->parent].first;
-	while (*p != index)
-		p = &b->nodes[*p].next;
-	*p = node->next;
+	if (node->prev == NONE)
+		b->nodes[node->parent].first = node->next;
+	else
+		b->nodes[node->prev].next = node->next;
+	if (node->next != NONE)
+		b->nodes[node->next].prev = node->prev;
 	b->nodes[node->parent].nchildren--;
 	node->parent = NONE;
 	return 0;
+}
+
+void manifest_builder_prune(struct manifest_builder *b, uint32_t dir,
+			    bool (*keep)(void *ctx, uint32_t index), void *ctx)
+{
+	uint32_t at = b->nodes[dir].first;
+	uint32_t up = dir;
+
+	/* Without recursion: a kept directory is entered, its parent leads back. */
+	for (;;) {
+		uint32_t next;
+		bool kept;
+
+		if (at == NONE) {
+			if (up == dir)
+				return;
+			at = b->nodes[up].next;
+			up = b->nodes[up].parent;
+			continue;
+		}
+		kept = keep(ctx, at);
+		if (kept && S_ISDIR(b->nodes[at].n.mode)) {
+			up = at;
+			at = b->nodes[at].first;
+			continue;
+		}
+		next = b->nodes[at].next;
+		if (!kept)
+			manifest_builder_remove(b, at);
+		at = next;
+	}
 }
 
 uint32_t manifest_builder_mode(const struct manifest_builder *b, uint32_t index)
@@ -311,8 +345,11 @@ static int builder_place(struct manifest_builder *b, uint32_t dir, const char *n
 		.parent = dir,
 		.first = NONE,
 		.next = b->nodes[dir].first,
+		.prev = NONE,
 		.group = NONE,
 	};
+	if (node->next != NONE)
+		b->nodes[node->next].prev = b->n;
 	b->nodes[dir].first = b->n;
 	b->nodes[dir].nchildren++;
 	slot = &b->buckets[name_hash(dir, name, len) & (b->nbuckets - 1)];

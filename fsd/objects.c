@@ -172,11 +172,10 @@ void objects_clean(struct objects *o)
 
 void objects_discard(struct objects *o, struct object_draft *draft)
 {
-	if (!draft->name[0])
-		return;
 	closep(&draft->fd);
 	draft->fd = -1;
-	unlinkat(o->tmp, draft->name, 0);
+	if (draft->name[0])
+		unlinkat(o->tmp, draft->name, 0);
 	draft->name[0] = '\0';
 }
 
@@ -189,11 +188,25 @@ static int object_dir_make(struct objects *o, const char prefix[static 3])
 	return 0;
 }
 
+/* Give the draft's file the name `to`; one that has none yet is linked by way of its
+ * descriptor, and finds with EEXIST that another was faster. */
+static int draft_name(struct objects *o, const struct object_draft *draft, const char *to)
+{
+	char path[32];
+
+	if (draft->name[0])
+		return renameat(o->tmp, draft->name, o->dir, to) ? -errno : 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", draft->fd);
+	if (linkat(AT_FDCWD, path, o->dir, to, AT_SYMLINK_FOLLOW))
+		return errno == EEXIST ? 0 : -errno;
+	return 0;
+}
+
 int objects_commit(struct objects *o, struct object_draft *draft, const struct hash *hash)
 {
 	char name[2 * HASH_LEN + 2];
 	char prefix[3] = {0};
-	int r = 0;
+	int r;
 
 	object_name(hash, name);
 	memcpy(prefix, name, 2);
@@ -203,10 +216,11 @@ int objects_commit(struct objects *o, struct object_draft *draft, const struct h
 		objects_discard(o, draft);
 		return 0;
 	}
-	if (renameat(o->tmp, draft->name, o->dir, name)) {
-		r = errno == ENOENT ? object_dir_make(o, prefix) : -errno;
-		if (!r && renameat(o->tmp, draft->name, o->dir, name))
-			r = -errno;
+	r = draft_name(o, draft, name);
+	if (r == -ENOENT) {
+		r = object_dir_make(o, prefix);
+		if (!r)
+			r = draft_name(o, draft, name);
 	}
 	if (r) {
 		objects_discard(o, draft);
@@ -243,6 +257,21 @@ int objects_sync_names(struct objects *o, const struct hash *hashes, unsigned in
 			return -errno;
 	}
 	return fsync(o->dir) ? -errno : 0;
+}
+
+int objects_draft_unnamed(struct objects *o, struct object_draft *draft)
+{
+	draft->name[0] = '\0';
+	draft->fd = openat(o->tmp, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0640);
+	if (draft->fd < 0)
+		return errno == EOPNOTSUPP || errno == EISDIR ? draft_new(o, 'p', draft) : -errno;
+	if (geteuid() == 0 && fchown(draft->fd, o->owner, o->group)) {
+		int r = -errno;
+
+		objects_discard(o, draft);
+		return r;
+	}
+	return 0;
 }
 
 CLEANUP_DEFINE(EVP_MD_CTX *, EVP_MD_CTX_free);

@@ -40,11 +40,14 @@ bool objects_has(const struct objects *o, const struct hash *hash);
 
 /* A body that is being written.  `fd` may be closed once it is. */
 struct object_draft {
-	int fd;
-	char name[40]; /* in objects/tmp; "": none */
+	int fd;	       /* -1: none, or closed */
+	char name[40]; /* in objects/tmp; "": none, or one without a name */
 };
 
 int objects_draft(struct objects *o, struct object_draft *draft);
+/* One that vanishes with its process, however that ends, where the file system can
+ * (O_TMPFILE); else as objects_draft(). */
+int objects_draft_unnamed(struct objects *o, struct object_draft *draft);
 /* Drop the drafts that a killed copier left.  There is one copier: it calls this before
  * it makes its first. */
 void objects_clean(struct objects *o);

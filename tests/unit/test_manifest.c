@@ -114,6 +114,50 @@ static void the_builder_replaces_and_removes_whole_trees(void **state)
 	assert_int_equal(manifest_count(m), 2);
 }
 
+static bool is_even(void *ctx, uint32_t index)
+{
+	(void)ctx;
+	return index % 2 == 0;
+}
+
+static void pruning_takes_whole_trees_and_keeps_the_rest(void **state)
+{
+	cleanup(manifest_builder_freep) struct manifest_builder *b = NULL;
+	cleanup(manifest_closep) struct manifest *m = NULL;
+	uint32_t odd;
+	uint32_t even;
+	uint32_t i;
+
+	assert_int_equal(manifest_builder_new(&b), 0);
+	odd = add(b, 0, "odd", &dir_attr);
+	even = add(b, 0, "even", &dir_attr);
+	assert_int_equal(odd % 2, 1);
+	assert_int_equal(even % 2, 0);
+	for (i = 0; i < 1000; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "%u", i);
+		add(b, i % 3 ? even : odd, name, &file_attr);
+		add(b, i % 3 ? even : odd, "replaced", &file_attr);
+	}
+	manifest_builder_prune(b, 0, is_even, NULL);
+	assert_int_equal(manifest_builder_find(b, 0, "odd", 3, &i), MANIFEST_NOENT);
+	assert_int_equal(manifest_builder_find(b, odd, "0", 1, &i), MANIFEST_NOENT);
+	for (i = 0; i < 1000; i++) {
+		uint32_t index;
+		char name[16];
+
+		snprintf(name, sizeof(name), "%u", i);
+		if (i % 3 && !manifest_builder_find(b, even, name, strlen(name), &index))
+			assert_int_equal(index % 2, 0);
+	}
+	assert_int_equal(manifest_builder_write(b, *state, 1, false), 0);
+	assert_int_equal(manifest_open(*state, 1, &m, NULL), 0);
+	assert_int_equal(manifest_at(m, 0)->extra, 1);
+	for (i = 2; i < manifest_count(m); i++)
+		assert_int_equal(manifest_at(m, i)->parent, 1);
+}
+
 /* Read all of it, however wrong: nothing may crash. */
 static bool whole(struct manifest *m)
 {
@@ -255,6 +299,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		SCRATCH(a_written_tree_reads_back),
 		SCRATCH(the_builder_replaces_and_removes_whole_trees),
+		SCRATCH(pruning_takes_whole_trees_and_keeps_the_rest),
 		SCRATCH(a_cut_or_flipped_manifest_is_refused),
 		SCRATCH(sealing_keeps_every_number),
 		SCRATCH(what_the_journal_says_is_learned_and_a_torn_tail_is_not),
