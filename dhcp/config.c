@@ -13,10 +13,10 @@ void dhcp_config_init(struct dhcp_config *config)
 	static const char *const files[FIRMWARE_KINDS] = {
 		[FIRMWARE_NONE] = "",
 		[FIRMWARE_BIOS] = "pxelinux.0",
-		[FIRMWARE_IA32] = "ipxe-ia32.efi",
-		[FIRMWARE_X64] = "ipxe.efi",
-		[FIRMWARE_ARM32] = "ipxe-arm32.efi",
-		[FIRMWARE_ARM64] = "ipxe-arm64.efi",
+		[FIRMWARE_IA32] = "bootia32.efi",
+		[FIRMWARE_X64] = "bootx64.efi",
+		[FIRMWARE_ARM32] = "bootarm.efi",
+		[FIRMWARE_ARM64] = "bootaa64.efi",
 		/* QEMU's ROM is iPXE, and a PXELINUX runs in it. */
 		[FIRMWARE_IPXE_BIOS] = "pxelinux.0",
 		[FIRMWARE_IPXE_UEFI] = "boot.ipxe",

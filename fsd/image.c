@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/inventory.h"
 #include "common/schema.h"
+#include "fsd/objects.h"
 #include "fsd/origin.h"
 #include "fsd/version.h"
 
@@ -237,6 +238,8 @@ int image_add(struct db *db, const char *state_dir, const struct image_add *add,
 	      uint32_t *number, struct why *why)
 {
 	cleanup(manifest_builder_freep) struct manifest_builder *builder = NULL;
+	cleanup(objects_closep) struct objects *store = NULL;
+	char path[PATH_MAX];
 	struct source source;
 	int64_t id = 0;
 	int64_t n = 0;
@@ -250,6 +253,13 @@ int image_add(struct db *db, const char *state_dir, const struct image_add *add,
 	r = origin_kind(source.path, &source.kind, why);
 	if (!r)
 		r = manifest_builder_new(&builder);
+	if (r)
+		return r;
+	/* Objects that it takes over or puts must not be swept before its row is there. */
+	snprintf(path, sizeof(path), "%s/objects", state_dir);
+	r = objects_open(path, true, 0750, &store, why);
+	if (!r)
+		r = objects_hold(store, false);
 	if (r)
 		return r;
 	source.builder = builder;

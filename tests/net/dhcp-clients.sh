@@ -211,7 +211,7 @@ if command -v qemu-system-x86_64 >/dev/null && [[ -e $firmware ]]; then
 		-drive "if=pflash,unit=0,format=raw,readonly=on,file=$firmware" \
 		-drive "if=pflash,unit=1,format=raw,file=$work/vars.fd"
 	wait_for 100 "EDK2's lease" \
-		logged '52:54:00:12:34:04 arch=7 stage=rom .* class=uefi-x64 file=ipxe.efi$'
+		logged '52:54:00:12:34:04 arch=7 stage=rom .* class=uefi-x64 file=bootx64.efi$'
 	stop "$spawned"
 else
 	echo "# OVMF is missing"
