@@ -89,7 +89,8 @@ static int run_tftp(struct child *child)
 		.folders = c->nloaders ? folders : NULL,
 		.server = {.event_fd = child->event_fd,
 			   .port_first = c->tftp_first,
-			   .port_last = c->tftp_last},
+			   .port_last = c->tftp_last,
+			   .single_port = c->tftp_single_port},
 	};
 
 	for (unsigned int i = 0; i < c->nloaders; i++)

@@ -25,15 +25,15 @@ struct cli {
 typedef int command_fn(struct cli *cli, int argc, char **argv);
 
 command_fn cmd_image_add, cmd_image_list, cmd_image_show, cmd_image_activate, cmd_image_rollback,
-	cmd_image_remove, cmd_image_prune;
+	cmd_image_remove, cmd_image_prune, cmd_image_check;
 command_fn cmd_host_add, cmd_host_set, cmd_host_approve, cmd_host_list, cmd_host_show,
-	cmd_host_remove;
+	cmd_host_remove, cmd_host_import;
 command_fn cmd_group_add, cmd_group_set, cmd_group_list, cmd_group_show, cmd_group_remove;
 command_fn cmd_overlay_put, cmd_overlay_link, cmd_overlay_mkdir, cmd_overlay_hide,
 	cmd_overlay_opaque, cmd_overlay_attr, cmd_overlay_reset, cmd_overlay_list;
 command_fn cmd_view_ls, cmd_view_stat, cmd_view_cat, cmd_view_explain, cmd_view_diff,
 	cmd_view_digest;
-command_fn cmd_lease_list, cmd_boot_list;
+command_fn cmd_lease_list, cmd_boot_list, cmd_boot_show, cmd_boot_plan;
 command_fn cmd_mount, cmd_serve, cmd_child;
 
 /* "rootstock: WHAT: WHY" on standard error; returns 1. */
@@ -65,17 +65,11 @@ struct cli_view {
 	struct contents *contents;
 	uint32_t host; /* 0: a bare image */
 	uint32_t version;
-	struct copier *copier; /* our own, where no server runs */
-	int copier_fds[2];
+	struct own_copier *copier; /* where no server runs */
 };
 int cli_view_open(struct cli *cli, const char *what, const char *name, struct cli_view *out);
 /* Another view of the same state, from the same cache. */
 int cli_view_other(const char *what, const char *name, struct cli_view *v, struct view **out);
 void cli_view_close(struct cli_view *v);
-
-/* The copier of a running server, or one of our own for the while: *copier is NULL
- * when there is another.  fds are closed by cli_copier_stop(). */
-int cli_copier_start(struct cli *cli, struct copier **copier, int fds[static 2], struct why *why);
-void cli_copier_stop(struct copier *copier, int fds[static 2]);
 
 #endif

@@ -226,6 +226,8 @@ static int server_key(struct config *c, const char *key, char *value, struct why
 		return value_list(value, c, loader_each, why);
 	if (!strcmp(key, "tftp-ports"))
 		return tftp_ports(c, value, why);
+	if (!strcmp(key, "tftp-single-port"))
+		return value_bool(value, &c->tftp_single_port, why);
 	if (!strcmp(key, "authoritative"))
 		return value_bool(value, &c->dhcp.authoritative, why);
 	if (!strcmp(key, "reserved-port"))

@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/table.h"
 #include "common/inventory.h"
+#include "dhcp/import.h"
 #include "fsd/host.h"
 
 static int add_option(void *ctx, int val, const char *value)
@@ -341,4 +343,79 @@ int cmd_group_show(struct cli *cli, int argc, char **argv)
 	setting_rows(db, t, SCOPE_GROUP, id);
 	table_print(t, cli->json);
 	return 0;
+}
+
+/* ---- import ---- */
+
+struct import {
+	struct dhcp_import_host *list;
+	size_t n;
+	size_t room;
+};
+
+/* A MAC that comes again replaces what came before: the last line is right. */
+static int import_collect(void *ctx, const struct dhcp_import_host *host)
+{
+	struct import *im = ctx;
+
+	for (size_t i = 0; i < im->n; i++)
+		if (mac_equal(&im->list[i].mac, &host->mac)) {
+			im->list[i] = *host;
+			return 0;
+		}
+	if (im->n == im->room) {
+		size_t room = im->room ? im->room * 2 : 64;
+		struct dhcp_import_host *bigger = realloc(im->list, room * sizeof(*bigger));
+
+		if (!bigger)
+			return -ENOMEM;
+		im->list = bigger;
+		im->room = room;
+	}
+	im->list[im->n++] = *host;
+	return 0;
+}
+
+int cmd_host_import(struct cli *cli, int argc, char **argv)
+{
+	cleanup(fclosep) FILE *file = NULL;
+	cleanup(db_closep) struct db *db = NULL;
+	struct import im = {0};
+	struct why why = {""};
+	unsigned int added = 0;
+	unsigned int known = 0;
+	int r;
+
+	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
+		return 2;
+	file = fopen(argv[1], "re");
+	r = file ? dhcp_import(file, argv[1], import_collect, &im, &why)
+		 : why_set(&why, -errno, "%s: %m", argv[1]);
+	if (r) {
+		free(im.list);
+		return cli_fail("host import", &why, r);
+	}
+	r = cli_db(cli, "host import", &db);
+	for (size_t i = 0; !r && i < im.n; i++) {
+		const struct dhcp_import_host *h = &im.list[i];
+		const struct host_spec spec = {.mac = h->mac,
+					       .name = h->name[0] ? h->name : NULL,
+					       .address = h->leased ? 0 : h->address};
+		struct why one = {""};
+		bool has_keys;
+		uint32_t id;
+
+		/* A machine, a name or an address that is here already stays as it is. */
+		if (host_add(db, cli->state_dir, &spec, &id, &has_keys, &one)) {
+			fprintf(stderr, "rootstock: host import: %s:%u: left out: %s\n", argv[1],
+				h->line, one.text);
+			known++;
+		} else {
+			added++;
+		}
+	}
+	free(im.list);
+	if (!r)
+		printf("%u added, %u left out\n", added, known);
+	return r;
 }

@@ -33,6 +33,7 @@ static const struct command commands[] = {
 	{"image rollback", "NAME", cmd_image_rollback},
 	{"image remove", "NAME@N", cmd_image_remove},
 	{"image prune", "NAME --keep N", cmd_image_prune},
+	{"image check", "NAME[@N]", cmd_image_check},
 	{"host add", "MAC [--name N] [--address IP] [--image NAME[@N]] [--group G]...",
 	 cmd_host_add},
 	{"host set", "HOST KEY=VALUE...", cmd_host_set},
@@ -40,6 +41,7 @@ static const struct command commands[] = {
 	{"host list", "", cmd_host_list},
 	{"host show", "HOST", cmd_host_show},
 	{"host remove", "HOST", cmd_host_remove},
+	{"host import", "FILE", cmd_host_import},
 	{"group add", "NAME", cmd_group_add},
 	{"group set", "NAME KEY=VALUE...", cmd_group_set},
 	{"group list", "", cmd_group_list},
@@ -64,6 +66,8 @@ static const struct command commands[] = {
 	{"mount", "DIR [-o OPTIONS] [--foreground]", cmd_mount},
 	{"lease list", "", cmd_lease_list},
 	{"boot list", "[HOST]", cmd_boot_list},
+	{"boot show", "HOST", cmd_boot_show},
+	{"boot plan", "HOST", cmd_boot_plan},
 	{"child", NULL, cmd_child}, /* the supervisor's, not for people */
 };
 

@@ -23,6 +23,7 @@ struct put {
 	const char *what; /* "overlay put", for errors */
 	const char *from;
 	bool template;
+	struct objects *store; /* where the body went; NULL: none */
 	struct entry_spec spec;
 };
 
@@ -246,16 +247,18 @@ static int drained(int from)
 	return fd;
 }
 
+/* The store is held until the row that names the object is there. */
 static int body_store(struct cli *cli, int fd, struct put *put)
 {
-	cleanup(objects_closep) struct objects *objects = NULL;
 	char path[PATH_MAX];
 	int r;
 
 	snprintf(path, sizeof(path), "%s/%s", cli->state_dir,
 		 put->spec.flags & ENTRY_SECRET ? "secrets" : "objects");
-	r = objects_open(path, true, 0750, &objects, NULL);
-	return r ? r : objects_put(objects, fd, &put->spec.hash, &put->spec.size);
+	r = objects_open(path, true, 0750, &put->store, NULL);
+	if (!r)
+		r = objects_hold(put->store, false);
+	return r ? r : objects_put(put->store, fd, &put->spec.hash, &put->spec.size);
 }
 
 static int body_take(struct cli *cli, struct db *db, struct scope scope, struct put *put,
@@ -327,6 +330,8 @@ static int change(struct cli *cli, char **argv, struct put *put)
 		r = overlay_change(db, scope, path, &put->spec, NULL, &why);
 	if (!r)
 		r = txn_commit(take(&txn));
+	objects_close(put->store);
+	put->store = NULL;
 	return r ? cli_fail(put->what, &why, r) : 0;
 }
 

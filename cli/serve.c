@@ -532,6 +532,20 @@ static void stop_all(struct serve *v)
 		}
 }
 
+/* Where clients will find NFS: for `boot plan`, which runs without us. */
+static void note_address(struct serve *v)
+{
+	char text[IP4_TEXT];
+
+	ip4_format(v->faces[0].address, text);
+	if (db_run(v->db,
+		   "INSERT INTO site (key, value) VALUES ('server', ?)"
+		   " ON CONFLICT DO UPDATE SET value = excluded.value"
+		   " WHERE value <> excluded.value",
+		   "s", text))
+		log_warn("rootstock.db: %s", db_error(v->db));
+}
+
 static void greet(struct serve *v)
 {
 	cleanup(inventory_freep) struct inventory *inv = NULL;
@@ -561,6 +575,7 @@ static int serve_run(struct serve *v, struct why *why)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
+	note_address(v);
 	greet(v);
 	copier_begin(v);
 	for (int i = SERVICE_COPIER + 1; i < SERVICES; i++)
@@ -580,6 +595,7 @@ static void serve_fini(struct serve *v)
 		dhcp_link_close(&v->faces[i].fds);
 		closep(&v->tftp_fds[i]);
 	}
+	nfs_unregister(&v->nfs);
 	nfs_fds_close(&v->nfs);
 	closep(&v->copier_listen);
 	closep(&v->copier_lock);

@@ -85,7 +85,8 @@ static void child_tell(struct child *child, const struct event *event)
 	/* MAC arch=7 stage=rom 10.0.0.7 class=uefi-x64 file=...: as tftp says it */
 	snprintf(line, sizeof(line), "%s %.*s%s%s", mac_format(&event->mac, mac),
 		 (int)(rest - event->text), event->text, address, rest);
-	if (event->kind == EVENT_ACK)
+	if (event->kind == EVENT_ACK ||
+	    (event->kind == EVENT_OFFER && child->config->mode == DHCP_MODE_PROXY))
 		log_info("%s", line);
 	else if (event->kind == EVENT_REFUSED)
 		log_warn("%s", line);

@@ -120,6 +120,8 @@ static int subnet_refuse(const struct dhcp_subnet *s, const char *what, uint32_t
 
 static int subnet_derive(struct dhcp_config *config, struct dhcp_subnet *s, struct why *why)
 {
+	uint32_t low = UINT32_MAX;
+	uint32_t high = 0;
 	uint64_t total = 0;
 
 	if (!mask_is_contiguous(s->mask) || !s->mask)
@@ -152,10 +154,15 @@ static int subnet_derive(struct dhcp_config *config, struct dhcp_subnet *s, stru
 		if (r->last < r->first)
 			return subnet_refuse(s, "the range ends before it starts:", r->last, why);
 		total += (uint64_t)r->last - r->first + 1;
+		low = r->first < low ? r->first : low;
+		high = r->last > high ? r->last : high;
 	}
 	if (total > DHCP_RANGE_MAX)
 		return subnet_refuse(s, "over 1048576 addresses in its ranges, from", s->network,
 				     why);
+	/* The bitmap goes from the first to the last. */
+	if (high - low >= 16 * (uint32_t)DHCP_RANGE_MAX)
+		return subnet_refuse(s, "its ranges lie too far apart, from", low, why);
 	return 0;
 }
 

@@ -198,7 +198,7 @@ static void *copy_thread(void *arg)
 }
 
 /* Make a batch durable: bytes, names, then the journal's word for them. */
-static int commit_batch(struct copier *c, struct job *batch)
+static int commit_held(struct copier *c, struct job *batch)
 {
 	struct fill_record records[COPIER_BATCH];
 	struct hash hashes[COPIER_BATCH];
@@ -228,6 +228,17 @@ static int commit_batch(struct copier *c, struct job *batch)
 				records[n++] = job->copy.record;
 		r = fill_append(s->journal, records, n);
 	}
+	return r;
+}
+
+static int commit_batch(struct copier *c, struct job *batch)
+{
+	int r = objects_hold(c->objects, false);
+
+	if (r)
+		return r;
+	r = commit_held(c, batch);
+	objects_release(c->objects);
 	return r;
 }
 
@@ -567,9 +578,10 @@ static void seal_fix(void *ctx, uint32_t pos, struct manifest_node *node)
 	if (!S_ISREG(node->mode) || !version_known(s->version, node->link, &record))
 		return;
 	if (record.flags & FILL_GONE)
-		node->extra = MANIFEST_GONE;
+		node->extra |= MANIFEST_GONE;
 	if (!(record.flags & FILL_DRIFT))
 		return;
+	node->extra |= MANIFEST_DRIFT;
 	node->mode = (uint16_t)record.mode;
 	node->uid = record.uid;
 	node->gid = record.gid;

@@ -51,10 +51,9 @@ static int keygen(const char *dir, const char *name)
 }
 
 /* Put the body of a file from `dir` into a store, and say what to put for it. */
-static int take_file(const char *dir, const char *file, const char *store, mode_t mode,
+static int take_file(const char *dir, const char *file, struct objects *store, mode_t mode,
 		     uint8_t flags, struct entry_spec *spec)
 {
-	cleanup(objects_closep) struct objects *objects = NULL;
 	cleanup(closep) int fd = -1;
 	char path[PATH_MAX];
 	int r;
@@ -63,16 +62,13 @@ static int take_file(const char *dir, const char *file, const char *store, mode_
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return -errno;
-	r = objects_open(store, true, 0700, &objects, NULL);
-	if (r)
-		return r;
 	*spec = (struct entry_spec){
 		.kind = ENTRY_FILE,
 		.flags = (uint8_t)(ENTRY_MODE_SET | ENTRY_OWNER_SET | flags),
 		.mode = (uint16_t)mode,
 		.mtime_ns = wall_now_ns(),
 	};
-	r = objects_put(objects, fd, &spec->hash, &spec->size);
+	r = objects_put(store, fd, &spec->hash, &spec->size);
 	/* An empty key is worse than none. */
 	return !r && !spec->size ? -EIO : r;
 }
@@ -83,10 +79,32 @@ struct keys {
 	struct entry_spec public;
 };
 
-static int keys_make(const char *state_dir, const char *name, struct keys *keys)
+/* Held from before a body is put until its row is there. */
+struct stores {
+	struct objects *objects;
+	struct objects *secrets;
+};
+
+static int store_open(const char *state_dir, const char *name, mode_t mode, struct objects **out,
+		      struct why *why)
+{
+	char path[PATH_MAX];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/%s", state_dir, name);
+	r = objects_open(path, true, mode, out, why);
+	return r ? r : objects_hold(*out, false);
+}
+
+static void stores_close(struct stores *s)
+{
+	objects_close(s->objects);
+	objects_close(s->secrets);
+}
+
+static int keys_make(const struct stores *stores, const char *name, struct keys *keys)
 {
 	char dir[] = "/tmp/rootstock-key.XXXXXX"; /* made 0700 */
-	char store[PATH_MAX];
 	char path[PATH_MAX];
 	int r;
 
@@ -94,12 +112,10 @@ static int keys_make(const char *state_dir, const char *name, struct keys *keys)
 	if (!mkdtemp(dir))
 		return -errno;
 	r = keygen(dir, name);
-	snprintf(store, sizeof(store), "%s/secrets", state_dir);
 	if (!r)
-		r = take_file(dir, "key", store, 0600, ENTRY_SECRET, &keys->private);
-	snprintf(store, sizeof(store), "%s/objects", state_dir);
+		r = take_file(dir, "key", stores->secrets, 0600, ENTRY_SECRET, &keys->private);
 	if (!r)
-		r = take_file(dir, "key.pub", store, 0644, 0, &keys->public);
+		r = take_file(dir, "key.pub", stores->objects, 0644, 0, &keys->public);
 	keys->there = !r;
 	snprintf(path, sizeof(path), "%s/key", dir);
 	unlink(path);
@@ -155,14 +171,13 @@ int identity_create(struct db *db, const char *state_dir, uint32_t host, const c
 {
 	const struct scope scope = {SCOPE_HOST, host};
 	cleanup(txn_abortp) struct txn *txn = NULL;
-	cleanup(objects_closep) struct objects *objects = NULL;
+	cleanup(stores_close) struct stores stores = {NULL, NULL};
 	struct entry_spec id = {.kind = ENTRY_FILE,
 				.flags = ENTRY_MODE_SET | ENTRY_OWNER_SET,
 				.mode = 0444,
 				.size = 33,
 				.mtime_ns = wall_now_ns()};
 	struct keys keys = {0};
-	char store[PATH_MAX];
 	char text[34];
 	bool key_there;
 	bool id_there;
@@ -171,17 +186,18 @@ int identity_create(struct db *db, const char *state_dir, uint32_t host, const c
 	r = has_entry(db, host, KEY, &key_there);
 	if (!r)
 		r = has_entry(db, host, "etc/machine-id", &id_there);
+	if (!r)
+		r = store_open(state_dir, "objects", 0750, &stores.objects, why);
+	if (!r)
+		r = store_open(state_dir, "secrets", 0700, &stores.secrets, why);
 	if (!r && !key_there)
-		r = keys_make(state_dir, name, &keys);
+		r = keys_make(&stores, name, &keys);
 	if (r)
 		return why_set(why, r, "%s: SSH host key: %s", name, strerror(-r));
 	*has_keys = key_there || keys.there;
 	r = machine_id(db, host, text);
-	snprintf(store, sizeof(store), "%s/objects", state_dir);
 	if (!r)
-		r = objects_open(store, true, 0750, &objects, why);
-	if (!r)
-		r = objects_put_bytes(objects, text, 33, &id.hash);
+		r = objects_put_bytes(stores.objects, text, 33, &id.hash);
 	if (!r)
 		r = txn_begin(db, &txn);
 	if (!r && !id_there)

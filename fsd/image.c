@@ -123,8 +123,9 @@ static bool known_hash(void *ctx, uint32_t pos, struct hash *hash)
 {
 	struct fill_record record;
 
-	if (!version_known(ctx, pos, &record) || (record.flags & FILL_DRIFT) ||
-	    !hash_known(&record.hash))
+	/* Drift that the sealed manifest has taken in is no difference any more. */
+	if (!version_known(ctx, pos, &record) || !hash_known(&record.hash) ||
+	    ((record.flags & FILL_DRIFT) && !manifest_sealed(version_manifest(ctx))))
 		return false;
 	*hash = record.hash;
 	return true;

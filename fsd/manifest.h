@@ -58,7 +58,7 @@ struct manifest_node {
 	uint32_t link;	 /* position of the first name of its hard-link group */
 	uint32_t nlink;	 /* of a directory: 2 + subdirectories */
 	/* directory: position of the first child, and how many
-	 * regular file: index into hashes, 0; with MANIFEST_GONE in extra: never copied
+	 * regular file: index into hashes, MANIFEST_* flags
 	 * link: offset of the target in strings, 0
 	 * device: major, minor */
 	uint32_t data;
@@ -66,7 +66,10 @@ struct manifest_node {
 	uint32_t xattr; /* offset + 1 into xattrs; 0: none */
 };
 
-enum { MANIFEST_GONE = 1 };
+enum {
+	MANIFEST_GONE = 1,  /* vanished before it was copied: reading it is EIO */
+	MANIFEST_DRIFT = 2, /* changed between the scan and the copy: as it was copied */
+};
 
 struct manifest;
 

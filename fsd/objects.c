@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/random.h>
 
 #include <openssl/evp.h>
@@ -25,6 +26,21 @@ void hash_format(const struct hash *hash, char out[static 2 * HASH_LEN + 1])
 		out[2 * i + 1] = hex[hash->octet[i] & 15];
 	}
 	out[2 * HASH_LEN] = '\0';
+}
+
+int hash_parse(const char *text, struct hash *out)
+{
+	struct hash hash;
+
+	if (strlen(text) != 2 * HASH_LEN || strspn(text, "0123456789abcdef") != 2 * HASH_LEN)
+		return -EINVAL;
+	for (int i = 0; i < HASH_LEN; i++) {
+		const char pair[3] = {text[2 * i], text[2 * i + 1], '\0'};
+
+		hash.octet[i] = (uint8_t)strtoul(pair, NULL, 16);
+	}
+	*out = hash;
+	return 0;
 }
 
 /* "ab/cdef…" */
@@ -74,6 +90,19 @@ void objects_close(struct objects *o)
 	free(o);
 }
 
+int objects_hold(struct objects *o, bool alone)
+{
+	while (flock(o->dir, alone ? LOCK_EX : LOCK_SH))
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+void objects_release(struct objects *o)
+{
+	flock(o->dir, LOCK_UN);
+}
+
 int objects_get(const struct objects *o, const struct hash *hash)
 {
 	char name[2 * HASH_LEN + 2];
@@ -121,7 +150,7 @@ int objects_draft(struct objects *o, struct object_draft *draft)
 	return draft_new(o, 'c', draft);
 }
 
-void objects_clean(struct objects *o)
+static void clean_drafts(struct objects *o, char kind)
 {
 	int fd = openat(o->tmp, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cleanup(closedirp) DIR *stream = fd < 0 ? NULL : fdopendir(fd);
@@ -132,8 +161,13 @@ void objects_clean(struct objects *o)
 		return;
 	}
 	while ((d = readdir(stream)))
-		if (d->d_name[0] == 'c')
+		if (d->d_name[0] == kind)
 			unlinkat(o->tmp, d->d_name, 0);
+}
+
+void objects_clean(struct objects *o)
+{
+	clean_drafts(o, 'c');
 }
 
 void objects_discard(struct objects *o, struct object_draft *draft)
@@ -290,4 +324,56 @@ int objects_put_bytes(struct objects *o, const void *data, size_t len, struct ha
 	}
 	EVP_Digest(data, len, hash->octet, NULL, EVP_sha256(), NULL);
 	return objects_finish(o, &draft, hash);
+}
+
+/* ---- sweeping ---- */
+
+static int sweep_dir(struct objects *o, const char *prefix,
+		     bool (*keep)(void *ctx, const struct hash *hash), void *ctx,
+		     struct objects_swept *out)
+{
+	int fd = openat(o->dir, prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	cleanup(closedirp) DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *d;
+
+	if (!stream) {
+		int r = -errno;
+
+		closep(&fd);
+		return r == -ENOENT ? 0 : r;
+	}
+	while ((d = readdir(stream))) {
+		char name[2 * HASH_LEN + 3];
+		struct hash hash;
+		struct stat st;
+
+		/* What is not named like an object is not ours to remove. */
+		if (snprintf(name, sizeof(name), "%s%s", prefix, d->d_name) != 2 * HASH_LEN ||
+		    hash_parse(name, &hash) || keep(ctx, &hash))
+			continue;
+		if (fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW))
+			continue;
+		if (unlinkat(fd, d->d_name, 0))
+			return -errno;
+		out->files++;
+		out->bytes += (uint64_t)st.st_size;
+	}
+	return 0;
+}
+
+int objects_sweep(struct objects *o, bool (*keep)(void *ctx, const struct hash *hash), void *ctx,
+		  struct objects_swept *out)
+{
+	char prefix[3];
+	int r = 0;
+
+	*out = (struct objects_swept){0};
+	for (int i = 0; i < 256 && !r; i++) {
+		snprintf(prefix, sizeof(prefix), "%02x", i);
+		r = sweep_dir(o, prefix, keep, ctx, out);
+	}
+	/* Nobody holds the store: these drafts are nobody's. */
+	if (!r)
+		clean_drafts(o, 'p');
+	return r;
 }

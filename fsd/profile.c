@@ -105,6 +105,8 @@ static const struct part parts[] = {
 	{28, ENTRY_LINK, 0, "etc/systemd/system/systemd-machine-id-commit.service", "/dev/null",
 	 "lib/systemd/system/systemd-machine-id-commit.service",
 	 "usr/lib/systemd/system/systemd-machine-id-commit.service", NULL},
+	{29, ENTRY_LINK, 0, "var/lib/dbus/machine-id", "/etc/machine-id", "var/lib/dbus", NULL,
+	 NULL},
 	/* What /linuxrc mounts on. */
 	{40, ENTRY_PARENT, 01777, "tmp", "", NULL, NULL, NULL},
 	{41, ENTRY_PARENT, 0755, "var", "", NULL, NULL, NULL},

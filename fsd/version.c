@@ -194,7 +194,8 @@ bool version_known(struct version *v, uint32_t pos, struct fill_record *out)
 		if (!sealed)
 			return false;
 		out->hash = *sealed;
-		out->flags = node->extra & MANIFEST_GONE ? FILL_GONE : 0;
+		out->flags = (node->extra & MANIFEST_GONE ? FILL_GONE : 0) |
+			     (node->extra & MANIFEST_DRIFT ? FILL_DRIFT : 0);
 		return true;
 	}
 	if (node->data >= v->progress.files)

@@ -11,8 +11,11 @@
 
 #define ALIVE_EVERY_NS (60 * NS_PER_SEC)
 #define SAY_EVERY_NS (600 * NS_PER_SEC)
+#define UNKNOWN_EVERY_NS (2 * NS_PER_SEC)
 
 enum {
+	SAY_BURST = 50, /* lines about all addresses together: forged ones are many */
+	SAY_MS = 200,
 	SLOTS = 2 * MOUNTS_MAX, /* a power of two; half empty at worst */
 	SAID = 1024
 };
@@ -38,6 +41,7 @@ struct mounts {
 	unsigned int used;
 	struct mount *slots;
 	struct said said[SAID];
+	struct log_limit say_limit;
 };
 
 int mounts_new(int event_fd, struct mounts **out)
@@ -108,7 +112,11 @@ static void tell(struct mounts *m, enum event_kind kind, uint32_t address, uint3
 void mounts_add(struct mounts *m, uint32_t address, uint32_t host, const char *path)
 {
 	struct mount *mount;
+	char ip[IP4_TEXT];
+	char shown[MOUNTS_PATH];
 
+	log_info("%s: mounted %s", ip4_format(address, ip),
+		 log_escape(shown, sizeof(shown), path, strlen(path)));
 	pthread_mutex_lock(&m->lock);
 	mount = mount_slot(m, address, true);
 	if (mount) {
@@ -185,35 +193,51 @@ int64_t mounts_alive(struct mounts *m, uint32_t address, uint32_t host, int64_t 
 	return again;
 }
 
+/* Is it time to say this of that address (again)? */
+static bool may_say(struct mounts *m, uint32_t address, uint32_t reason, int64_t every_ns)
+{
+	struct said *said = &m->said[(hash32(address) ^ reason) & (SAID - 1)];
+	int64_t now = instant_now().ns;
+	bool say;
+
+	pthread_mutex_lock(&m->lock);
+	say = said->address != address || said->reason != reason || !said->ns ||
+	      now > said->ns + every_ns;
+	if (say)
+		say = log_allow(&m->say_limit, now, SAY_BURST, SAY_MS);
+	if (say)
+		*said = (struct said){address, reason, now};
+	pthread_mutex_unlock(&m->lock);
+	return say;
+}
+
+static uint32_t hash_text(uint32_t hash, const char *text)
+{
+	while (*text)
+		hash = hash * 33 + (uint8_t)*text++;
+	return hash;
+}
+
 void mounts_unknown(struct mounts *m, uint32_t address, const struct mac *mac, const char *path)
 {
-	tell(m, EVENT_UNKNOWN, address, 0, 0, mac, path);
+	if (may_say(m, address, hash_text(EVENT_UNKNOWN, path), UNKNOWN_EVERY_NS))
+		tell(m, EVENT_UNKNOWN, address, 0, 0, mac, path);
 }
 
 void mounts_refused(struct mounts *m, uint32_t address, uint32_t host, const char *what,
 		    const char *why)
 {
-	int64_t now = instant_now().ns;
 	char ip[IP4_TEXT];
 	char text[sizeof(((struct event *)0)->text)];
-	struct said *said;
-	uint32_t reason = 5381;
-	bool say;
 
-	for (const char *p = what; *p; p++)
-		reason = reason * 33 + (uint8_t)*p;
-	for (const char *p = why; *p; p++)
-		reason = reason * 33 + (uint8_t)*p;
-	pthread_mutex_lock(&m->lock);
-	said = &m->said[(hash32(address) ^ reason) & (SAID - 1)];
-	say = said->address != address || said->reason != reason || !said->ns ||
-	      now > said->ns + SAY_EVERY_NS;
-	if (say)
-		*said = (struct said){address, reason, now};
-	pthread_mutex_unlock(&m->lock);
-	if (!say)
+	if (!may_say(m, address, hash_text(hash_text(5381, what), why), SAY_EVERY_NS))
 		return;
 	log_warn("%s: %s refused: %s", ip4_format(address, ip), what, why);
 	snprintf(text, sizeof(text), "%s: %s", what, why);
 	tell(m, EVENT_REFUSED, address, host, 0, NULL, text);
+}
+
+void mounts_secret_read(struct mounts *m, uint32_t address, uint32_t host, const char *path)
+{
+	tell(m, EVENT_FILE, address, host, 0, NULL, path);
 }

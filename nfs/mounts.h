@@ -48,7 +48,10 @@ void mounts_init_read(struct mounts *mounts, uint32_t address, uint32_t host, ui
  * which on to ask again. */
 int64_t mounts_alive(struct mounts *mounts, uint32_t address, uint32_t host, int64_t now_ns);
 
-/* An address with a lease but no host asked to mount. */
+/* A file with a secret in it was read from its start: EVENT_FILE with the path. */
+void mounts_secret_read(struct mounts *mounts, uint32_t address, uint32_t host, const char *path);
+
+/* An address with a lease but no host asked to mount; every two seconds at most. */
 void mounts_unknown(struct mounts *mounts, uint32_t address, const struct mac *mac,
 		    const char *path);
 

@@ -7,6 +7,7 @@
 #include "nfs/proc.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <sys/stat.h>
 
 #include "nfs/attr.h"
@@ -19,6 +20,18 @@ static void put_failure(struct reply *reply, const struct view *view, uint32_t s
 {
 	writer_be32(&reply->w, status);
 	attr_put_post_op(&reply->w, view, attr);
+}
+
+/* Who took a host key is for the trace (clients.md, 11). */
+static void tell_secret(struct nfs *nfs, const struct caller *caller, const struct rpc_parked *read)
+{
+	char path[256];
+	ssize_t len = view_path(read->view, read->node, path, sizeof(path) - 1);
+
+	if (len < 0)
+		len = snprintf(path, sizeof(path), "node %u", read->node);
+	path[len] = '\0';
+	mounts_secret_read(nfs->mounts, caller->address, caller->who.host, path);
 }
 
 void read_finish(struct nfs *nfs, struct caller *caller, const struct rpc_parked *read, int r,
@@ -53,6 +66,8 @@ void read_finish(struct nfs *nfs, struct caller *caller, const struct rpc_parked
 		reply->body_offset = read->offset;
 		reply->body_len = count;
 	}
+	if (!read->offset && view_secret(read->view, read->node))
+		tell_secret(nfs, caller, read);
 	if (read->node == caller->init_node && caller->init_node) {
 		caller->init_node = 0;
 		mounts_init_read(nfs->mounts, caller->address, caller->who.host, count);

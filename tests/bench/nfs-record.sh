@@ -21,7 +21,7 @@ net_up
 spawn serve nsenter --net="/run/netns/$net_ns" "$(dirname "$rootstock")/nfs/nfs-driver-state" \
 	"$ROOTSTOCK_STATE" address=10.77.0.1 reserved=1
 wait_for 20 "the server" grep -q "NFS on port" "$work/serve.log"
-spawn capture nsenter --net="/run/netns/$net_ns" dumpcap -q -i br0 -B 64 -F pcap -f "tcp port 2049" -w "$work/pcap"
+spawn capture nsenter --net="/run/netns/$net_ns" tshark -q -i br0 -F pcap -f "tcp port 2049" -w "$work/pcap"
 wait_for 20 "the capture" grep -q Capturing "$work/capture.log"
 capture=$spawned
 net_tap t-guest

@@ -76,8 +76,12 @@ dhclient -1
 grep -q "fixed-address $address;" "$work/dhclient.leases" || fail "dhclient got another address"
 state_is "$address" 2 || fail "dhclient's lease is not bound"
 echo "# dhclient: INIT-REBOOT with what it remembers"
+# It goes into the background first and writes its number then.
+wait_for 10 "dhclient's process" test -s "$work/dhclient.pid"
 kill "$(cat "$work/dhclient.pid")"
+rm -f "$work/dhclient.pid"
 dhclient -1
+wait_for 10 "dhclient's process" test -s "$work/dhclient.pid"
 equal "addresses in dhclient's memory" "fixed-address $address;" \
 	"$(grep -o 'fixed-address.*' "$work/dhclient.leases" | sort -u)"
 net_peer_run a ip address replace "$address/24" dev eth0
@@ -178,18 +182,38 @@ else
 fi
 stop "$server"
 
-echo "# iPXE, QEMU's ROM"
+rm -rf "$work/state"
+start_server br0
+# boots NAME MAC ARGS...: a machine on a plug of its own.
+boots() {
+	local name=$1 mac=$2
+	shift 2
+	net_tap "$name"
+	spawn "$name" nsenter --net="/run/netns/$net_ns" qemu-system-x86_64 -accel tcg -display none \
+		-monitor none -serial none -netdev "tap,id=n,ifname=$name,script=no,downscript=no" \
+		-device "virtio-net-pci,netdev=n,mac=$mac${nic-}" "$@"
+}
 if command -v qemu-system-x86_64 >/dev/null; then
-	rm -rf "$work/state"
-	start_server br0
-	net_tap t0
-	spawn qemu nsenter --net="/run/netns/$net_ns" qemu-system-x86_64 -accel tcg -m 64 -display none \
-		-monitor none -boot n -netdev tap,id=n,ifname=t0,script=no,downscript=no \
-		-device virtio-net-pci,netdev=n,mac=52:54:00:12:34:03
-	wait_for 60 "iPXE's lease" logged '52:54:00:12:34:03 arch=0 stage=loader .* class=ipxe file=pxelinux.0$'
+	echo "# iPXE, QEMU's ROM"
+	boots ipxe 52:54:00:12:34:03 -m 64 -boot n
+	wait_for 60 "iPXE's lease" \
+		logged '52:54:00:12:34:03 arch=0 stage=loader .* class=ipxe file=pxelinux.0$'
 	stop "$spawned"
 	equal "boots of that MAC" 1 "$(rows "SELECT count(*) FROM boot WHERE mac = x'525400123403'")"
 else
 	echo "# qemu-system-x86_64 is missing"
+fi
+firmware=/usr/share/OVMF/OVMF_CODE_4M.fd
+if command -v qemu-system-x86_64 >/dev/null && [[ -e $firmware ]]; then
+	echo "# EDK2 in UEFI"
+	cp /usr/share/OVMF/OVMF_VARS_4M.fd "$work/vars.fd"
+	nic=,romfile= boots ovmf 52:54:00:12:34:04 -machine q35 -m 256 \
+		-drive "if=pflash,unit=0,format=raw,readonly=on,file=$firmware" \
+		-drive "if=pflash,unit=1,format=raw,file=$work/vars.fd"
+	wait_for 100 "EDK2's lease" \
+		logged '52:54:00:12:34:04 arch=7 stage=rom .* class=uefi-x64 file=ipxe.efi$'
+	stop "$spawned"
+else
+	echo "# OVMF is missing"
 fi
 echo "every client was served"

@@ -4,7 +4,7 @@
 # Hand-made RPC against the nfs child, in a namespace of its own.
 # usage: nfs-conformance.sh [NFS_DRIVER]
 set -eu
-driver=${1:-build/nfs/nfs-driver}
+driver=${1:-$(dirname "${ROOTSTOCK:-build/rootstock}")/nfs/nfs-driver}
 here=$(dirname "$0")
 if [ -z "${NFS_TEST_NS:-}" ]; then
 	NFS_TEST_NS=1 exec unshare -n "$0" "$driver"
@@ -17,7 +17,7 @@ status=0
 
 # $1: what is special about the server
 round() {
-	rm -rf "$dir"/*
+	rm -rf "${dir:?}"/*
 	"$driver" "$dir" $1 >"$dir/events" 2>"$dir/log" &
 	child=$!
 	until grep -qs "NFS on port" "$dir/log"; do

@@ -395,6 +395,22 @@ static void init_is_told_at_its_first_read(void **state)
 	xdr_free(XDR_OF(xdr_READ3res), &res);
 }
 
+static void reading_a_secret_is_told(void **state)
+{
+	struct unit_nfs *u = *state;
+	READ3res res = {0};
+	struct event e;
+
+	read_at(u, "/secret", 0, 10, &res);
+	assert_int_equal(unit_event(u).kind, EVENT_ALIVE);
+	e = unit_event(u);
+	assert_int_equal(e.kind, EVENT_FILE);
+	assert_int_equal(e.host, 1);
+	read_at(u, "/secret", 1, 10, &res);
+	assert_int_equal(unit_event(u).kind, 0);
+	xdr_free(XDR_OF(xdr_READ3res), &res);
+}
+
 static void a_setting_names_another_init(void **state)
 {
 	struct unit_nfs *u = *state;
@@ -665,6 +681,7 @@ int main(void)
 		T(read_is_for_files_that_may_be_read),
 		T(a_read_miss_parks_and_goes_on_later),
 		T(init_is_told_at_its_first_read),
+		T(reading_a_secret_is_told),
 		T(a_setting_names_another_init),
 		T(readdir_is_whole_at_every_size),
 		T(readdir_refuses_what_cannot_be),

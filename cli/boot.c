@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A boot before it happens (plan) and after (show: the timeline).
+ */
+#include "cli/cmd.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/table.h"
+#include "common/event.h"
+#include "common/inventory.h"
+#include "fsd/host.h"
+#include "tftp/plan.h"
+
+/* Where the last `serve` was reached; 0: there was none. */
+static uint32_t last_server(struct db *db)
+{
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT value FROM site WHERE key = 'server'");
+	uint32_t address = 0;
+	char text[IP4_TEXT];
+
+	if (db_query(db, stmt, "") == DB_ROW) {
+		db_column_text(stmt, 0, text, sizeof(text));
+		if (ip4_parse(text, &address))
+			address = 0;
+	}
+	sqlite3_reset(stmt);
+	return address;
+}
+
+int cmd_boot_plan(struct cli *cli, int argc, char **argv)
+{
+	cleanup(inventory_freep) struct inventory *inv = NULL;
+	struct tftp_plan plan;
+	struct why why = {""};
+	struct cli_view v;
+	int r;
+
+	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
+		return 2;
+	r = cli_view_open(cli, "boot plan", argv[1], &v);
+	if (r)
+		return r;
+	r = v.host ? inventory_load(v.db, &inv)
+		   : why_set(&why, -EINVAL, "%s: an image does not boot: name a host", argv[1]);
+	if (!r) {
+		plan = (struct tftp_plan){
+			.inventory = inv,
+			.host = inventory_by_id(inv, v.host),
+			.view = v.view,
+			.version = v.version,
+			.server = last_server(v.db),
+		};
+		r = plan.host ? tftp_plan(&plan, stdout, &why) : -ENOENT;
+	}
+	cli_view_close(&v);
+	return r ? cli_fail("boot plan", &why, r) : 0;
+}
+
+/* When the host's last boot began; 0: it never did. */
+static int last_boot(struct cli *cli, const struct host *host, int64_t *opened)
+{
+	cleanup(db_closep) struct db *leases = NULL;
+	sqlite3_stmt *stmt;
+	int r = db_open(cli->state_dir, &schema_leases, DB_READ, &leases, NULL);
+
+	*opened = 0;
+	if (r)
+		return r == -ENOENT ? 0 : r;
+	stmt = db_stmt(leases, "SELECT max(opened) FROM boot WHERE mac = ?");
+	for (unsigned int i = 0; i < host->nmacs && r >= 0; i++) {
+		r = db_query(leases, stmt, "b",
+			     (struct bytes){host->macs[i].octet, sizeof(host->macs[i].octet)});
+		if (r == DB_ROW && sqlite3_column_int64(stmt, 0) > *opened)
+			*opened = sqlite3_column_int64(stmt, 0);
+		sqlite3_reset(stmt);
+		sqlite3_clear_bindings(stmt);
+	}
+	return r < 0 ? r : 0;
+}
+
+static int timeline(struct db *trace, const struct host *host, int64_t since, struct table *t)
+{
+	/* Events know their machine by MAC or, from NFS, by host. */
+	sqlite3_stmt *stmt = db_stmt(trace, "SELECT at, kind, address, bytes, ms, text, mac, host"
+					    " FROM event WHERE at >= ? ORDER BY at, id");
+	int r;
+
+	for (r = db_query(trace, stmt, "i", since); r == DB_ROW; r = db_next(trace, stmt)) {
+		struct bytes mac = db_column_bytes(stmt, 6);
+		bool its = (uint32_t)sqlite3_column_int64(stmt, 7) == host->id;
+		char after[32];
+
+		for (unsigned int i = 0; i < host->nmacs && !its; i++)
+			its = mac.len == sizeof(struct mac) &&
+			      !memcmp(mac.at, &host->macs[i], sizeof(struct mac));
+		if (!its)
+			continue;
+		table_row(t);
+		snprintf(after, sizeof(after), "%.3f",
+			 (double)(sqlite3_column_int64(stmt, 0) - since) / 1e9);
+		table_text(t, after);
+		table_text(t, event_word((uint32_t)sqlite3_column_int64(stmt, 1)));
+		table_address(t, (uint32_t)sqlite3_column_int64(stmt, 2));
+		table_number(t, sqlite3_column_int64(stmt, 3));
+		table_number(t, sqlite3_column_int64(stmt, 4));
+		table_text(t, (const char *)sqlite3_column_text(stmt, 5));
+	}
+	return r;
+}
+
+int cmd_boot_show(struct cli *cli, int argc, char **argv)
+{
+	static const char *const columns[] = {"seconds", "stage", "address", "bytes", "ms", "what"};
+	cleanup(inventory_freep) struct inventory *inv = NULL;
+	cleanup(db_closep) struct db *trace = NULL;
+	cleanup(db_closep) struct db *db = NULL;
+	const struct host *host = NULL;
+	struct why why = {""};
+	struct table *t;
+	int64_t since;
+	uint32_t id;
+	int r;
+
+	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
+		return 2;
+	r = cli_db_read(cli, "boot show", &db);
+	if (r)
+		return r;
+	r = host_find(db, argv[1], &id, &why);
+	if (!r)
+		r = inventory_load(db, &inv);
+	if (!r)
+		host = inventory_by_id(inv, id);
+	r = r ? r : host ? last_boot(cli, host, &since) : -ENOENT;
+	if (!r && !since)
+		r = why_set(&why, -ENOENT, "%s: has not booted yet", argv[1]);
+	if (!r)
+		r = db_open(cli->state_dir, &schema_trace, DB_READ, &trace, &why);
+	if (r)
+		return cli_fail("boot show", &why, r);
+	t = table_new(columns, ARRAY_SIZE(columns));
+	/* A DISCOVER comes a moment before the boot that it opens. */
+	r = timeline(trace, host, since - 5000000, t);
+	table_print(t, cli->json);
+	return r ? cli_fail("boot show", NULL, r) : 0;
+}
