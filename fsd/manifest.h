@@ -54,7 +54,7 @@ struct manifest_node {
 	uint64_t size; /* of a link: its target's length; of a directory: 0 */
 	int64_t mtime_sec;
 	uint32_t mtime_nsec;
-	uint32_t parent; /* position; the root is its own */
+	uint32_t parent; /* position, before its own; the root is its own */
 	uint32_t link;	 /* position of the first name of its hard-link group */
 	uint32_t nlink;	 /* of a directory: 2 + subdirectories */
 	/* directory: position of the first child, and how many
@@ -96,6 +96,11 @@ const struct hash *manifest_hash(const struct manifest *m, uint32_t index); /* N
 
 /* Packed attributes: name\0, be32 length, value, ...; empty when none. */
 struct bytes manifest_xattrs(const struct manifest *m, const struct manifest_node *node);
+
+/* The children of the directory at `pos`: positions from *first to before *end, all
+ * behind `pos`.  Each names `pos` as its parent, or is to be taken as damage: so no walk
+ * down ever meets a directory twice.  Returns 0 or -EUCLEAN. */
+int manifest_children(const struct manifest *m, uint32_t pos, uint32_t *first, uint32_t *end);
 
 /* The position of `name` in the directory at `dir`.
  * Returns 0, MANIFEST_NOENT, or -EUCLEAN. */
