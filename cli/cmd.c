@@ -99,7 +99,7 @@ int cli_view_open(struct cli *cli, const char *what, const char *name, struct cl
 	if (!r)
 		r = views_get(out->views, out->host, out->version, UINT64_MAX, &out->view);
 	if (!r)
-		r = own_copier_start(cli->state_dir, &out->copier, &why);
+		r = own_copier_start(cli->state_dir, false, &out->copier, &why);
 	if (!r)
 		r = contents_new(cli->state_dir, 64, &out->contents, &why);
 	if (r) {

@@ -27,6 +27,9 @@ int config_add_interface(struct config *c, const char *name, struct why *why)
 {
 	if (!*name || strlen(name) >= IFNAMSIZ)
 		return why_set(why, -EINVAL, "%s: not an interface's name", name);
+	for (unsigned int i = 0; i < c->ninterfaces; i++)
+		if (!strcmp(c->interfaces[i], name))
+			return 0; /* in the file and on the command line */
 	if (c->ninterfaces == CONFIG_INTERFACES_MAX)
 		return why_set(why, -EINVAL, "%s: too many interfaces", name);
 	snprintf(c->interfaces[c->ninterfaces++], IFNAMSIZ, "%s", name);

@@ -45,7 +45,7 @@ static int wait_sealed(struct cli *cli, struct db *db, uint32_t version, struct 
 {
 	cleanup(own_copier_stopp) struct own_copier *copier = NULL;
 	bool tty = isatty(STDERR_FILENO);
-	int r = own_copier_start(cli->state_dir, &copier, why);
+	int r = own_copier_start(cli->state_dir, true, &copier, why);
 
 	while (!r && !is_sealed(db, version)) {
 		struct version_progress p;
@@ -54,7 +54,7 @@ static int wait_sealed(struct cli *cli, struct db *db, uint32_t version, struct 
 		poll(NULL, 0, 100);
 		/* Whoever copied may have ended: then it is our turn. */
 		if (!copier)
-			r = own_copier_start(cli->state_dir, &copier, why);
+			r = own_copier_start(cli->state_dir, true, &copier, why);
 		if (!tty || version_open(cli->state_dir, version, &v, NULL))
 			continue;
 		version_progress(v, &p);

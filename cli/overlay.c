@@ -207,7 +207,7 @@ static int slurp(int fd, struct bytes *out)
 			return -ENOMEM;
 		}
 		data = bigger;
-		n = read(fd, data + len, size - len);
+		n = pread(fd, data + len, size - len, (off_t)len);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 || len > TEMPLATE_SIZE_MAX) {
@@ -324,8 +324,11 @@ static int change(struct cli *cli, char **argv, struct put *put)
 		r = way_check(cli, db, path, &why);
 	if (!r && put->spec.kind == ENTRY_FILE)
 		r = body_take(cli, db, scope, put, &why);
-	if (!r)
+	if (!r) {
 		r = txn_begin(db, &txn);
+		if (r)
+			why_set(&why, r, "%s", db_error(db));
+	}
 	if (!r)
 		r = overlay_change(db, scope, path, &put->spec, NULL, &why);
 	if (!r)
@@ -474,7 +477,10 @@ static int list_scope(struct db *db, struct scope scope, const char *label, stru
 		table_text(t, e->flags & ENTRY_MODE_SET && e->kind != ENTRY_LINK ? text : NULL);
 		snprintf(text, sizeof(text), "%u:%u", e->uid, e->gid);
 		table_text(t, e->flags & ENTRY_OWNER_SET ? text : NULL);
-		table_number(t, (int64_t)e->size);
+		table_number(t, (int64_t)(e->kind == ENTRY_FILE ? e->size
+					  : e->kind == ENTRY_TEMPLATE || e->kind == ENTRY_LINK
+						  ? e->body.len
+						  : 0));
 		table_bool(t, e->flags & ENTRY_SECRET);
 		table_bool(t, e->flags & ENTRY_NEXT_BOOT);
 		snprintf(text, sizeof(text), "/");

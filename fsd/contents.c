@@ -44,6 +44,7 @@ struct ask {
 	struct version *version;
 	uint32_t pos;
 	bool sent;
+	bool finished;
 	struct instant since;
 	struct content_wait *waits;
 	struct ask *next;
@@ -247,19 +248,22 @@ static void asks_send(struct contents *cs)
 	}
 }
 
+/* It stays in the list while its waits are told, so that one may cancel another, but
+ * takes no new ones: a wait that asks again at once would never end. */
 static void ask_finish(struct contents *cs, struct ask *ask, int r, struct content *content)
 {
-	for (struct ask **p = &cs->asks; *p; p = &(*p)->next)
-		if (*p == ask) {
-			*p = ask->next;
-			break;
-		}
+	ask->finished = true;
 	while (ask->waits) {
 		struct content_wait *wait = ask->waits;
 
 		ask->waits = wait->next;
 		wait->done(wait, r, r ? NULL : content_ref(content));
 	}
+	for (struct ask **p = &cs->asks; *p; p = &(*p)->next)
+		if (*p == ask) {
+			*p = ask->next;
+			break;
+		}
 	version_unref(ask->version);
 	free(ask);
 }
@@ -269,7 +273,7 @@ static int ask_new(struct contents *cs, const struct view_source *source, struct
 	struct ask *ask;
 
 	for (ask = cs->asks; ask; ask = ask->next)
-		if (ask->version == source->version && ask->pos == source->pos)
+		if (ask->version == source->version && ask->pos == source->pos && !ask->finished)
 			break;
 	if (!ask) {
 		ask = calloc(1, sizeof(*ask));

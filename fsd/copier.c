@@ -26,7 +26,8 @@
 
 enum {
 	COPIER_THREADS = 2,
-	COPIER_CLIENTS = 64,
+	COPIER_AGAIN_SECS = 30,
+	COPIER_CLIENTS = 1024,	 /* a thread of nfs each, and commands */
 	COPIER_FILL_AHEAD = 512, /* files of the fill under way at once: some batches */
 	COPIER_BATCH = 192,	 /* copies that share a sync */
 	COPIER_BATCH_MS = 200,	 /* or this much later */
@@ -102,6 +103,7 @@ struct copier {
 	struct objects *objects;
 	struct db *db;
 	int64_t db_seen;
+	struct instant db_again;
 	struct loop *loop;
 	struct loop_source listener;
 	struct loop_source woken;
@@ -256,7 +258,7 @@ static void *commit_thread(void *arg)
 			pthread_cond_wait(&c->copied_some, &c->lock);
 		if (!c->ncopied)
 			break; /* stopping, and nothing left */
-		clock_gettime(CLOCK_REALTIME, &until);
+		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_nsec += COPIER_BATCH_MS * NS_PER_MS;
 		until.tv_sec += until.tv_nsec / NS_PER_SEC;
 		until.tv_nsec %= NS_PER_SEC;
@@ -519,8 +521,11 @@ static void sources_poll(struct copier *c)
 	sqlite3_stmt *stmt;
 	int r;
 
-	if (seen == c->db_seen)
+	/* Looked at again now and then all the same: one that could not be opened, or a
+	 * seal that the database was not told, is no change of it. */
+	if (seen == c->db_seen && instant_now().ns < c->db_again.ns)
 		return;
+	c->db_again = instant_add_ms(instant_now(), COPIER_AGAIN_SECS * 1000);
 	for (struct source *s = c->sources; s; s = s->next)
 		s->listed = false;
 	stmt = db_stmt(c->db, "SELECT id, origin, strict FROM version WHERE sealed IS NULL"
@@ -556,6 +561,8 @@ static void source_fill(struct copier *c, struct source *s)
 	uint32_t count = manifest_count(m);
 
 	if (s->removed || !s->there || instant_now().ns < s->fill_again.ns)
+		return;
+	if (c->config.asked_only)
 		return;
 	while (s->cursor < count && s->under_way < COPIER_FILL_AHEAD) {
 		const struct manifest_node *n = manifest_at(m, s->cursor);
@@ -966,6 +973,7 @@ static void copier_fini(struct copier *c)
 static int copier_init(const struct copier_config *config, struct copier **out, struct why *why)
 {
 	struct copier *c = calloc(1, sizeof(*c));
+	pthread_condattr_t monotonic;
 	char path[PATH_MAX];
 	int r;
 
@@ -975,7 +983,11 @@ static int copier_init(const struct copier_config *config, struct copier **out, 
 	c->db_seen = -2;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->work, NULL);
-	pthread_cond_init(&c->copied_some, NULL);
+	/* A step of the wall clock must not hold a batch up. */
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->copied_some, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = c->wake_fd < 0 ? -errno : 0;
 	snprintf(c->manifests, sizeof(c->manifests), "%s/manifests", config->state_dir);

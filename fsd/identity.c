@@ -102,14 +102,19 @@ static void stores_close(struct stores *s)
 	objects_close(s->secrets);
 }
 
-static int keys_make(const struct stores *stores, const char *name, struct keys *keys)
+/* ssh-keygen writes into a directory of the secrets' own: what a kill leaves is as
+ * safe there as the rest, and swept. */
+static int keys_make(const char *state_dir, const struct stores *stores, const char *name,
+		     struct keys *keys)
 {
-	char dir[] = "/tmp/rootstock-key.XXXXXX"; /* made 0700 */
+	char dir[PATH_MAX - 16];
 	char path[PATH_MAX];
 	int r;
 
 	keys->there = false;
-	if (!mkdtemp(dir))
+	if (snprintf(dir, sizeof(dir), "%s/secrets/tmp/pkey.XXXXXX", state_dir) >= (int)sizeof(dir))
+		return -ENAMETOOLONG;
+	if (!mkdtemp(dir)) /* 0700 */
 		return -errno;
 	r = keygen(dir, name);
 	if (!r)
@@ -166,47 +171,90 @@ static int has_entry(struct db *db, uint32_t host, const char *path, bool *out)
 	return r < 0 ? r : 0;
 }
 
-int identity_create(struct db *db, const char *state_dir, uint32_t host, const char *name,
-		    bool *has_keys, struct why *why)
+struct identity {
+	struct stores stores;
+	struct keys keys;
+};
+
+int identity_prepare(const char *state_dir, const char *name, struct identity **out,
+		     struct why *why)
+{
+	cleanup(identity_freep) struct identity *id = calloc(1, sizeof(*id));
+	int r;
+
+	if (!id)
+		return -ENOMEM;
+	r = store_open(state_dir, "objects", 0750, &id->stores.objects, why);
+	if (!r)
+		r = store_open(state_dir, "secrets", 0700, &id->stores.secrets, why);
+	if (!r)
+		r = keys_make(state_dir, &id->stores, name, &id->keys);
+	if (r)
+		return why_set(why, r, "%s: SSH host key: %s", name, strerror(-r));
+	*out = take(&id);
+	return 0;
+}
+
+void identity_free(struct identity *id)
+{
+	if (!id)
+		return;
+	stores_close(&id->stores);
+	free(id);
+}
+
+bool identity_has_keys(const struct identity *id)
+{
+	return id->keys.there;
+}
+
+int identity_put(struct db *db, uint32_t host, const struct identity *id, struct why *why)
 {
 	const struct scope scope = {SCOPE_HOST, host};
-	cleanup(txn_abortp) struct txn *txn = NULL;
-	cleanup(stores_close) struct stores stores = {NULL, NULL};
-	struct entry_spec id = {.kind = ENTRY_FILE,
-				.flags = ENTRY_MODE_SET | ENTRY_OWNER_SET,
-				.mode = 0444,
-				.size = 33,
-				.mtime_ns = wall_now_ns()};
-	struct keys keys = {0};
+	struct entry_spec machine = {.kind = ENTRY_FILE,
+				     .flags = ENTRY_MODE_SET | ENTRY_OWNER_SET,
+				     .mode = 0444,
+				     .size = 33,
+				     .mtime_ns = wall_now_ns()};
+	bool key_there = false;
+	bool id_there = false;
 	char text[34];
-	bool key_there;
-	bool id_there;
 	int r;
 
 	r = has_entry(db, host, KEY, &key_there);
 	if (!r)
 		r = has_entry(db, host, "etc/machine-id", &id_there);
 	if (!r)
-		r = store_open(state_dir, "objects", 0750, &stores.objects, why);
-	if (!r)
-		r = store_open(state_dir, "secrets", 0700, &stores.secrets, why);
-	if (!r && !key_there)
-		r = keys_make(&stores, name, &keys);
-	if (r)
-		return why_set(why, r, "%s: SSH host key: %s", name, strerror(-r));
-	*has_keys = key_there || keys.there;
-	r = machine_id(db, host, text);
-	if (!r)
-		r = objects_put_bytes(stores.objects, text, 33, &id.hash);
-	if (!r)
-		r = txn_begin(db, &txn);
+		r = machine_id(db, host, text);
 	if (!r && !id_there)
-		r = overlay_change(db, scope, "etc/machine-id", &id, NULL, why);
-	if (!r && keys.there)
-		r = overlay_change(db, scope, KEY, &keys.private, NULL, why);
-	if (!r && keys.there)
-		r = overlay_change(db, scope, KEY ".pub", &keys.public, NULL, why);
+		r = objects_put_bytes(id->stores.objects, text, 33, &machine.hash);
+	if (!r && !id_there)
+		r = overlay_change(db, scope, "etc/machine-id", &machine, NULL, why);
+	if (!r && id->keys.there && !key_there)
+		r = overlay_change(db, scope, KEY, &id->keys.private, NULL, why);
+	if (!r && id->keys.there && !key_there)
+		r = overlay_change(db, scope, KEY ".pub", &id->keys.public, NULL, why);
+	return r ? why_set(why, r, "identity: %s", strerror(-r)) : 0;
+}
+
+int identity_create(struct db *db, const char *state_dir, uint32_t host, const char *name,
+		    bool *has_keys, struct why *why)
+{
+	cleanup(identity_freep) struct identity *id = NULL;
+	cleanup(txn_abortp) struct txn *txn = NULL;
+	bool key_there = false;
+	int r;
+
+	r = has_entry(db, host, KEY, &key_there);
+	if (!r)
+		r = identity_prepare(state_dir, name, &id, why);
+	if (r)
+		return r;
+	*has_keys = key_there || id->keys.there;
+	r = txn_begin(db, &txn);
+	if (!r)
+		r = identity_put(db, host, id, why);
 	if (!r)
 		r = txn_commit(take(&txn));
-	return r ? why_set(why, r, "%s: identity: %s", name, strerror(-r)) : 0;
+	return r ? why_set(why, r, "%s", db_error(db)) : 0;
 }

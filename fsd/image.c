@@ -128,21 +128,6 @@ static int version_add(struct db *db, const char *state_dir, const struct image_
 	return r;
 }
 
-/* A manifest that root wrote is the copier's to replace when it is sealed. */
-static int manifest_give(const char *state_dir, int64_t version)
-{
-	char path[PATH_MAX];
-	struct stat st;
-
-	snprintf(path, sizeof(path), "%s/manifests", state_dir);
-	if (geteuid() != 0)
-		return 0;
-	if (stat(path, &st))
-		return -errno;
-	snprintf(path, sizeof(path), "%s/manifests/%lld", state_dir, (long long)version);
-	return chown(path, st.st_uid, st.st_gid) ? -errno : 0;
-}
-
 static bool known_hash(void *ctx, uint32_t pos, struct hash *hash)
 {
 	struct fill_record record;
@@ -206,7 +191,7 @@ static int source_read(struct db *db, const char *state_dir, const struct image_
 
 	if (source->kind != ORIGIN_DIR)
 		return source_read_whole(state_dir, add, source, why);
-	r = origin_dir_scan(source->path, source->builder, why);
+	r = origin_dir_scan(source->path, state_dir, source->builder, why);
 	if (!r && !add->strict)
 		r = reuse_previous(db, state_dir, add->name, source->builder);
 	return r;
@@ -228,8 +213,6 @@ static int source_add(struct db *db, const char *state_dir, const struct image_a
 	sigaddset(&held, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &held, &before);
 	r = version_add(db, state_dir, add, source, version, number, why);
-	if (!r)
-		r = manifest_give(state_dir, *version);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return r;
 }

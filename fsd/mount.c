@@ -762,7 +762,7 @@ static int mount_serve(struct mount *m, int ready_fd, struct why *why)
 
 	readahead_raise(m);
 	signals_block(true);
-	r = own_copier_start(m->state_dir, &m->copier, why);
+	r = own_copier_start(m->state_dir, true, &m->copier, why);
 	if (!r)
 		asking = !(r = -pthread_create(&m->asker, NULL, asker_main, m));
 	if (!r)

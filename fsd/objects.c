@@ -90,6 +90,38 @@ void objects_close(struct objects *o)
 	free(o);
 }
 
+static void clean_drafts(struct objects *o, char kind)
+{
+	int fd = openat(o->tmp, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	cleanup(closedirp) DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *d;
+
+	if (!stream) {
+		closep(&fd);
+		return;
+	}
+	while ((d = readdir(stream))) {
+		char inside[sizeof(d->d_name) + 8];
+
+		if (d->d_name[0] != kind || !unlinkat(o->tmp, d->d_name, 0) || errno != EISDIR)
+			continue;
+		/* Where ssh-keygen was to write (fsd/identity.c). */
+		snprintf(inside, sizeof(inside), "%s/key", d->d_name);
+		unlinkat(o->tmp, inside, 0);
+		snprintf(inside, sizeof(inside), "%s/key.pub", d->d_name);
+		unlinkat(o->tmp, inside, 0);
+		unlinkat(o->tmp, d->d_name, AT_REMOVEDIR);
+	}
+}
+
+void objects_tidy(struct objects *o)
+{
+	if (flock(o->dir, LOCK_EX | LOCK_NB))
+		return;
+	clean_drafts(o, 'p');
+	objects_release(o);
+}
+
 int objects_hold(struct objects *o, bool alone)
 {
 	while (flock(o->dir, alone ? LOCK_EX : LOCK_SH))
@@ -148,21 +180,6 @@ static int draft_new(struct objects *o, char kind, struct object_draft *draft)
 int objects_draft(struct objects *o, struct object_draft *draft)
 {
 	return draft_new(o, 'c', draft);
-}
-
-static void clean_drafts(struct objects *o, char kind)
-{
-	int fd = openat(o->tmp, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	cleanup(closedirp) DIR *stream = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *d;
-
-	if (!stream) {
-		closep(&fd);
-		return;
-	}
-	while ((d = readdir(stream)))
-		if (d->d_name[0] == kind)
-			unlinkat(o->tmp, d->d_name, 0);
 }
 
 void objects_clean(struct objects *o)

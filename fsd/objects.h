@@ -25,6 +25,9 @@ CLEANUP_DEFINE(struct objects *, objects_close);
 int objects_hold(struct objects *o, bool alone);
 void objects_release(struct objects *o);
 
+/* Remove what commands that were killed left behind, unless somebody holds the store. */
+void objects_tidy(struct objects *o);
+
 /* Remove every object that `keep` does not want, and what commands that were killed
  * left behind.  The caller holds the store alone. */
 struct objects_swept {

@@ -94,6 +94,7 @@ struct scan {
 	const char *origin;
 	int root;
 	dev_t dev;
+	struct stat except;
 	struct scan_dir *queue;
 	size_t queue_len;
 	size_t queue_at;
@@ -257,7 +258,8 @@ static int scan_name(struct scan *s, const struct scan_dir *dir, int fd, const c
 		*link = (struct scan_link){st.st_dev, st.st_ino, index};
 		s->nlinks++;
 	}
-	if (S_ISDIR(st.st_mode) && st.st_dev == s->dev)
+	if (S_ISDIR(st.st_mode) && st.st_dev == s->dev &&
+	    (st.st_ino != s->except.st_ino || st.st_dev != s->except.st_dev))
 		return scan_push(s, dir->path, name, index);
 	return 0;
 }
@@ -317,10 +319,14 @@ static int scan_run(struct scan *s)
 	return r;
 }
 
-int origin_dir_scan(const char *path, struct manifest_builder *builder, struct why *why)
+int origin_dir_scan(const char *path, const char *except, struct manifest_builder *builder,
+		    struct why *why)
 {
 	struct scan s = {.builder = builder, .origin = path, .why = why};
 	int r;
+
+	if (except && stat(except, &s.except))
+		return why_set(why, -errno, "%s: %m", except);
 
 	s.root = origin_dir_open(path);
 	if (s.root < 0)

@@ -385,19 +385,6 @@ int overlay_reset(struct db *db, struct scope scope, const char *path, bool next
 	return r ? r : scope_touch(db, scope_row, change);
 }
 
-int overlay_scope_change(struct db *db, struct scope scope, uint64_t *change)
-{
-	sqlite3_stmt *stmt = db_stmt(db, "SELECT change FROM scope WHERE kind = ? AND owner = ?");
-	int64_t value = 0;
-	int r = db_query(db, stmt, "uu", (uint32_t)scope.kind, scope.owner);
-
-	if (r == DB_ROW)
-		r = query_int(db, stmt, &value);
-	if (!r)
-		*change = (uint64_t)value;
-	return r;
-}
-
 int overlay_last_change(struct db *db, uint64_t *change)
 {
 	sqlite3_stmt *stmt = db_stmt(db, "SELECT value FROM counter WHERE name = 'change'");
@@ -407,6 +394,19 @@ int overlay_last_change(struct db *db, uint64_t *change)
 	if (r != DB_ROW)
 		return r ? r : -EUCLEAN;
 	r = query_int(db, stmt, &value);
+	if (!r)
+		*change = (uint64_t)value;
+	return r;
+}
+
+int overlay_scope_change(struct db *db, struct scope scope, uint64_t *change)
+{
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT change FROM scope WHERE kind = ? AND owner = ?");
+	int64_t value = 0;
+	int r = db_query(db, stmt, "uu", (uint32_t)scope.kind, scope.owner);
+
+	if (r == DB_ROW)
+		r = query_int(db, stmt, &value);
 	if (!r)
 		*change = (uint64_t)value;
 	return r;

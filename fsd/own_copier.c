@@ -49,10 +49,11 @@ static int own_copier_listen(struct own_copier *own, struct why *why)
 	return r;
 }
 
-int own_copier_start(const char *state_dir, struct own_copier **out, struct why *why)
+int own_copier_start(const char *state_dir, bool fill, struct own_copier **out, struct why *why)
 {
 	cleanup(own_copier_stopp) struct own_copier *own = calloc(1, sizeof(*own));
-	struct copier_config config = {.state_dir = state_dir, .sealed = on_sealed, .ctx = own};
+	struct copier_config config = {
+		.state_dir = state_dir, .sealed = on_sealed, .ctx = own, .asked_only = !fill};
 	int r;
 
 	if (!own)
