@@ -393,13 +393,15 @@ static la_ssize_t tar_read(struct archive *a, void *ctx, const void **data)
 	return -1;
 }
 
-static int tar_run(struct tar_reader *t, struct tar_stream *stream, struct why *why)
+static int tar_run(struct tar_reader *t, const char *name, struct tar_stream *stream,
+		   struct why *why)
 {
 	struct archive *a = archive_read_new();
 	int r;
 
 	if (!a)
 		return -ENOMEM;
+	t->name = name;
 	t->archive = a;
 	t->stream = stream;
 	t->stream_error = 0;
@@ -421,13 +423,12 @@ static int tar_run(struct tar_reader *t, struct tar_stream *stream, struct why *
 	return r;
 }
 
-int tar_reader_new(const char *name, const struct origin_sink *sink, struct tar_reader **out)
+int tar_reader_new(const struct origin_sink *sink, struct tar_reader **out)
 {
 	struct tar_reader *t = calloc(1, sizeof(*t));
 
 	if (!t)
 		return -ENOMEM;
-	t->name = name;
 	t->sink = *sink;
 	*out = t;
 	return 0;
@@ -442,18 +443,20 @@ void tar_reader_free(struct tar_reader *t)
 	free(t);
 }
 
-int tar_reader_archive(struct tar_reader *t, struct tar_stream *stream, struct why *why)
+int tar_reader_archive(struct tar_reader *t, const char *name, struct tar_stream *stream,
+		       struct why *why)
 {
 	t->layer = 0;
-	return tar_run(t, stream, why);
+	return tar_run(t, name, stream, why);
 }
 
-int tar_reader_layer(struct tar_reader *t, struct tar_stream *stream, struct why *why)
+int tar_reader_layer(struct tar_reader *t, const char *name, struct tar_stream *stream,
+		     struct why *why)
 {
 	if (t->layer == TAR_LAYERS_MAX)
-		return why_set(why, -E2BIG, "%s: too many layers", t->name);
+		return why_set(why, -E2BIG, "%s: too many layers", name);
 	t->layer++;
-	return tar_run(t, stream, why);
+	return tar_run(t, name, stream, why);
 }
 
 /* ---- a file ---- */
@@ -503,9 +506,9 @@ int origin_tar_read(const char *path, const struct origin_sink *sink, struct why
 		return -ENOMEM;
 	f->stream.read = file_read;
 	f->fd = fd;
-	r = tar_reader_new(path, sink, &t);
+	r = tar_reader_new(sink, &t);
 	if (!r)
-		r = tar_reader_archive(t, &f->stream, why);
+		r = tar_reader_archive(t, path, &f->stream, why);
 	if (!r && is_layout(sink->builder))
 		return why_set(why, -EINVAL,
 			       "%s: an OCI image layout in an archive: unpack it first", path);

@@ -23,17 +23,18 @@ struct tar_stream {
 
 struct tar_reader;
 
-/* Errors start with `name`. */
-int tar_reader_new(const char *name, const struct origin_sink *sink, struct tar_reader **out);
+int tar_reader_new(const struct origin_sink *sink, struct tar_reader **out);
 void tar_reader_free(struct tar_reader *t);
 CLEANUP_DEFINE(struct tar_reader *, tar_reader_free);
 
-/* Read a whole archive.  It must have its end mark. */
-int tar_reader_archive(struct tar_reader *t, struct tar_stream *stream, struct why *why);
+/* Read a whole archive; errors start with `name`.  It must have its end mark. */
+int tar_reader_archive(struct tar_reader *t, const char *name, struct tar_stream *stream,
+		       struct why *why);
 
 /* Read the next layer of an image: as an archive, but ".wh.NAME" hides NAME of the
  * layers before, and ".wh..wh..opq" all that they have beside it.  The end mark may
  * lack: whoever calls knows the layer's digest. */
-int tar_reader_layer(struct tar_reader *t, struct tar_stream *stream, struct why *why);
+int tar_reader_layer(struct tar_reader *t, const char *name, struct tar_stream *stream,
+		     struct why *why);
 
 #endif
