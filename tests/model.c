@@ -486,13 +486,21 @@ static int open_way(int root, const char *path, char name[static 256])
 			       .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS};
 	const char *slash = strrchr(path, '/');
 	char above[PATH_MAX] = ".";
+	long fd;
 
 	if (slash)
 		snprintf(above, sizeof(above), "%.*s", (int)(slash - path), path);
 	snprintf(name, 256, "%s", slash ? slash + 1 : path);
 	if (!name[0])
 		strcpy(name, ".");
-	return (int)syscall(SYS_openat2, root, above, &how, sizeof(how));
+	/* openat2(2): EAGAIN says that something, anywhere, was renamed while ".." was
+	 * walked. */
+	do
+		fd = syscall(SYS_openat2, root, above, &how, sizeof(how));
+	while (fd < 0 && errno == EAGAIN);
+	must(fd >= 0 || errno == ENOENT || errno == ENOTDIR || errno == ELOOP ||
+	     errno == ENAMETOOLONG);
+	return (int)fd;
 }
 
 static void apply_in_force(int dir, const char *name, const struct entry *e,
