@@ -8,8 +8,11 @@
 #include "cli/cmd.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "cli/config.h"
 #include "cli/fds.h"
@@ -89,7 +92,8 @@ static int run_tftp(struct child *child)
 		.folders = c->nloaders ? folders : NULL,
 		.server = {.event_fd = child->event_fd,
 			   .port_first = c->tftp_first,
-			   .port_last = c->tftp_last},
+			   .port_last = c->tftp_last,
+			   .single_port = c->tftp_single_port},
 	};
 
 	for (unsigned int i = 0; i < c->nloaders; i++)
@@ -164,6 +168,13 @@ int cmd_child(struct cli *cli, int argc, char **argv)
 		if (r) {
 			why_set(&why, r, "cannot give up root: %s", strerror(-r));
 			break;
+		}
+		/* Another user now, so the wish to end with the supervisor has to be said
+		 * again; it may have ended meanwhile. */
+		prctl(PR_SET_PDEATHSIG, SIGTERM);
+		if (poll(&(struct pollfd){.fd = child.event_fd}, 1, 0) == 1) {
+			config_fini(&child.config);
+			return 1;
 		}
 		r = kinds[i].run(&child);
 		config_fini(&child.config);

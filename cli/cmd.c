@@ -8,9 +8,8 @@
 
 #include "common/inventory.h"
 #include "common/state.h"
-#include "fsd/copier.h"
 #include "fsd/host.h"
-#include "fsd/image.h"
+#include "fsd/own_copier.h"
 
 int cli_db(struct cli *cli, const char *what, struct db **db)
 {
@@ -55,41 +54,6 @@ int cli_scope(struct db *db, const char *text, struct scope *out, struct why *wh
 		       text);
 }
 
-static void note_sealed(void *ctx, uint32_t version, const struct hash *digest)
-{
-	struct cli *cli = ctx;
-	cleanup(db_closep) struct db *db = NULL;
-
-	/* A connection of its own: this is the copier's thread. */
-	if (!db_open(cli->state_dir, &schema_rootstock, DB_WRITE, &db, NULL))
-		image_sealed(db, version, digest);
-}
-
-int cli_copier_start(struct cli *cli, struct copier **copier, int fds[static 2], struct why *why)
-{
-	struct copier_config config = {
-		.state_dir = cli->state_dir, .sealed = note_sealed, .ctx = cli};
-	int r;
-
-	*copier = NULL;
-	fds[0] = fds[1] = -1;
-	r = copier_listen(cli->state_dir, &fds[0], &fds[1], NULL);
-	if (r == -EBUSY || r == -EACCES)
-		return 0; /* a server's, or none that this user may be */
-	if (r)
-		return why_set(why, r, "copier: %s", strerror(-r));
-	config.listen_fd = fds[0];
-	config.lock_fd = fds[1];
-	return copier_start(&config, copier, why);
-}
-
-void cli_copier_stop(struct copier *copier, int fds[static 2])
-{
-	copier_stop(copier);
-	closep(&fds[0]);
-	closep(&fds[1]);
-}
-
 /* What NAME means: a host, or an image's version. */
 static int view_target(struct cli_view *v, const char *name, uint32_t *host, uint32_t *version,
 		       struct why *why)
@@ -125,7 +89,7 @@ int cli_view_open(struct cli *cli, const char *what, const char *name, struct cl
 	struct why why = {""};
 	int r;
 
-	*out = (struct cli_view){.copier_fds = {-1, -1}};
+	*out = (struct cli_view){0};
 	r = cli_db_read(cli, what, &out->db);
 	if (r)
 		return r;
@@ -135,7 +99,7 @@ int cli_view_open(struct cli *cli, const char *what, const char *name, struct cl
 	if (!r)
 		r = views_get(out->views, out->host, out->version, UINT64_MAX, &out->view);
 	if (!r)
-		r = cli_copier_start(cli, &out->copier, out->copier_fds, &why);
+		r = own_copier_start(cli->state_dir, false, &out->copier, &why);
 	if (!r)
 		r = contents_new(cli->state_dir, 64, &out->contents, &why);
 	if (r) {
@@ -160,9 +124,9 @@ int cli_view_other(const char *what, const char *name, struct cli_view *v, struc
 void cli_view_close(struct cli_view *v)
 {
 	contents_free(v->contents);
-	cli_copier_stop(v->copier, v->copier_fds);
+	own_copier_stop(v->copier);
 	view_unref(v->view);
 	views_close(v->views);
 	db_close(v->db);
-	*v = (struct cli_view){.copier_fds = {-1, -1}};
+	*v = (struct cli_view){0};
 }

@@ -65,17 +65,11 @@ struct cli_view {
 	struct contents *contents;
 	uint32_t host; /* 0: a bare image */
 	uint32_t version;
-	struct copier *copier; /* our own, where no server runs */
-	int copier_fds[2];
+	struct own_copier *copier; /* where no server runs */
 };
 int cli_view_open(struct cli *cli, const char *what, const char *name, struct cli_view *out);
 /* Another view of the same state, from the same cache. */
 int cli_view_other(const char *what, const char *name, struct cli_view *v, struct view **out);
 void cli_view_close(struct cli_view *v);
-
-/* The copier of a running server, or one of our own for the while: *copier is NULL
- * when there is another.  fds are closed by cli_copier_stop(). */
-int cli_copier_start(struct cli *cli, struct copier **copier, int fds[static 2], struct why *why);
-void cli_copier_stop(struct copier *copier, int fds[static 2]);
 
 #endif

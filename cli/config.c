@@ -27,6 +27,9 @@ int config_add_interface(struct config *c, const char *name, struct why *why)
 {
 	if (!*name || strlen(name) >= IFNAMSIZ)
 		return why_set(why, -EINVAL, "%s: not an interface's name", name);
+	for (unsigned int i = 0; i < c->ninterfaces; i++)
+		if (!strcmp(c->interfaces[i], name))
+			return 0; /* in the file and on the command line */
 	if (c->ninterfaces == CONFIG_INTERFACES_MAX)
 		return why_set(why, -EINVAL, "%s: too many interfaces", name);
 	snprintf(c->interfaces[c->ninterfaces++], IFNAMSIZ, "%s", name);
@@ -226,6 +229,8 @@ static int server_key(struct config *c, const char *key, char *value, struct why
 		return value_list(value, c, loader_each, why);
 	if (!strcmp(key, "tftp-ports"))
 		return tftp_ports(c, value, why);
+	if (!strcmp(key, "tftp-single-port"))
+		return value_bool(value, &c->tftp_single_port, why);
 	if (!strcmp(key, "authoritative"))
 		return value_bool(value, &c->dhcp.authoritative, why);
 	if (!strcmp(key, "reserved-port"))

@@ -4,7 +4,7 @@
  * its children as the same text, in memory, so that all of them read one thing.
  *
  *	[server]	interface mode unknown authoritative lease offer
- *			nfs-port tftp-ports loaders admin reserved-port squash
+ *			nfs-port tftp-ports tftp-single-port loaders admin reserved-port squash
  *	[subnet 10.0.0.0/24]
  *			range exclude router dns ntp domain mtu lease next-server
  *			shared option.N
@@ -30,6 +30,7 @@ struct config {
 	enum nfs_squash squash;
 	uint16_t tftp_first; /* of the transfers' ports; 0: any */
 	uint16_t tftp_last;
+	bool tftp_single_port; /* transfers stay on port 69: for NAT and containers */
 	char loaders[CONFIG_LOADERS_MAX][256];
 	unsigned int nloaders;
 };

@@ -115,7 +115,6 @@ struct pair {
 	struct view *side[2];
 	bool json;
 	struct table *table; /* of the JSON form */
-	unsigned int differences;
 };
 
 struct name {
@@ -170,9 +169,10 @@ static int names_read(const struct view *view, uint32_t dir, struct names *out)
 static void say(struct pair *p, const char *mark, const char *path, const char *what)
 {
 	char text[PATH_MAX * 2];
+	char safe[1024];
 
-	p->differences++;
 	log_escape(text, sizeof(text), path, strlen(path));
+	what = log_printable(safe, sizeof(safe), what, strlen(what));
 	if (p->json) {
 		table_row(p->table);
 		table_text(p->table, text);

@@ -68,24 +68,6 @@ int cmd_host_add(struct cli *cli, int argc, char **argv)
 	return 0;
 }
 
-/* KEY=VALUE arguments, one after the other, through host_set or group_set. */
-static int set_all(struct db *db, uint32_t id, char **words, int n,
-		   int (*set)(struct db *, uint32_t, const char *, const char *, struct why *),
-		   struct why *why)
-{
-	int r = 0;
-
-	for (int i = 0; i < n && !r; i++) {
-		char *eq = strchr(words[i], '=');
-
-		if (!eq)
-			return why_set(why, -EINVAL, "%s: not KEY=VALUE", words[i]);
-		*eq = '\0';
-		r = set(db, id, words[i], eq + 1, why);
-	}
-	return r;
-}
-
 int cmd_host_set(struct cli *cli, int argc, char **argv)
 {
 	cleanup(db_closep) struct db *db = NULL;
@@ -101,7 +83,7 @@ int cmd_host_set(struct cli *cli, int argc, char **argv)
 		return r;
 	r = host_find(db, argv[1], &id, &why);
 	if (!r)
-		r = set_all(db, id, argv + 2, n - 1, host_set, &why);
+		r = host_set(db, id, argv + 2, (unsigned int)n - 1, &why);
 	return r ? cli_fail("host set", &why, r) : 0;
 }
 
@@ -267,7 +249,7 @@ int cmd_group_set(struct cli *cli, int argc, char **argv)
 		return r;
 	r = group_find(db, argv[1], &id, &why);
 	if (!r)
-		r = set_all(db, id, argv + 2, n - 1, group_set, &why);
+		r = group_set(db, id, argv + 2, (unsigned int)n - 1, &why);
 	return r ? cli_fail("group set", &why, r) : 0;
 }
 
@@ -384,6 +366,7 @@ int cmd_host_import(struct cli *cli, int argc, char **argv)
 	struct why why = {""};
 	unsigned int added = 0;
 	unsigned int known = 0;
+	unsigned int keyless = 0;
 	int r;
 
 	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
@@ -406,14 +389,24 @@ int cmd_host_import(struct cli *cli, int argc, char **argv)
 		uint32_t id;
 
 		/* A machine, a name or an address that is here already stays as it is. */
-		if (host_add(db, cli->state_dir, &spec, &id, &has_keys, &one)) {
+		r = host_add(db, cli->state_dir, &spec, &id, &has_keys, &one);
+		if (r == -EEXIST) {
 			fprintf(stderr, "rootstock: host import: %s:%u: left out: %s\n", argv[1],
-				h->line, one.text);
+				h->line, why_text(&one, r));
 			known++;
+			r = 0;
+		} else if (r) {
+			r = cli_fail("host import", &one, r);
 		} else {
 			added++;
+			keyless += !has_keys;
 		}
 	}
+	if (keyless)
+		fprintf(stderr,
+			"rootstock: host import: no ssh-keygen here: %u hosts have no SSH "
+			"host key\n",
+			keyless);
 	free(im.list);
 	if (!r)
 		printf("%u added, %u left out\n", added, known);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +13,12 @@
 #include "cli/table.h"
 #include "common/clock.h"
 #include "common/inventory.h"
+#include "common/log.h"
+#include "common/schema.h"
 #include "fsd/image.h"
 #include "fsd/objects.h"
+#include "fsd/own_copier.h"
+#include "fsd/sweep.h"
 #include "fsd/version.h"
 
 static int add_option(void *ctx, int val, const char *value)
@@ -38,16 +43,18 @@ static bool is_sealed(struct db *db, uint32_t version)
 /* Until the version is sealed, by a running server or by ourselves. */
 static int wait_sealed(struct cli *cli, struct db *db, uint32_t version, struct why *why)
 {
-	struct copier *copier;
+	cleanup(own_copier_stopp) struct own_copier *copier = NULL;
 	bool tty = isatty(STDERR_FILENO);
-	int fds[2];
-	int r = cli_copier_start(cli, &copier, fds, why);
+	int r = own_copier_start(cli->state_dir, true, &copier, why);
 
 	while (!r && !is_sealed(db, version)) {
 		struct version_progress p;
 		struct version *v;
 
 		poll(NULL, 0, 100);
+		/* Whoever copied may have ended: then it is our turn. */
+		if (!copier)
+			r = own_copier_start(cli->state_dir, true, &copier, why);
 		if (!tty || version_open(cli->state_dir, version, &v, NULL))
 			continue;
 		version_progress(v, &p);
@@ -56,7 +63,6 @@ static int wait_sealed(struct cli *cli, struct db *db, uint32_t version, struct 
 	}
 	if (tty && !r)
 		fputc('\n', stderr);
-	cli_copier_stop(copier, fds);
 	return r;
 }
 
@@ -163,14 +169,79 @@ static int find_version(struct db *db, const char *name, struct image_version *o
 	return 0;
 }
 
-static void show_row(struct table *t, const char *key, int64_t value)
+static void show_text(struct table *t, const char *key, const char *value)
+{
+	table_row(t);
+	table_text(t, key);
+	table_text(t, value);
+}
+
+static void show_number(struct table *t, const char *key, int64_t value)
 {
 	char text[32];
 
 	snprintf(text, sizeof(text), "%lld", (long long)value);
-	table_row(t);
-	table_text(t, key);
-	table_text(t, text);
+	show_text(t, key, text);
+}
+
+/* Files that were not as scanned, by name. */
+static void show_odd(struct table *t, struct version *v)
+{
+	const struct manifest *m = version_manifest(v);
+
+	for (uint32_t pos = 0; pos < manifest_count(m); pos++) {
+		const struct manifest_node *n = manifest_at(m, pos);
+		struct fill_record record;
+		char path[PATH_MAX];
+		char text[512];
+
+		if (!n || !S_ISREG(n->mode) || n->link != pos || !version_known(v, pos, &record) ||
+		    !record.flags || manifest_path(m, pos, path, sizeof(path)) < 0)
+			continue;
+		text[0] = '/';
+		log_escape(text + 1, sizeof(text) - 1, path, strlen(path));
+		show_text(t, record.flags & FILL_GONE ? "gone" : "drifted", text);
+	}
+}
+
+/* Who keeps the version from going. */
+static void show_pins(struct cli *cli, struct db *db, uint32_t version, struct table *t)
+{
+	cleanup(db_closep) struct db *leases = NULL;
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT name FROM host WHERE version = ? ORDER BY name");
+
+	for (int r = db_query(db, stmt, "u", version); r == DB_ROW; r = db_next(db, stmt))
+		show_text(t, "set_for_host", (const char *)sqlite3_column_text(stmt, 0));
+	if (db_open(cli->state_dir, &schema_leases, DB_READ, &leases, NULL))
+		return; /* never served */
+	stmt = db_stmt(leases, "SELECT mac FROM boot WHERE version = ? AND ended IS NULL");
+	for (int r = db_query(leases, stmt, "u", version); r == DB_ROW; r = db_next(leases, stmt)) {
+		struct bytes b = db_column_bytes(stmt, 0);
+		char text[MAC_TEXT];
+		struct mac mac;
+
+		if (b.len != sizeof(mac))
+			continue;
+		memcpy(&mac, b.at, sizeof(mac));
+		show_text(t, "pinned_by_boot_of", mac_format(&mac, text));
+	}
+}
+
+static void show_version(struct table *t, const struct image_version *row, struct version *v)
+{
+	const struct manifest *m = version_manifest(v);
+	char digest[2 * HASH_LEN + 1];
+	struct version_progress p;
+
+	version_progress(v, &p);
+	hash_format(manifest_digest(m), digest);
+	show_number(t, "number", row->number);
+	show_text(t, "active", row->active ? "yes" : "no");
+	show_text(t, "sealed", manifest_sealed(m) ? digest : "no");
+	show_number(t, "paths", manifest_count(m));
+	show_number(t, "bytes", (int64_t)manifest_bytes(m));
+	show_number(t, "files", p.files);
+	show_number(t, "copied", p.copied);
 }
 
 int cmd_image_show(struct cli *cli, int argc, char **argv)
@@ -178,10 +249,8 @@ int cmd_image_show(struct cli *cli, int argc, char **argv)
 	static const char *const columns[] = {"key", "value"};
 	cleanup(db_closep) struct db *db = NULL;
 	cleanup(version_unrefp) struct version *v = NULL;
-	struct version_progress p;
 	struct image_version row;
 	struct why why = {""};
-	char digest[2 * HASH_LEN + 1];
 	struct table *t;
 	int r;
 
@@ -195,22 +264,10 @@ int cmd_image_show(struct cli *cli, int argc, char **argv)
 		r = version_open(cli->state_dir, row.id, &v, &why);
 	if (r)
 		return cli_fail("image show", &why, r);
-	version_progress(v, &p);
 	t = table_new(columns, ARRAY_SIZE(columns));
-	show_row(t, "number", row.number);
-	show_row(t, "paths", manifest_count(version_manifest(v)));
-	show_row(t, "bytes", (int64_t)manifest_bytes(version_manifest(v)));
-	show_row(t, "files", p.files);
-	show_row(t, "copied", p.copied);
-	show_row(t, "drifted", p.drifted);
-	show_row(t, "gone", p.gone);
-	table_row(t);
-	table_text(t, "active");
-	table_bool(t, row.active);
-	table_row(t);
-	table_text(t, "sealed");
-	hash_format(manifest_digest(version_manifest(v)), digest);
-	table_text(t, manifest_sealed(version_manifest(v)) ? digest : NULL);
+	show_version(t, &row, v);
+	show_odd(t, v);
+	show_pins(cli, db, row.id, t);
 	table_print(t, cli->json);
 	return 0;
 }
@@ -253,6 +310,20 @@ int cmd_image_rollback(struct cli *cli, int argc, char **argv)
 	return 0;
 }
 
+/* What the removed versions alone had. */
+static int swept(struct cli *cli, struct db *db, const char *what)
+{
+	struct objects_swept s;
+	struct why why = {""};
+	int r = sweep(db, cli->state_dir, &s, &why);
+
+	if (r)
+		return cli_fail(what, &why, r);
+	printf("%llu files of %llu bytes freed\n", (unsigned long long)s.files,
+	       (unsigned long long)s.bytes);
+	return 0;
+}
+
 static int keep_option(void *ctx, int val, const char *value)
 {
 	unsigned int *keep = ctx;
@@ -289,7 +360,7 @@ int cmd_image_prune(struct cli *cli, int argc, char **argv)
 	if (r)
 		return cli_fail("image prune", &why, r);
 	printf("%u removed\n", removed);
-	return 0;
+	return removed ? swept(cli, db, "image prune") : 0;
 }
 
 int cmd_image_remove(struct cli *cli, int argc, char **argv)
@@ -312,5 +383,5 @@ int cmd_image_remove(struct cli *cli, int argc, char **argv)
 		if (r)
 			why_set(&why, r, "%s: %s", argv[1], why_text(&held, r));
 	}
-	return r ? cli_fail("image remove", &why, r) : 0;
+	return r ? cli_fail("image remove", &why, r) : swept(cli, db, "image remove");
 }

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "common/log.h"
 #include "common/state.h"
@@ -105,7 +106,9 @@ int cli_args(int argc, char **argv, const struct option *options,
 
 	optind = 0; /* glibc: start afresh, permuting */
 	opterr = 0;
-	while ((o = getopt_long(argc, argv, ":o:", options ? options : none, NULL)) != -1) {
+	/* -o is mount's, as everywhere. */
+	while ((o = getopt_long(argc, argv, running->run == cmd_mount ? ":o:" : ":",
+				options ? options : none, NULL)) != -1) {
 		if (o == '?' || o == ':' || !handle) {
 			fprintf(stderr, "rootstock: %s: %s\n", argv[optind - 1],
 				o == ':' ? "needs a value" : "unknown option");
@@ -172,6 +175,9 @@ int main(int argc, char **argv)
 	int r;
 
 	log_init("rootstock", LOG_LEVEL_INFO);
+	/* What is made is for the services' group and for nobody else, whatever the
+	 * caller's shell says. */
+	umask(027);
 	r = take_common(&cli, &argc, argv);
 	if (r)
 		return r;

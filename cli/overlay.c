@@ -23,6 +23,7 @@ struct put {
 	const char *what; /* "overlay put", for errors */
 	const char *from;
 	bool template;
+	struct objects *store; /* where the body went; NULL: none */
 	struct entry_spec spec;
 };
 
@@ -206,7 +207,7 @@ static int slurp(int fd, struct bytes *out)
 			return -ENOMEM;
 		}
 		data = bigger;
-		n = read(fd, data + len, size - len);
+		n = pread(fd, data + len, size - len, (off_t)len);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 || len > TEMPLATE_SIZE_MAX) {
@@ -246,16 +247,18 @@ static int drained(int from)
 	return fd;
 }
 
+/* The store is held until the row that names the object is there. */
 static int body_store(struct cli *cli, int fd, struct put *put)
 {
-	cleanup(objects_closep) struct objects *objects = NULL;
 	char path[PATH_MAX];
 	int r;
 
 	snprintf(path, sizeof(path), "%s/%s", cli->state_dir,
 		 put->spec.flags & ENTRY_SECRET ? "secrets" : "objects");
-	r = objects_open(path, true, 0750, &objects, NULL);
-	return r ? r : objects_put(objects, fd, &put->spec.hash, &put->spec.size);
+	r = objects_open(path, true, 0750, &put->store, NULL);
+	if (!r)
+		r = objects_hold(put->store, false);
+	return r ? r : objects_put(put->store, fd, &put->spec.hash, &put->spec.size);
 }
 
 static int body_take(struct cli *cli, struct db *db, struct scope scope, struct put *put,
@@ -321,12 +324,17 @@ static int change(struct cli *cli, char **argv, struct put *put)
 		r = way_check(cli, db, path, &why);
 	if (!r && put->spec.kind == ENTRY_FILE)
 		r = body_take(cli, db, scope, put, &why);
-	if (!r)
+	if (!r) {
 		r = txn_begin(db, &txn);
+		if (r)
+			why_set(&why, r, "%s", db_error(db));
+	}
 	if (!r)
 		r = overlay_change(db, scope, path, &put->spec, NULL, &why);
 	if (!r)
 		r = txn_commit(take(&txn));
+	objects_close(put->store);
+	put->store = NULL;
 	return r ? cli_fail(put->what, &why, r) : 0;
 }
 
@@ -469,7 +477,10 @@ static int list_scope(struct db *db, struct scope scope, const char *label, stru
 		table_text(t, e->flags & ENTRY_MODE_SET && e->kind != ENTRY_LINK ? text : NULL);
 		snprintf(text, sizeof(text), "%u:%u", e->uid, e->gid);
 		table_text(t, e->flags & ENTRY_OWNER_SET ? text : NULL);
-		table_number(t, (int64_t)e->size);
+		table_number(t, (int64_t)(e->kind == ENTRY_FILE ? e->size
+					  : e->kind == ENTRY_TEMPLATE || e->kind == ENTRY_LINK
+						  ? e->body.len
+						  : 0));
 		table_bool(t, e->flags & ENTRY_SECRET);
 		table_bool(t, e->flags & ENTRY_NEXT_BOOT);
 		snprintf(text, sizeof(text), "/");

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -39,6 +40,7 @@
 #include "fsd/copier.h"
 #include "fsd/host.h"
 #include "fsd/image.h"
+#include "fsd/objects.h"
 #include "tftp/server.h"
 
 #define CONFIG_DEFAULT "/etc/rootstock.conf"
@@ -51,6 +53,9 @@ enum {
 	RESTART_CALM_SECS = 30, /* alive this long: the next death starts afresh */
 	EVENTS_A_TURN = 256,
 	REGISTER_QUEUE = 64,
+	REGISTER_BURST = 2000, /* new machines at once, then one each ... */
+	REGISTER_MS = 5000,
+	TRACE_DAYS = 30,
 	PROBE_MS = 1500
 };
 
@@ -88,6 +93,9 @@ struct serve {
 	struct mac queue[REGISTER_QUEUE]; /* machines to register */
 	unsigned int nqueue;
 	struct loop_timer registrar;
+	struct loop_timer trim;
+	struct log_limit registered;
+	int lock; /* one server a state directory */
 	bool stopping;
 };
 
@@ -103,8 +111,10 @@ static void service_spawn(struct service *s)
 	sigset_t none;
 	pid_t pid;
 
-	if (fds_names(&s->fds, names, sizeof(names)))
+	if (fds_names(&s->fds, names, sizeof(names))) {
+		log_error("%s: cannot be started: too many descriptors to hand over", s->name);
 		return;
+	}
 	pid = fork();
 	if (pid < 0) {
 		log_error("%s: cannot be started: %m", s->name);
@@ -223,6 +233,14 @@ static void register_later(struct serve *v, const struct event *e)
 			return;
 	if (v->nqueue == REGISTER_QUEUE)
 		return; /* it asks again */
+	/* MACs can be made up; keys and rows for them cannot be had without end. */
+	if (!log_allow(&v->registered, instant_now().ns, REGISTER_BURST, REGISTER_MS)) {
+		if (v->registered.dropped == 1)
+			log_warn("%s: not registered: too many new machines at once; rootstock "
+				 "host add %s does it by hand",
+				 text, text);
+		return;
+	}
 	v->queue[v->nqueue++] = mac;
 	loop_timer_set(v->loop, &v->registrar, instant_now());
 }
@@ -268,6 +286,16 @@ static void seal_note(struct serve *v, const struct event *e)
 		log_error("version %u: its seal cannot be noted: %s", e->host, db_error(v->db));
 }
 
+/* The timeline is for looking at lately; once a day what is older goes. */
+static void trace_trim(struct loop_timer *timer, struct instant now)
+{
+	struct serve *v = container(timer, struct serve, trim);
+
+	db_run(v->trace, "DELETE FROM event WHERE at < ?", "i",
+	       wall_now_ns() - TRACE_DAYS * 86400 * NS_PER_SEC);
+	loop_timer_set(v->loop, timer, instant_add_ms(now, INT64_C(86400000)));
+}
+
 static void event_act(struct serve *v, const struct service *from, const struct event *e)
 {
 	switch (e->kind) {
@@ -275,12 +303,19 @@ static void event_act(struct serve *v, const struct service *from, const struct 
 		if (from == &v->services[SERVICE_COPIER])
 			seal_note(v, e);
 		return;
+	/* Only from whom it can come: a child that was taken over must not register
+	 * machines in another's name. */
 	case EVENT_MOUNT:
-	case EVENT_UNKNOWN:
-		register_later(v, e);
+		if (from == &v->services[SERVICE_NFS])
+			register_later(v, e);
 		break;
 	case EVENT_LOADER:
-		register_later(v, e);
+		if (from == &v->services[SERVICE_TFTP])
+			register_later(v, e);
+		break;
+	case EVENT_UNKNOWN:
+		if (from == &v->services[SERVICE_NFS] || from == &v->services[SERVICE_TFTP])
+			register_later(v, e);
 		break;
 	default:
 		break;
@@ -322,11 +357,11 @@ static int load_config(struct serve *v, const char *file, bool must, struct why 
 	char line[64];
 	int r;
 
+	if (fd < 0 && (must || errno != ENOENT))
+		return why_set(why, -errno, "%s: %m", file);
 	v->config_fd = memfd_create("rootstock.conf", MFD_CLOEXEC);
 	if (v->config_fd < 0)
 		return -errno;
-	if (fd < 0 && must)
-		return why_set(why, -errno, "%s: %m", file);
 	if (fd >= 0) {
 		char chunk[4096];
 		ssize_t n;
@@ -405,10 +440,36 @@ static int open_sockets(struct serve *v, struct why *why)
 	return r;
 }
 
+/* What a kill left half made, keys among it. */
+static void tidy(const char *state_dir)
+{
+	static const char *const names[] = {"objects", "secrets"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		cleanup(objects_closep) struct objects *store = NULL;
+		char path[PATH_MAX];
+
+		snprintf(path, sizeof(path), "%s/%s", state_dir, names[i]);
+		if (!objects_open(path, true, 0700, &store, NULL))
+			objects_tidy(store);
+	}
+}
+
 static int open_state(struct serve *v, struct why *why)
 {
+	char path[PATH_MAX];
 	int r = state_open(v->cli->state_dir, &v->db, why);
 
+	if (r)
+		return r;
+	snprintf(path, sizeof(path), "%s/serve.lock", v->cli->state_dir);
+	v->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (v->lock < 0)
+		return why_set(why, -errno, "%s: %m", path);
+	if (flock(v->lock, LOCK_EX | LOCK_NB))
+		return why_set(why, -EBUSY, "%s: another server runs on this state",
+			       v->cli->state_dir);
+	tidy(v->cli->state_dir);
 	if (!r)
 		r = state_open_services(v->cli->state_dir, &v->leases, &v->trace, why);
 	return r;
@@ -493,6 +554,8 @@ static int watch(struct serve *v)
 	v->signals.ready = on_signal;
 	r = loop_add(v->loop, &v->signals, fd, EPOLLIN);
 	v->registrar.due = register_next;
+	v->trim.due = trace_trim;
+	loop_timer_set(v->loop, &v->trim, instant_now());
 	for (int i = 0; i < SERVICES && !r; i++) {
 		struct service *s = &v->services[i];
 
@@ -599,6 +662,7 @@ static void serve_fini(struct serve *v)
 	nfs_fds_close(&v->nfs);
 	closep(&v->copier_listen);
 	closep(&v->copier_lock);
+	closep(&v->lock);
 	closep(&v->config_fd);
 	if (v->signals.loop)
 		close(v->signals.fd);
@@ -643,7 +707,7 @@ int cmd_serve(struct cli *cli, int argc, char **argv)
 	if (!v)
 		return cli_fail("serve", NULL, -ENOMEM);
 	v->cli = cli;
-	v->config_fd = v->copier_listen = v->copier_lock = -1;
+	v->config_fd = v->copier_listen = v->copier_lock = v->lock = -1;
 	v->nfs = NFS_FDS_NONE;
 	for (unsigned int i = 0; i < CONFIG_INTERFACES_MAX; i++) {
 		v->faces[i].fds = DHCP_LINK_FDS_NONE;

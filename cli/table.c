@@ -100,7 +100,7 @@ static void cell_text(const cJSON *value, char *out, size_t size)
 	if (cJSON_IsBool(value))
 		snprintf(out, size, "%s", cJSON_IsTrue(value) ? "yes" : "-");
 	else if (value->valuestring && value->valuestring[0])
-		log_escape(out, size, value->valuestring, strlen(value->valuestring));
+		log_printable(out, size, value->valuestring, strlen(value->valuestring));
 	else
 		snprintf(out, size, "-");
 }

@@ -29,7 +29,8 @@ struct cursor {
 
 static inline struct cursor cursor_of(const void *data, size_t len)
 {
-	return (struct cursor){.at = data, .end = (const uint8_t *)data + len};
+	/* NULL plus zero is no address in C. */
+	return (struct cursor){.at = data, .end = len ? (const uint8_t *)data + len : data};
 }
 
 static inline size_t cursor_left(const struct cursor *c)

@@ -379,8 +379,3 @@ int64_t db_last_id(struct db *db)
 {
 	return sqlite3_last_insert_rowid(db->handle);
 }
-
-int db_changes(struct db *db)
-{
-	return sqlite3_changes(db->handle);
-}

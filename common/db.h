@@ -81,6 +81,5 @@ struct bytes db_column_bytes(sqlite3_stmt *stmt, int column);
 void db_column_text(sqlite3_stmt *stmt, int column, char *out, size_t out_size);
 
 int64_t db_last_id(struct db *db);
-int db_changes(struct db *db);
 
 #endif

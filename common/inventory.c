@@ -461,11 +461,6 @@ const char *inventory_setting(const struct inventory *inv, const struct host *ho
 	return value ? value : setting_find(inv, SCOPE_ALL, 0, key);
 }
 
-uint32_t inventory_default_image(const struct inventory *inv)
-{
-	return inv->default_image;
-}
-
 uint32_t inventory_default_version(const struct inventory *inv)
 {
 	return active_version(inv, inv->default_image);

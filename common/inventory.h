@@ -55,8 +55,7 @@ const struct host *inventory_by_address(const struct inventory *inv, uint32_t ad
 const char *inventory_setting(const struct inventory *inv, const struct host *host,
 			      const char *key);
 
-/* The default image (the first one added) and its active version; 0: none. */
-uint32_t inventory_default_image(const struct inventory *inv);
+/* The active version of the default image (the first one added); 0: none. */
 uint32_t inventory_default_version(const struct inventory *inv);
 
 struct image_version {

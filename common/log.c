@@ -19,7 +19,7 @@ void log_init(const char *name, enum log_level level)
 	log_journal = getenv("JOURNAL_STREAM") != NULL;
 }
 
-const char *log_escape(char *out, size_t out_size, const void *in, size_t len)
+static const char *escape(char *out, size_t out_size, const void *in, size_t len, bool again)
 {
 	static const char hex[] = "0123456789abcdef";
 	const uint8_t *p = in;
@@ -29,7 +29,7 @@ const char *log_escape(char *out, size_t out_size, const void *in, size_t len)
 	if (!out_size)
 		return out;
 	for (size_t i = 0; i < len && end - o > 5; i++) {
-		if (p[i] >= 32 && p[i] < 127 && p[i] != '\\') {
+		if (p[i] >= 32 && p[i] < 127 && (p[i] != '\\' || again)) {
 			*o++ = (char)p[i];
 			continue;
 		}
@@ -40,6 +40,16 @@ const char *log_escape(char *out, size_t out_size, const void *in, size_t len)
 	}
 	*o = '\0';
 	return out;
+}
+
+const char *log_escape(char *out, size_t out_size, const void *in, size_t len)
+{
+	return escape(out, out_size, in, len, false);
+}
+
+const char *log_printable(char *out, size_t out_size, const void *in, size_t len)
+{
+	return escape(out, out_size, in, len, true);
 }
 
 static void log_line(enum log_level level, const char *fmt, va_list ap)

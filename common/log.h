@@ -34,6 +34,9 @@ void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
  * must not be driven by a packet.  Always ends `out`; returns `out`. */
 const char *log_escape(char *out, size_t out_size, const void *in, size_t len);
 
+/* The same for what may be escaped already: a backslash stays. */
+const char *log_printable(char *out, size_t out_size, const void *in, size_t len);
+
 /* A budget of messages about one kind of thing: `burst` at once, then one each
  * `interval_ms`.  Embed one where the subject is; zeroed is ready for use. */
 struct log_limit {

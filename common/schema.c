@@ -138,7 +138,7 @@ static const char *const trace_steps[] = {
 	" bytes INTEGER,"
 	" ms INTEGER,"
 	" text TEXT);"
-	"CREATE INDEX event_mac ON event(mac, at);",
+	"CREATE INDEX event_at ON event(at);",
 };
 
 const struct db_schema schema_rootstock = {

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
@@ -10,6 +11,23 @@
 
 #include "common/sandbox.h"
 #include "common/schema.h"
+
+/* A directory and the files of a store below it. */
+static int dir_give(const char *path, uid_t uid, gid_t gid, struct why *why)
+{
+	char *const roots[] = {(char *)path, NULL};
+	FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_XDEV, NULL);
+	FTSENT *entry;
+	int r = 0;
+
+	if (!fts)
+		return -errno;
+	while (!r && (entry = fts_read(fts)))
+		if (entry->fts_info != FTS_D && lchown(entry->fts_accpath, uid, gid))
+			r = why_set(why, -errno, "%s: %m", entry->fts_path);
+	fts_close(fts);
+	return r;
+}
 
 /* A directory of ours: made with `mode` and given to `uid` if it was not there. */
 static int dir_make(const char *path, mode_t mode, uid_t uid, gid_t gid, struct why *why)
@@ -29,42 +47,14 @@ static int dir_make(const char *path, mode_t mode, uid_t uid, gid_t gid, struct 
 		return why_set(why, -ENOTDIR, "%s: not a directory", path);
 	if (st.st_mode & S_IWOTH)
 		return why_set(why, -EPERM, "%s: anybody may write to it", path);
-	return 0;
-}
-
-int state_open(const char *dir, struct db **db, struct why *why)
-{
-	struct sandbox copier;
-	struct sandbox nfs;
-	char path[PATH_MAX];
-	mode_t old;
-	int r;
-
-	if (strlen(dir) > 80) /* a socket's path must fit behind it */
-		return why_set(why, -ENAMETOOLONG, "%s: the state directory's name is too long",
-			       dir);
-	sandbox_identity(SANDBOX_COPIER, &copier);
-	sandbox_identity(SANDBOX_NFS, &nfs);
-	r = dir_make(dir, 0750, 0, copier.gid, why);
-	snprintf(path, sizeof(path), "%s/manifests", dir);
-	if (!r)
-		r = dir_make(path, 0750, copier.uid, copier.gid, why);
-	snprintf(path, sizeof(path), "%s/objects", dir);
-	if (!r)
-		r = dir_make(path, 0750, copier.uid, copier.gid, why);
-	snprintf(path, sizeof(path), "%s/secrets", dir);
-	if (!r)
-		r = dir_make(path, 0700, nfs.uid, nfs.gid, why);
-	if (r)
-		return r;
-	old = umask(027);
-	r = db_open(dir, &schema_rootstock, DB_CREATE, db, why);
-	umask(old);
-	snprintf(path, sizeof(path), "%s/%s", dir, schema_rootstock.name);
-	if (!r && geteuid() == 0 && (chown(path, 0, copier.gid) || chmod(path, 0640)))
-		r = why_set(why, -errno, "%s: %m", path);
-	if (r)
-		return r;
+	if (geteuid() != 0 || (st.st_uid == uid && st.st_gid == gid))
+		return 0;
+	/* Made by somebody, by a start that was cut short, or before the services had
+	 * accounts.  In the state directory itself each file has an owner of its own. */
+	if (uid)
+		return dir_give(path, uid, gid, why);
+	if (chown(path, uid, gid) || chmod(path, (st.st_mode & 07777) | 0050))
+		return why_set(why, -errno, "%s: %m", path);
 	return 0;
 }
 
@@ -84,19 +74,57 @@ static int db_give(const char *dir, const char *name, uid_t uid, gid_t gid, stru
 	return 0;
 }
 
+int state_open(const char *dir, struct db **db, struct why *why)
+{
+	struct sandbox copier;
+	struct sandbox nfs;
+	char path[PATH_MAX];
+	cleanup(db_closep) struct db *opened = NULL;
+	int r;
+
+	if (strlen(dir) > 80) /* a socket's path must fit behind it */
+		return why_set(why, -ENAMETOOLONG, "%s: the state directory's name is too long",
+			       dir);
+	sandbox_identity(SANDBOX_COPIER, &copier);
+	sandbox_identity(SANDBOX_NFS, &nfs);
+	r = dir_make(dir, 0750, 0, copier.gid, why);
+	snprintf(path, sizeof(path), "%s/manifests", dir);
+	if (!r)
+		r = dir_make(path, 0750, copier.uid, copier.gid, why);
+	snprintf(path, sizeof(path), "%s/objects", dir);
+	if (!r)
+		r = dir_make(path, 0750, copier.uid, copier.gid, why);
+	snprintf(path, sizeof(path), "%s/secrets", dir);
+	if (!r)
+		r = dir_make(path, 0700, nfs.uid, nfs.gid, why);
+	if (r)
+		return r;
+	r = db_open(dir, &schema_rootstock, DB_CREATE, &opened, why);
+	if (r)
+		return r;
+	if (geteuid() == 0) {
+		/* A read makes the journal and the index, whose group then can be set. */
+		r = db_exec(opened, "SELECT count(*) FROM site");
+		if (!r)
+			r = db_give(dir, schema_rootstock.name, 0, copier.gid, why);
+	}
+	if (r)
+		return r;
+	*db = take(&opened);
+	return 0;
+}
+
 int state_open_services(const char *dir, struct db **leases, struct db **trace, struct why *why)
 {
 	cleanup(db_closep) struct db *l = NULL;
 	cleanup(db_closep) struct db *t = NULL;
 	struct sandbox dhcp;
-	mode_t old = umask(027);
 	int r;
 
 	sandbox_identity(SANDBOX_DHCP, &dhcp);
 	r = db_open(dir, &schema_leases, DB_CREATE, &l, why);
 	if (!r)
 		r = db_open(dir, &schema_trace, DB_CREATE, &t, why);
-	umask(old);
 	/* A read opens the journal and the index, whose owners then can be set. */
 	if (!r)
 		r = db_exec(l, "SELECT count(*) FROM lease");

@@ -16,7 +16,7 @@ int why_set(struct why *why, int err, const char *fmt, ...)
 	va_start(ap, fmt);
 	vsnprintf(raw, sizeof(raw), fmt, ap);
 	va_end(ap);
-	log_escape(why->text, sizeof(why->text), raw, strlen(raw));
+	log_printable(why->text, sizeof(why->text), raw, strlen(raw));
 	return err;
 }
 

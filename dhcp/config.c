@@ -13,10 +13,10 @@ void dhcp_config_init(struct dhcp_config *config)
 	static const char *const files[FIRMWARE_KINDS] = {
 		[FIRMWARE_NONE] = "",
 		[FIRMWARE_BIOS] = "pxelinux.0",
-		[FIRMWARE_IA32] = "ipxe-ia32.efi",
-		[FIRMWARE_X64] = "ipxe.efi",
-		[FIRMWARE_ARM32] = "ipxe-arm32.efi",
-		[FIRMWARE_ARM64] = "ipxe-arm64.efi",
+		[FIRMWARE_IA32] = "bootia32.efi",
+		[FIRMWARE_X64] = "bootx64.efi",
+		[FIRMWARE_ARM32] = "bootarm.efi",
+		[FIRMWARE_ARM64] = "bootaa64.efi",
 		/* QEMU's ROM is iPXE, and a PXELINUX runs in it. */
 		[FIRMWARE_IPXE_BIOS] = "pxelinux.0",
 		[FIRMWARE_IPXE_UEFI] = "boot.ipxe",
@@ -120,6 +120,8 @@ static int subnet_refuse(const struct dhcp_subnet *s, const char *what, uint32_t
 
 static int subnet_derive(struct dhcp_config *config, struct dhcp_subnet *s, struct why *why)
 {
+	uint32_t low = UINT32_MAX;
+	uint32_t high = 0;
 	uint64_t total = 0;
 
 	if (!mask_is_contiguous(s->mask) || !s->mask)
@@ -152,10 +154,15 @@ static int subnet_derive(struct dhcp_config *config, struct dhcp_subnet *s, stru
 		if (r->last < r->first)
 			return subnet_refuse(s, "the range ends before it starts:", r->last, why);
 		total += (uint64_t)r->last - r->first + 1;
+		low = r->first < low ? r->first : low;
+		high = r->last > high ? r->last : high;
 	}
 	if (total > DHCP_RANGE_MAX)
 		return subnet_refuse(s, "over 1048576 addresses in its ranges, from", s->network,
 				     why);
+	/* The bitmap goes from the first to the last. */
+	if (high - low >= 16 * (uint32_t)DHCP_RANGE_MAX)
+		return subnet_refuse(s, "its ranges lie too far apart, from", low, why);
 	return 0;
 }
 

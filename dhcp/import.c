@@ -98,6 +98,8 @@ static int isc_word(struct import *im, char out[static WORD_MAX])
 	switch (c) {
 	case EOF:
 		return WORD_END;
+	case '\0':
+		return import_refuse(im, "not a text file", "");
 	case '{':
 		return WORD_OPEN;
 	case '}':

@@ -277,14 +277,26 @@ bool lease_is_over(const struct lease *lease, struct instant now)
 
 /* ---- rows ---- */
 
+/* base + (x - from); 0, long ago, where that is no number. */
+static int64_t shift(int64_t x, int64_t from, int64_t base)
+{
+	int64_t distance;
+	int64_t sum;
+
+	if (__builtin_sub_overflow(x, from, &distance) ||
+	    __builtin_add_overflow(base, distance, &sum))
+		return 0;
+	return sum;
+}
+
 static struct instant instant_of(int64_t wall_ns, struct dhcp_now now)
 {
-	return (struct instant){now.mono.ns + (wall_ns - now.wall_ns)};
+	return (struct instant){shift(wall_ns, now.wall_ns, now.mono.ns)};
 }
 
 static int64_t wall_of(struct instant at, struct dhcp_now now)
 {
-	return now.wall_ns + (at.ns - now.mono.ns);
+	return shift(at.ns, now.mono.ns, now.wall_ns);
 }
 
 static int leases_read(struct leases *l, struct dhcp_now now)

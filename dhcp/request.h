@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * One request on its way through the server, and how its reply is composed.
- * Only server.c and reply.c include this.
+ * Only the server's own files include this.
  */
 #ifndef DHCP_REQUEST_H
 #define DHCP_REQUEST_H

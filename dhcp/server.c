@@ -5,615 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "dhcp/client.h"
-#include "dhcp/pool.h"
-#include "dhcp/request.h"
+#include "dhcp/state.h"
 
-#define QUARANTINE_MS (600 * INT64_C(1000))
 #define SWEEP_MS (60 * INT64_C(1000))
-#define CALLING_NS (180 * NS_PER_SEC) /* nfs tells once a minute who calls */
-#define BOOT_LOOP_NS (30 * NS_PER_SEC)
-
-enum { WAITS_MAX = 8192 };
-
-/* A DISCOVER whose address is being asked for by ARP; handled again when the
- * time is over. */
-struct wait {
-	struct wait *next;
-	struct instant due;
-	uint32_t address;
-	bool conflict;
-	struct dhcp_packet in; /* its data follows */
-	uint8_t data[];
-};
-
-struct dhcp_server {
-	const struct dhcp_config *config;
-	const struct inventory *inv; /* borrowed */
-	uint64_t change;
-	struct db *db; /* borrowed */
-	struct leases *leases;
-	struct boots *boots;
-	struct pools *pools;
-	struct clients *clients;
-	struct wait *waits; /* by due */
-	struct wait **waits_end;
-	unsigned int nwaits;
-	struct instant sweep;
-	struct log_limit exhausted;
-	struct log_limit declines;
-	struct log_limit faults;
-	struct log_limit foreign;
-	struct log_limit strangers; /* events about their DISCOVERs */
-	uint32_t foreign_server;    /* the last one that was named in the log */
-	void (*refresh)(void *ctx);
-	void *refresh_ctx;
-	struct dhcp_message message; /* of the packet at hand: 8 KiB */
-};
-
-/* ---- telling ---- */
-
-static void tell(const struct dhcp_request *rq, struct event *event, enum event_kind kind,
-		 uint32_t address, const char *file, const char *more)
-{
-	*event = (struct event){
-		.kind = kind,
-		.host = rq->host ? rq->host->id : 0,
-		.address = address,
-		.at = rq->now.wall_ns,
-		.mac = rq->m->mac,
-	};
-	dhcp_request_describe(rq, file, more, event->text, sizeof(event->text));
-}
-
-static void tell_now(const struct dhcp_request *rq, enum event_kind kind, uint32_t address,
-		     const char *more)
-{
-	if (rq->out->nevents < 2 * DHCP_BATCH)
-		tell(rq, &rq->out->event[rq->out->nevents++], kind, address, "", more);
-}
-
-/* Why there is no answer; a few lines a minute of each client. */
-static void refuse(struct dhcp_server *s, const struct dhcp_request *rq, const char *why)
-{
-	struct client *c = clients_of_mac(s->clients, &rq->m->mac);
-
-	if (log_allow(&c->lines, rq->now.mono.ns, 3, 20000))
-		tell_now(rq, EVENT_REFUSED, 0, why);
-}
-
-/* ---- who may have what ---- */
-
-static bool lives(const struct lease *lease)
-{
-	return lease && lease->state;
-}
-
-static struct lease *lease_at(const struct dhcp_server *s, uint32_t address)
-{
-	struct lease *lease = address ? leases_by_address(s->leases, address) : NULL;
-
-	return lives(lease) ? lease : NULL;
-}
-
-static bool same_wire(const struct dhcp_subnet *a, const struct dhcp_subnet *b)
-{
-	return a == b || (a->shared && a->shared == b->shared);
-}
-
-static bool on_wire(const struct dhcp_server *s, const struct dhcp_request *rq, uint32_t address)
-{
-	const struct dhcp_subnet *subnet = pools_subnet(s->pools, address);
-
-	return subnet && rq->subnet && same_wire(subnet, rq->subnet);
-}
-
-static bool is_calling(const struct lease *lease, struct instant now)
-{
-	return lease->alive.ns != INT64_MIN && now.ns - lease->alive.ns < CALLING_NS;
-}
-
-/* Another network card of the same host. */
-static bool same_host(const struct dhcp_server *s, const struct host *host, const struct mac *mac)
-{
-	return host && inventory_by_mac(s->inv, mac) == host;
-}
-
-static bool is_for(const struct lease *lease, const struct mac *mac)
-{
-	return mac_equal(&lease->mac, mac) && lease->state != LEASE_DECLINED;
-}
-
-/* May this client have `address`, as far as leases say? */
-static bool is_free_for(const struct dhcp_server *s, const struct dhcp_request *rq,
-			uint32_t address)
-{
-	const struct lease *lease = lease_at(s, address);
-
-	if (!lease || is_for(lease, &rq->m->mac) || lease_is_over(lease, rq->now.mono))
-		return true;
-	return lease->state != LEASE_DECLINED && same_host(s, rq->host, &lease->mac) &&
-	       !is_calling(lease, rq->now.mono);
-}
-
-static bool is_reserved_for(const struct dhcp_request *rq, uint32_t address)
-{
-	return rq->host && rq->host->address && rq->host->address == address;
-}
-
-/* A lease of its own, where the address is still its to have. */
-static struct lease *own_lease(const struct dhcp_server *s, const struct dhcp_request *rq)
-{
-	struct lease *best = NULL;
-
-	for (struct lease *l = leases_by_mac(s->leases, &rq->m->mac); l; l = leases_next(l)) {
-		if (l->state == LEASE_DECLINED || !on_wire(s, rq, l->address))
-			continue;
-		if (!is_reserved_for(rq, l->address) && !pools_offers(s->pools, l->address) &&
-		    !is_calling(l, rq->now.mono))
-			continue;
-		if (!best || (l->state == LEASE_BOUND && best->state != LEASE_BOUND) ||
-		    (l->state == best->state && l->expires.ns > best->expires.ns))
-			best = l;
-	}
-	return best;
-}
-
-static uint32_t choose_from_pools(struct dhcp_server *s, const struct dhcp_request *rq)
-{
-	const struct dhcp_config *config = s->config;
-	uint32_t address = pools_choose(s->pools, rq->subnet, &rq->m->mac, rq->host, rq->now.mono);
-
-	for (unsigned int i = 0; i < config->nsubnets && !address && rq->subnet->shared; i++)
-		if (&config->subnets[i] != rq->subnet && same_wire(&config->subnets[i], rq->subnet))
-			address = pools_choose(s->pools, &config->subnets[i], &rq->m->mac, rq->host,
-					       rq->now.mono);
-	return address;
-}
-
-/* Reserved, else its own, else what it asks for, else one of the pool.  0: none.  */
-static uint32_t choose_address(struct dhcp_server *s, const struct dhcp_request *rq)
-{
-	uint32_t asked = dhcp_message_u32(rq->m, OPTION_REQUESTED_ADDRESS);
-	const struct lease *own;
-
-	if (rq->host && rq->host->address) {
-		if (!on_wire(s, rq, rq->host->address))
-			refuse(s, rq,
-			       "its reserved address is of another network: one of the range");
-		else if (is_free_for(s, rq, rq->host->address))
-			return rq->host->address;
-		else
-			refuse(s, rq, "its reserved address is in use: another for now");
-	}
-	own = own_lease(s, rq);
-	if (own)
-		return own->address;
-	if (asked && on_wire(s, rq, asked) && pools_offers(s->pools, asked) &&
-	    !lease_at(s, asked) &&
-	    (rq->host || pools_free_count(s->pools, rq->subnet) > pools_kept(s->pools)))
-		return asked;
-	return choose_from_pools(s, rq);
-}
-
-static uint32_t lease_secs(const struct dhcp_server *s, const struct dhcp_request *rq,
-			   uint32_t address)
-{
-	const struct dhcp_subnet *subnet = pools_subnet(s->pools, address);
-	uint32_t most = subnet ? subnet->lease_secs : s->config->lease_secs;
-	uint32_t asked = dhcp_message_u32(rq->m, OPTION_LEASE_SECS);
-
-	/* A shorter one is the client's to ask; under a minute serves nobody. */
-	if (asked && asked < most)
-		return asked < 60 && most > 60 ? 60 : asked < 4 ? 4 : asked;
-	return most;
-}
-
-static struct boot_pin pin_of(const struct dhcp_server *s, const struct dhcp_request *rq)
-{
-	return (struct boot_pin){
-		.host = rq->host ? rq->host->id : 0,
-		.version = rq->host ? rq->host->version : inventory_default_version(s->inv),
-		.change = s->change,
-	};
-}
-
-/* ---- the states of a client ---- */
-
-static void boot_discover(struct dhcp_server *s, const struct dhcp_request *rq)
-{
-	struct boot_pin pin = pin_of(s, rq);
-
-	boots_discover(s->boots, &rq->m->mac, rq->class->stage, dhcp_class_arch(rq->m), rq->m->xid,
-		       &pin, rq->now);
-}
-
-static void boot_ack(struct dhcp_server *s, const struct dhcp_request *rq, uint32_t address,
-		     bool selecting)
-{
-	struct boot_pin pin = pin_of(s, rq);
-
-	boots_ack(s->boots, &rq->m->mac, address, selecting, dhcp_class_arch(rq->m), &pin, rq->now);
-}
-
-/* The same loader twice within 30 s: it starts and fails. */
-static const char *boot_loop(struct dhcp_server *s, const struct dhcp_request *rq)
-{
-	struct client *c = clients_of_mac(s->clients, &rq->m->mac);
-	uint32_t loader = (uint32_t)rq->class->stage << 8 | rq->class->firmware;
-	bool again = c->loader == loader && c->loader_xid != rq->m->xid &&
-		     rq->now.mono.ns - c->loader_at.ns < BOOT_LOOP_NS;
-
-	if (rq->class->firmware == FIRMWARE_NONE)
-		return "";
-	c->loader = loader;
-	c->loader_xid = rq->m->xid;
-	c->loader_at = rq->now.mono;
-	return again ? "(again: the loader fails?)" : "";
-}
-
-static void note_client(struct lease *lease, const struct dhcp_request *rq)
-{
-	const struct bytes *id = &rq->m->option[OPTION_CLIENT_ID];
-	const struct bytes *name = &rq->m->option[OPTION_HOSTNAME];
-
-	lease->host = rq->host ? rq->host->id : 0;
-	lease->id_len = (uint8_t)(id->len > LEASE_ID_MAX ? LEASE_ID_MAX : id->len);
-	if (lease->id_len)
-		memcpy(lease->client_id, id->at, lease->id_len);
-	log_escape(lease->hostname, sizeof(lease->hostname), name->at, name->len);
-}
-
-/* Its record at `address`, made or taken over where it has none. */
-static struct lease *lease_for(struct dhcp_server *s, const struct dhcp_request *rq,
-			       uint32_t address)
-{
-	struct lease *lease = lease_at(s, address);
-
-	if (!lease || !is_for(lease, &rq->m->mac))
-		lease = pools_assign(s->pools, address, &rq->m->mac);
-	return lease;
-}
-
-/* With the options of the address's own subnet, which may share the wire with the
- * one that the request came from. */
-static struct dhcp_reply *compose(const struct dhcp_server *s, const struct dhcp_request *rq,
-				  enum dhcp_type type, uint32_t address, uint32_t secs)
-{
-	struct dhcp_request at = *rq;
-
-	at.subnet = pools_subnet(s->pools, address ? address : rq->m->ciaddr);
-	return dhcp_reply_compose(&at, type, address, secs);
-}
-
-static struct dhcp_reply *ack(struct dhcp_server *s, const struct dhcp_request *rq,
-			      uint32_t address, bool selecting)
-{
-	struct lease *lease = lease_for(s, rq, address);
-	uint32_t secs = lease_secs(s, rq, address);
-	struct dhcp_reply *reply;
-
-	if (!lease)
-		return NULL;
-	note_client(lease, rq);
-	lease->probing = false;
-	lease_bind(s->leases, lease, instant_add_ms(rq->now.mono, (int64_t)secs * 1000),
-		   rq->now.wall_ns);
-	boot_ack(s, rq, address, selecting);
-	reply = compose(s, rq, DHCP_ACK, address, secs);
-	reply->durable = true;
-	tell(rq, &reply->event, EVENT_ACK, address, dhcp_reply_file(rq),
-	     selecting ? boot_loop(s, rq) : "renewed");
-	return reply;
-}
-
-static void nak(struct dhcp_server *s, const struct dhcp_request *rq, const char *why)
-{
-	dhcp_reply_nak(rq, why);
-	refuse(s, rq, why);
-}
-
-/* Is it this client's turn at all?  Says why not. */
-static bool admit(struct dhcp_server *s, const struct dhcp_request *rq)
-{
-	if (rq->host && rq->host->pending) {
-		refuse(s, rq, "waits for approval");
-		return false;
-	}
-	if (!rq->host && s->config->unknown != DHCP_UNKNOWN_BOOT) {
-		if (s->config->unknown == DHCP_UNKNOWN_PENDING)
-			refuse(s, rq, "not registered: waits for approval");
-		return false;
-	}
-	if (rq->class->refusal && !*dhcp_reply_file(rq)) {
-		refuse(s, rq, rq->class->refusal);
-		return false;
-	}
-	return true;
-}
-
-static bool wait_add(struct dhcp_server *s, const struct dhcp_request *rq, uint32_t address)
-{
-	const struct bytes *data = &rq->in->data;
-	struct wait *w;
-
-	if (s->nwaits >= WAITS_MAX)
-		return false;
-	w = malloc(sizeof(*w) + data->len);
-	if (!w)
-		return false;
-	*w = (struct wait){.in = *rq->in, .address = address};
-	memcpy(w->data, data->at, data->len);
-	w->in.data = (struct bytes){w->data, data->len};
-	w->due = instant_add_ms(rq->now.mono, s->config->probe_ms);
-	*s->waits_end = w;
-	s->waits_end = &w->next;
-	s->nwaits++;
-	rq->out->probe[rq->out->nprobes++] = (struct dhcp_probe){rq->in->interface, address};
-	return true;
-}
-
-static void offer(struct dhcp_server *s, const struct dhcp_request *rq, bool probed)
-{
-	uint32_t address = choose_address(s, rq);
-	struct instant until = instant_add_ms(rq->now.mono, (int64_t)s->config->offer_secs * 1000);
-	struct dhcp_reply *reply;
-	struct lease *lease;
-	bool fresh;
-
-	if (!address) {
-		refuse(s, rq, "no address is left");
-		if (log_allow(&s->exhausted, rq->now.mono.ns, 1, 600000))
-			log_error("no address is left in the ranges; give more with range = ...");
-		return;
-	}
-	lease = lease_at(s, address);
-	fresh = !lease || !is_for(lease, &rq->m->mac);
-	if (!fresh && lease->probing && !probed)
-		return; /* the answer is on its way */
-	lease = lease_for(s, rq, address);
-	if (!lease)
-		return;
-	lease->host = rq->host ? rq->host->id : 0;
-	if (lease->state == LEASE_OFFERED || !lease->started)
-		lease_offer(s->leases, lease, until);
-	else
-		lease->held = until;
-	if (fresh && s->config->probe_ms && !rq->m->giaddr) {
-		lease->probing = wait_add(s, rq, address);
-		if (!lease->probing)
-			pools_forget(s->pools, lease);
-		return;
-	}
-	lease->probing = false;
-	if (rq->class->offer_is_final) {
-		lease_bind(s->leases, lease, until, rq->now.wall_ns);
-		boot_ack(s, rq, address, true);
-	}
-	reply = compose(s, rq, DHCP_OFFER, address, lease_secs(s, rq, address));
-	reply->durable = rq->class->offer_is_final;
-	tell(rq, &reply->event, rq->class->offer_is_final ? EVENT_ACK : EVENT_OFFER, address,
-	     dhcp_reply_file(rq), rq->class->offer_is_final ? boot_loop(s, rq) : "");
-}
-
-/* Beside another server: loaders alone, to those who look for one. */
-static void proxy_answer(struct dhcp_server *s, const struct dhcp_request *rq, enum dhcp_type type)
-{
-	struct dhcp_reply *reply;
-
-	if (rq->class->firmware == FIRMWARE_NONE && rq->class->menu == MENU_NONE)
-		return;
-	reply = dhcp_reply_pxe(rq, type);
-	tell(rq, &reply->event, type == DHCP_ACK ? EVENT_ACK : EVENT_OFFER, rq->m->ciaddr,
-	     dhcp_reply_file(rq), boot_loop(s, rq));
-}
-
-static void on_discover(struct dhcp_server *s, const struct dhcp_request *rq, bool probed)
-{
-	if (!probed) {
-		char class_id[40];
-		const struct bytes *id = &rq->m->option[OPTION_CLASS_ID];
-
-		/* A flood of made-up MACs must not become a flood of events. */
-		if (rq->host || (s->config->unknown != DHCP_UNKNOWN_IGNORE &&
-				 log_allow(&s->strangers, rq->now.mono.ns, 1000, 20)))
-			tell_now(rq, EVENT_DISCOVER, 0,
-				 log_escape(class_id, sizeof(class_id), id->at, id->len));
-		if (!admit(s, rq))
-			return;
-		boot_discover(s, rq);
-	}
-	if (s->config->mode == DHCP_MODE_PROXY)
-		proxy_answer(s, rq, DHCP_OFFER);
-	else
-		offer(s, rq, probed);
-}
-
-static bool is_ours(const struct dhcp_server *s, const struct dhcp_request *rq, uint32_t server_id)
-{
-	if (server_id == rq->server_id)
-		return true;
-	for (unsigned int i = 0; i < s->config->ninterfaces; i++)
-		if (s->config->interfaces[i].address == server_id)
-			return true;
-	return false;
-}
-
-static void drop_offer(struct dhcp_server *s, const struct dhcp_request *rq)
-{
-	for (struct lease *l = leases_by_mac(s->leases, &rq->m->mac); l; l = leases_next(l))
-		if (l->state == LEASE_OFFERED) {
-			pools_forget(s->pools, l);
-			return;
-		}
-}
-
-/* It took another server's offer.  A proxy learns its address from that. */
-static void on_foreign_request(struct dhcp_server *s, const struct dhcp_request *rq,
-			       uint32_t server_id, uint32_t address)
-{
-	char text[IP4_TEXT];
-
-	if (s->config->mode == DHCP_MODE_PROXY) {
-		struct lease *lease;
-
-		if (!address || !on_wire(s, rq, address) || !admit(s, rq))
-			return;
-		lease = lease_for(s, rq, address);
-		if (!lease)
-			return;
-		note_client(lease, rq);
-		lease_bind(s->leases, lease,
-			   instant_add_ms(rq->now.mono, (int64_t)s->config->lease_secs * 1000),
-			   rq->now.wall_ns);
-		boot_ack(s, rq, address, true);
-		tell_now(rq, EVENT_ACK, address, "another server's");
-		return;
-	}
-	drop_offer(s, rq);
-	if (server_id != s->foreign_server || log_allow(&s->foreign, rq->now.mono.ns, 1, 3600000)) {
-		s->foreign_server = server_id;
-		log_warn("another DHCP server answers here: %s", ip4_format(server_id, text));
-	}
-}
-
-static void on_selecting(struct dhcp_server *s, const struct dhcp_request *rq, uint32_t address)
-{
-	const struct lease *lease = lease_at(s, address);
-
-	if (!address)
-		return refuse(s, rq, "a REQUEST without an address");
-	if (!on_wire(s, rq, address))
-		return nak(s, rq, "that address is of another network");
-	if (lease && is_for(lease, &rq->m->mac) && !lease->probing) {
-		ack(s, rq, address, true);
-		return;
-	}
-	/* The offer was held in memory, and this process may have been restarted:
-	 * what is free and was offered once may be had. */
-	if (!lease && (is_reserved_for(rq, address) || pools_offers(s->pools, address))) {
-		ack(s, rq, address, true);
-		return;
-	}
-	nak(s, rq, "that address was not offered");
-}
-
-/* INIT-REBOOT, RENEWING and REBINDING: the client says what it had. */
-static void on_claim(struct dhcp_server *s, const struct dhcp_request *rq, uint32_t address,
-		     bool renewing)
-{
-	const struct lease *lease = lease_at(s, address);
-
-	if (!on_wire(s, rq, address)) {
-		/* RFC 2131, 4.3.2: on the wrong network it is told so. */
-		if (!renewing || s->config->authoritative)
-			nak(s, rq, "that address is of another network");
-		return;
-	}
-	if (lease && is_for(lease, &rq->m->mac)) {
-		/* Its own, unless the host has a reservation elsewhere by now; a
-		 * running client keeps it until it boots again. */
-		if (!renewing && rq->host && rq->host->address && rq->host->address != address &&
-		    on_wire(s, rq, rq->host->address) && is_free_for(s, rq, rq->host->address))
-			return nak(s, rq, "it has another address now");
-		if (renewing || is_reserved_for(rq, address) || pools_offers(s->pools, address)) {
-			ack(s, rq, address, false);
-			return;
-		}
-		return nak(s, rq, "that address is given to others");
-	}
-	if (lease && !lease_is_over(lease, rq->now.mono))
-		return nak(s, rq, "that address is somebody else's");
-	if (is_reserved_for(rq, address) ||
-	    (renewing && !lease && pools_offers(s->pools, address))) {
-		/* A lost database must not take a running client's root away. */
-		ack(s, rq, address, false);
-		return;
-	}
-	if (leases_by_mac(s->leases, &rq->m->mac) || s->config->authoritative)
-		nak(s, rq, "that address is not yours");
-	else
-		refuse(s, rq, "claims an address that nobody here gave");
-}
-
-static void on_request(struct dhcp_server *s, const struct dhcp_request *rq)
-{
-	uint32_t asked = dhcp_message_u32(rq->m, OPTION_REQUESTED_ADDRESS);
-	uint32_t server_id = dhcp_message_u32(rq->m, OPTION_SERVER_ID);
-
-	if (server_id && !is_ours(s, rq, server_id))
-		return on_foreign_request(s, rq, server_id, asked ? asked : rq->m->ciaddr);
-	if (s->config->mode == DHCP_MODE_PROXY)
-		return; /* a renewal, or what is not ours to answer */
-	if (!admit(s, rq))
-		return;
-	if (server_id)
-		on_selecting(s, rq, asked ? asked : rq->m->ciaddr);
-	else if (asked)
-		on_claim(s, rq, asked, false);
-	else if (rq->m->ciaddr)
-		on_claim(s, rq, rq->m->ciaddr, true);
-	else
-		refuse(s, rq, "a REQUEST without an address");
-}
-
-static void on_decline(struct dhcp_server *s, const struct dhcp_request *rq)
-{
-	uint32_t address = dhcp_message_u32(rq->m, OPTION_REQUESTED_ADDRESS);
-	uint32_t server_id = dhcp_message_u32(rq->m, OPTION_SERVER_ID);
-	struct lease *lease = lease_at(s, address);
-	struct client *c = clients_of_mac(s->clients, &rq->m->mac);
-
-	if ((server_id && !is_ours(s, rq, server_id)) || !lease || !is_for(lease, &rq->m->mac))
-		return;
-	/* Who calls NFS from an address has no quarrel about it. */
-	if (is_calling(lease, rq->now.mono))
-		return refuse(s, rq, "declines an address that it uses");
-	if (!log_allow(&c->declines, rq->now.mono.ns, 3, 600000) ||
-	    !log_allow(&s->declines, rq->now.mono.ns, 32, 10000))
-		return refuse(s, rq, "declines too many addresses");
-	lease_decline(s->leases, lease, instant_add_ms(rq->now.mono, QUARANTINE_MS));
-	tell_now(rq, EVENT_REFUSED, address, "declined: in use by another machine?");
-}
-
-static void on_release(struct dhcp_server *s, const struct dhcp_request *rq)
-{
-	uint32_t server_id = dhcp_message_u32(rq->m, OPTION_SERVER_ID);
-	struct lease *lease = lease_at(s, rq->m->ciaddr);
-
-	if (!lease || lease->state != LEASE_BOUND || !is_for(lease, &rq->m->mac))
-		return;
-	if (!is_ours(s, rq, server_id) || rq->in->source != rq->m->ciaddr)
-		return refuse(s, rq, "a RELEASE that does not come from its address");
-	lease_release(s->leases, lease, rq->now.mono);
-	pools_released(s->pools, lease->address);
-	tell_now(rq, EVENT_ACK, lease->address, "released");
-}
-
-static void on_inform(struct dhcp_server *s, const struct dhcp_request *rq)
-{
-	struct dhcp_reply *reply;
-
-	if (s->config->mode == DHCP_MODE_PROXY || !admit(s, rq))
-		return;
-	if (!on_wire(s, rq, rq->m->ciaddr))
-		return refuse(s, rq, "an INFORM from no address of this network");
-	reply = compose(s, rq, DHCP_ACK, 0, 0);
-	tell(rq, &reply->event, EVENT_ACK, rq->m->ciaddr, dhcp_reply_file(rq), "informed");
-}
-
-/* RFC 951: for good, so from reservations alone. */
-static void on_bootp(struct dhcp_server *s, const struct dhcp_request *rq)
-{
-	struct dhcp_reply *reply;
-
-	if (s->config->mode == DHCP_MODE_PROXY || !rq->host || rq->host->pending)
-		return;
-	if (!rq->host->address || !on_wire(s, rq, rq->host->address))
-		return refuse(s, rq, "BOOTP is answered from reservations, and it has none");
-	reply = compose(s, rq, DHCP_BOOTP, rq->host->address, 0);
-	tell(rq, &reply->event, EVENT_ACK, rq->host->address, "", "BOOTP");
-}
 
 /* ---- a packet's way in ---- */
 
@@ -655,7 +49,7 @@ static bool rate_allows(struct dhcp_server *s, const struct dhcp_request *rq)
 	if (!config->rate_ms)
 		return true;
 	if (!log_allow(&c->messages, rq->now.mono.ns, config->rate_burst, config->rate_ms)) {
-		refuse(s, rq, "sends too much");
+		dhcp_refuse(s, rq, "sends too much");
 		return false;
 	}
 	if (!circuit.at)
@@ -664,35 +58,10 @@ static bool rate_allows(struct dhcp_server *s, const struct dhcp_request *rq)
 	c = clients_of_bytes(s->clients, circuit);
 	if (!log_allow(&c->messages, rq->now.mono.ns, 16 * config->rate_burst,
 		       config->rate_ms / 16 + 1)) {
-		refuse(s, rq, "its relay's circuit sends too much");
+		dhcp_refuse(s, rq, "its relay's circuit sends too much");
 		return false;
 	}
 	return true;
-}
-
-static void dispatch(struct dhcp_server *s, const struct dhcp_request *rq, bool probed)
-{
-	if (rq->in->port == DHCP_PORT_PXE) {
-		if (rq->m->type == DHCP_REQUEST && admit(s, rq))
-			proxy_answer(s, rq, DHCP_ACK);
-		return;
-	}
-	switch (rq->m->type) {
-	case DHCP_DISCOVER:
-		return on_discover(s, rq, probed);
-	case DHCP_REQUEST:
-		return on_request(s, rq);
-	case DHCP_DECLINE:
-		return on_decline(s, rq);
-	case DHCP_RELEASE:
-		return on_release(s, rq);
-	case DHCP_INFORM:
-		return on_inform(s, rq);
-	case DHCP_BOOTP:
-		return on_bootp(s, rq);
-	default:
-		return; /* a server's message, or none */
-	}
 }
 
 static void handle(struct dhcp_server *s, const struct dhcp_packet *in, bool probed,
@@ -737,12 +106,12 @@ static void handle(struct dhcp_server *s, const struct dhcp_packet *in, bool pro
 	if (!probed && !rate_allows(s, &rq))
 		return;
 	if (!rq.subnet && s->config->mode == DHCP_MODE_FULL) {
-		refuse(s, &rq,
-		       rq.m->giaddr ? "its relay is in no subnet of the configuration"
-				    : "the interface is in no subnet of the configuration");
+		dhcp_refuse(s, &rq,
+			    rq.m->giaddr ? "its relay is in no subnet of the configuration"
+					 : "the interface is in no subnet of the configuration");
 		return;
 	}
-	dispatch(s, &rq, probed);
+	dhcp_exchange(s, &rq, probed);
 }
 
 void dhcp_server_packet(struct dhcp_server *s, const struct dhcp_packet *in, struct dhcp_now now,
@@ -756,7 +125,7 @@ void dhcp_server_packet(struct dhcp_server *s, const struct dhcp_packet *in, str
 void dhcp_server_arp(struct dhcp_server *s, unsigned int interface, uint32_t address,
 		     const struct mac *mac, struct dhcp_now now, struct dhcp_output *out)
 {
-	struct lease *lease = lease_at(s, address);
+	struct lease *lease = dhcp_lease_at(s, address);
 	char by[MAC_TEXT];
 	char text[IP4_TEXT];
 
@@ -764,7 +133,7 @@ void dhcp_server_arp(struct dhcp_server *s, unsigned int interface, uint32_t add
 	if (!lease || !lease->probing || mac_equal(&lease->mac, mac) ||
 	    mac_equal(&s->config->interfaces[interface].mac, mac))
 		return;
-	if (same_host(s, inventory_by_mac(s->inv, &lease->mac), mac))
+	if (dhcp_same_host(s, inventory_by_mac(s->inv, &lease->mac), mac))
 		return;
 	log_warn("%s is in use by %s, which has no lease for it: not given for ten minutes",
 		 ip4_format(address, text), mac_format(mac, by));
@@ -792,7 +161,7 @@ static void end_boots(struct dhcp_server *s, const struct event *event, struct d
 
 void dhcp_server_event(struct dhcp_server *s, const struct event *event, struct dhcp_now now)
 {
-	const struct lease *at = lease_at(s, event->address);
+	const struct lease *at = dhcp_lease_at(s, event->address);
 	const struct host *host = at ? inventory_by_mac(s->inv, &at->mac)
 				     : inventory_by_address(s->inv, event->address);
 	struct boot_pin pin = {.change = s->change};
@@ -810,7 +179,7 @@ void dhcp_server_event(struct dhcp_server *s, const struct event *event, struct 
 		mac = host->macs[0];
 	else
 		return;
-	lease = lease_at(s, event->address);
+	lease = dhcp_lease_at(s, event->address);
 	pin.host = host ? host->id : 0;
 	pin.version = host ? host->version : inventory_default_version(s->inv);
 	switch (event->kind) {
@@ -842,7 +211,7 @@ void dhcp_server_tick(struct dhcp_server *s, struct dhcp_now now, struct dhcp_ou
 			s->waits_end = &s->waits;
 		s->nwaits--;
 		/* After a conflict it starts over, and the next choice is asked for. */
-		lease = lease_at(s, w->address);
+		lease = dhcp_lease_at(s, w->address);
 		if (lease && lease->probing)
 			lease->probing = false;
 		handle(s, &w->in, true, now, out);

@@ -33,13 +33,13 @@ static bool text_equal(const struct view *old, const struct view *now, uint32_t 
 	return a.text.len == b.text.len && !memcmp(a.text.at, b.text.at, a.text.len);
 }
 
-/* Names of `dir` in `from` that `to` lacks or, with `moved`, that lead elsewhere. */
+/* Names of `dir` in `from` that `to` lacks or, with `moved`, that lead elsewhere.
+ * Before the first the directory itself is told.  Returns false when nobody knows it. */
 static bool names_tell(const struct view *from, const struct view *to, uint32_t dir, bool moved,
-		       uint64_t add, const struct changes_sink *sink)
+		       uint64_t add, const struct changes_sink *sink, bool *told)
 {
 	struct view_dirent entry;
 	uint64_t cookie = 2;
-	bool any = false;
 	uint32_t node;
 
 	for (; !view_readdir(from, dir, cookie, &entry); cookie = entry.cookie) {
@@ -47,10 +47,14 @@ static bool names_tell(const struct view *from, const struct view *to, uint32_t 
 
 		if (!r && (!moved || node == entry.node))
 			continue;
+		if (!*told) {
+			*told = true;
+			if (!sink->node(sink->ctx, add + dir, true))
+				return false;
+		}
 		sink->name(sink->ctx, add + dir, entry.name, entry.name_len);
-		any = true;
 	}
-	return any;
+	return true;
 }
 
 static void node_tell(const struct view *old, const struct view *now, uint32_t node, uint64_t add,
@@ -60,7 +64,8 @@ static void node_tell(const struct view *old, const struct view *now, uint32_t n
 	struct view_attr b;
 	bool was = !view_attr(old, node, &a);
 	bool is = !view_attr(now, node, &b);
-	bool bytes;
+	bool bytes = false;
+	bool told = false;
 
 	if (!was || !is) {
 		/* Nobody was told of the one, and the other's name is gone. */
@@ -68,13 +73,11 @@ static void node_tell(const struct view *old, const struct view *now, uint32_t n
 			sink->node(sink->ctx, add + node, true);
 		return;
 	}
-	if (S_ISDIR(a.mode) && S_ISDIR(b.mode)) {
-		bytes = names_tell(old, now, node, true, add, sink);
-		bytes |= names_tell(now, old, node, false, add, sink);
-	} else {
+	if (!S_ISDIR(a.mode) || !S_ISDIR(b.mode))
 		bytes = !text_equal(old, now, node);
-	}
-	if (bytes || !attr_equal(&a, &b))
+	else if (names_tell(old, now, node, true, add, sink, &told))
+		names_tell(now, old, node, false, add, sink, &told);
+	if (!told && (bytes || !attr_equal(&a, &b)))
 		sink->node(sink->ctx, add + node, bytes);
 }
 

@@ -20,8 +20,9 @@
 struct changes_sink {
 	/* What `name` means in `dir`, nothing included. */
 	void (*name)(void *ctx, uint64_t dir, const char *name, size_t len);
-	/* Attributes; with `bytes` what is in the file or directory too. */
-	void (*node)(void *ctx, uint64_t node, bool bytes);
+	/* Attributes; with `bytes` what is in the file or directory too.  Returns false
+	 * where nobody remembers the node, and then a directory's names are not told. */
+	bool (*node)(void *ctx, uint64_t node, bool bytes);
 	void *ctx;
 };
 

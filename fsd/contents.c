@@ -44,6 +44,7 @@ struct ask {
 	struct version *version;
 	uint32_t pos;
 	bool sent;
+	bool finished;
 	struct instant since;
 	struct content_wait *waits;
 	struct ask *next;
@@ -247,19 +248,22 @@ static void asks_send(struct contents *cs)
 	}
 }
 
+/* It stays in the list while its waits are told, so that one may cancel another, but
+ * takes no new ones: a wait that asks again at once would never end. */
 static void ask_finish(struct contents *cs, struct ask *ask, int r, struct content *content)
 {
-	for (struct ask **p = &cs->asks; *p; p = &(*p)->next)
-		if (*p == ask) {
-			*p = ask->next;
-			break;
-		}
+	ask->finished = true;
 	while (ask->waits) {
 		struct content_wait *wait = ask->waits;
 
 		ask->waits = wait->next;
 		wait->done(wait, r, r ? NULL : content_ref(content));
 	}
+	for (struct ask **p = &cs->asks; *p; p = &(*p)->next)
+		if (*p == ask) {
+			*p = ask->next;
+			break;
+		}
 	version_unref(ask->version);
 	free(ask);
 }
@@ -269,7 +273,7 @@ static int ask_new(struct contents *cs, const struct view_source *source, struct
 	struct ask *ask;
 
 	for (ask = cs->asks; ask; ask = ask->next)
-		if (ask->version == source->version && ask->pos == source->pos)
+		if (ask->version == source->version && ask->pos == source->pos && !ask->finished)
 			break;
 	if (!ask) {
 		ask = calloc(1, sizeof(*ask));
@@ -360,8 +364,10 @@ static void copier_lost(struct contents *cs)
 {
 	close(cs->socket); /* leaves the epoll set by itself */
 	cs->socket = -1;
-	for (struct ask *ask = cs->asks; ask; ask = ask->next)
+	for (struct ask *ask = cs->asks; ask; ask = ask->next) {
 		ask->sent = false;
+		ask->since = instant_now(); /* the copier was there until now */
+	}
 	if (cs->asks)
 		retry_later(cs);
 }

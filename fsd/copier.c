@@ -6,10 +6,12 @@
 #include <limits.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -24,12 +26,14 @@
 
 enum {
 	COPIER_THREADS = 2,
-	COPIER_CLIENTS = 64,
-	COPIER_FILL_AHEAD = 128, /* files of the fill under way at once */
-	COPIER_BATCH = 512,	 /* copies that share a sync */
+	COPIER_AGAIN_SECS = 30,
+	COPIER_CLIENTS = 1024,	 /* a thread of nfs each, and commands */
+	COPIER_FILL_AHEAD = 512, /* files of the fill under way at once: some batches */
+	COPIER_BATCH = 192,	 /* copies that share a sync */
 	COPIER_BATCH_MS = 200,	 /* or this much later */
 	COPIER_POLL_MS = 250,	 /* looking for new versions */
 	COPIER_ORIGIN_SECS = 10, /* how long a miss waits for an origin to come back */
+	COPIER_PAUSE_SECS = 10,	 /* of a fill that met a full store or a bad file */
 	COPIER_RETRY_MS = 500
 };
 
@@ -39,14 +43,15 @@ struct waiter {
 	struct waiter *next;
 };
 
-enum job_state { JOB_QUEUED, JOB_RUNNING, JOB_COPIED };
+/* Under way: in a queue or with a thread.  The main loop's word alone. */
+enum job_state { JOB_UNDER_WAY, JOB_LATER, JOB_COPIED };
 
 /* One file on its way.  Owned by the main loop but for the thread that runs it. */
 struct job {
 	struct source *source;
 	uint32_t pos;
 	enum job_state state;
-	bool wanted; /* somebody waits: goes before the fill */
+	bool wanted; /* somebody waits: goes before the fill; under the lock */
 	struct waiter *waiters;
 	struct instant since;
 	struct instant not_before; /* of the next try */
@@ -63,13 +68,20 @@ struct source {
 	uint32_t id;
 	struct version *version;
 	char *path;
-	int origin; /* -1: not there */
+	atomic_int origin; /* -1: was never there; the number stays for good, see
+			    * source_origin() */
+	bool there;	   /* the origin, at the last look */
 	bool strict;
-	bool complained;
+	bool removed;	/* its row is gone: let go when nothing is under way */
+	bool listed;	/* at this look at the database */
+	bool told_gone; /* each said once, until it is good again */
+	bool told_kept;
+	bool told_bad;
 	int journal;
-	uint32_t cursor;    /* of the fill */
-	uint32_t under_way; /* jobs, the fill's and others */
-	uint64_t batch;	    /* the committer's: the last one with a file of it */
+	struct instant fill_again; /* no fill before */
+	uint32_t cursor;	   /* of the fill */
+	uint32_t under_way;	   /* jobs, the fill's and others */
+	uint64_t batch;		   /* the committer's: the last one with a file of it */
 	struct job *jobs[JOB_BUCKETS];
 	struct source *next;
 };
@@ -91,6 +103,7 @@ struct copier {
 	struct objects *objects;
 	struct db *db;
 	int64_t db_seen;
+	struct instant db_again;
 	struct loop *loop;
 	struct loop_source listener;
 	struct loop_source woken;
@@ -163,6 +176,7 @@ static void *copy_thread(void *arg)
 {
 	struct copier *c = arg;
 	struct job *job;
+	bool wanted;
 
 	pthread_mutex_lock(&c->lock);
 	for (;;) {
@@ -173,10 +187,10 @@ static void *copy_thread(void *arg)
 		job = queue_pop(&c->wanted);
 		if (!job)
 			job = queue_pop(&c->fill);
-		job->state = JOB_RUNNING;
+		wanted = job->wanted;
 		pthread_mutex_unlock(&c->lock);
 		job->r = copy_file(job->source->origin, version_manifest(job->source->version),
-				   job->pos, job->source->strict, c->objects, &job->copy);
+				   job->pos, job->source->strict, wanted, c->objects, &job->copy);
 		pthread_mutex_lock(&c->lock);
 		queue_push(&c->done, job);
 		wake(c);
@@ -186,7 +200,7 @@ static void *copy_thread(void *arg)
 }
 
 /* Make a batch durable: bytes, names, then the journal's word for them. */
-static int commit_batch(struct copier *c, struct job *batch)
+static int commit_held(struct copier *c, struct job *batch)
 {
 	struct fill_record records[COPIER_BATCH];
 	struct hash hashes[COPIER_BATCH];
@@ -195,7 +209,7 @@ static int commit_batch(struct copier *c, struct job *batch)
 
 	r = objects_sync_data(c->objects);
 	for (struct job *job = batch; job && !r; job = job->next) {
-		if (job->copy.draft.fd < 0)
+		if (!job->copy.draft.name[0])
 			continue;
 		r = objects_commit(c->objects, &job->copy.draft, &job->copy.record.hash);
 		hashes[named++] = job->copy.record.hash;
@@ -219,6 +233,17 @@ static int commit_batch(struct copier *c, struct job *batch)
 	return r;
 }
 
+static int commit_batch(struct copier *c, struct job *batch)
+{
+	int r = objects_hold(c->objects, false);
+
+	if (r)
+		return r;
+	r = commit_held(c, batch);
+	objects_release(c->objects);
+	return r;
+}
+
 static void *commit_thread(void *arg)
 {
 	struct copier *c = arg;
@@ -233,7 +258,7 @@ static void *commit_thread(void *arg)
 			pthread_cond_wait(&c->copied_some, &c->lock);
 		if (!c->ncopied)
 			break; /* stopping, and nothing left */
-		clock_gettime(CLOCK_REALTIME, &until);
+		clock_gettime(CLOCK_MONOTONIC, &until);
 		until.tv_nsec += COPIER_BATCH_MS * NS_PER_MS;
 		until.tv_sec += until.tv_nsec / NS_PER_SEC;
 		until.tv_nsec %= NS_PER_SEC;
@@ -403,22 +428,28 @@ static void tell_odd(struct source *s, const struct fill_record *record)
 
 /* ---- sources ---- */
 
-static int source_origin(struct source *s)
+/* Open the origin, again when it went.  Threads may be reading below the old one: the
+ * new one takes over its number, so that theirs never means another directory. */
+static void source_origin(struct source *s)
 {
-	closep(&s->origin);
-	s->origin = origin_dir_open(s->path);
-	if (s->origin < 0) {
-		if (!s->complained)
-			log_error("version %u: its origin %s cannot be opened: %s; files not yet "
-				  "copied wait",
-				  s->id, s->path, strerror(-s->origin));
-		s->complained = true;
-		return s->origin;
-	}
-	if (s->complained)
+	int fd = origin_dir_open(s->path);
+	int err = fd < 0 ? -fd : 0;
+
+	if (!err && !origin_dir_is(fd, version_manifest(s->version)))
+		err = ENODEV;
+	if (!err && s->origin < 0)
+		s->origin = take_fd(&fd);
+	else if (!err && dup3(fd, s->origin, O_CLOEXEC) < 0)
+		err = errno;
+	closep(&fd);
+	s->there = !err;
+	if (err && !s->told_gone)
+		log_error("version %u: its origin %s is not there: %s; files not yet copied wait",
+			  s->id, s->path,
+			  err == ENODEV ? "nothing of the image is in it" : strerror(err));
+	else if (!err && s->told_gone)
 		log_info("version %u: its origin %s is back", s->id, s->path);
-	s->complained = false;
-	return 0;
+	s->told_gone = err != 0;
 }
 
 static void source_free(struct copier *c, struct source *s)
@@ -428,7 +459,8 @@ static void source_free(struct copier *c, struct source *s)
 			*p = s->next;
 			break;
 		}
-	closep(&s->origin);
+	if (s->origin >= 0)
+		close(s->origin);
 	closep(&s->journal);
 	version_unref(s->version);
 	free(s->path);
@@ -489,20 +521,37 @@ static void sources_poll(struct copier *c)
 	sqlite3_stmt *stmt;
 	int r;
 
-	if (seen == c->db_seen)
+	/* Looked at again now and then all the same: one that could not be opened, or a
+	 * seal that the database was not told, is no change of it. */
+	if (seen == c->db_seen && instant_now().ns < c->db_again.ns)
 		return;
+	c->db_again = instant_add_ms(instant_now(), COPIER_AGAIN_SECS * 1000);
+	for (struct source *s = c->sources; s; s = s->next)
+		s->listed = false;
 	stmt = db_stmt(c->db, "SELECT id, origin, strict FROM version WHERE sealed IS NULL"
 			      " AND origin_kind = 'dir'");
 	for (r = db_query(c->db, stmt, ""); r == DB_ROW; r = db_next(c->db, stmt)) {
 		uint32_t id = (uint32_t)sqlite3_column_int64(stmt, 0);
+		struct source *s = source_find(c, id);
 		char path[PATH_MAX];
 
 		db_column_text(stmt, 1, path, sizeof(path));
-		if (!source_find(c, id))
-			source_new(c, id, path, sqlite3_column_int(stmt, 2));
+		if (!s && !source_new(c, id, path, sqlite3_column_int(stmt, 2)))
+			s = source_find(c, id);
+		if (s)
+			s->listed = true;
 	}
-	if (!r)
-		c->db_seen = seen;
+	if (r)
+		return;
+	c->db_seen = seen;
+	for (struct source *s = c->sources; s; s = s->next)
+		s->removed = !s->listed;
+}
+
+/* Something of the fill went wrong: it need not go wrong a thousand times a second. */
+static void source_pause(struct source *s)
+{
+	s->fill_again = instant_add_ms(instant_now(), COPIER_PAUSE_SECS * 1000);
 }
 
 /* Keep the threads busy with what nobody has asked for yet. */
@@ -511,7 +560,11 @@ static void source_fill(struct copier *c, struct source *s)
 	const struct manifest *m = version_manifest(s->version);
 	uint32_t count = manifest_count(m);
 
-	while (s->origin >= 0 && s->cursor < count && s->under_way < COPIER_FILL_AHEAD) {
+	if (s->removed || !s->there || instant_now().ns < s->fill_again.ns)
+		return;
+	if (c->config.asked_only)
+		return;
+	while (s->cursor < count && s->under_way < COPIER_FILL_AHEAD) {
 		const struct manifest_node *n = manifest_at(m, s->cursor);
 		struct fill_record record;
 
@@ -532,9 +585,10 @@ static void seal_fix(void *ctx, uint32_t pos, struct manifest_node *node)
 	if (!S_ISREG(node->mode) || !version_known(s->version, node->link, &record))
 		return;
 	if (record.flags & FILL_GONE)
-		node->extra = MANIFEST_GONE;
+		node->extra |= MANIFEST_GONE;
 	if (!(record.flags & FILL_DRIFT))
 		return;
+	node->extra |= MANIFEST_DRIFT;
 	node->mode = (uint16_t)record.mode;
 	node->uid = record.uid;
 	node->gid = record.gid;
@@ -549,6 +603,7 @@ static int source_seal(struct copier *c, struct source *s)
 	cleanup(freep) struct hash *hashes = calloc(manifest_hash_count(m) + 1, sizeof(*hashes));
 	struct version_progress p;
 	struct hash digest;
+	uint32_t lost = 0;
 	int r;
 
 	if (!hashes)
@@ -559,8 +614,18 @@ static int source_seal(struct copier *c, struct source *s)
 
 		if (!n)
 			return -EUCLEAN;
-		if (S_ISREG(n->mode) && n->link == pos && version_known(s->version, pos, &record))
-			hashes[n->data] = record.hash;
+		if (!S_ISREG(n->mode) || n->link != pos || !version_known(s->version, pos, &record))
+			continue;
+		hashes[n->data] = record.hash;
+		if (hash_known(&record.hash) && !objects_has(c->objects, &record.hash)) {
+			version_forget(s->version, pos);
+			lost++;
+		}
+	}
+	if (lost) {
+		log_error("version %u: %u files that were copied are not in the store: again",
+			  s->id, lost);
+		return -EAGAIN;
 	}
 	r = manifest_seal(m, c->manifests, hashes, seal_fix, s, &digest);
 	if (r)
@@ -579,11 +644,15 @@ static void source_finish(struct copier *c, struct source *s)
 	const struct manifest *m = version_manifest(s->version);
 	int r = 0;
 
+	if (s->removed && !s->under_way) {
+		source_free(c, s);
+		return;
+	}
 	if (s->under_way || s->cursor < manifest_count(m))
 		return;
 	version_progress(s->version, &p);
 	if (p.copied + p.gone < p.files) {
-		s->cursor = 0; /* some could not be read: again, at the next look */
+		s->cursor = 0; /* some could not be read or kept: again, after a pause */
 		return;
 	}
 	/* Sealed already, but the database does not know: it is told again. */
@@ -592,9 +661,13 @@ static void source_finish(struct copier *c, struct source *s)
 	else
 		r = source_seal(c, s);
 	if (r) {
-		if (!s->complained)
+		if (r != -EAGAIN && !s->told_kept) {
 			log_error("version %u: cannot be sealed: %s", s->id, strerror(-r));
-		s->complained = true;
+			s->told_kept = true;
+		}
+		s->cursor = 0;
+		if (r != -EAGAIN)
+			source_pause(s);
 		return;
 	}
 	fill_remove(c->manifests, s->id);
@@ -603,15 +676,40 @@ static void source_finish(struct copier *c, struct source *s)
 
 /* ---- the main loop ---- */
 
+static void tell_kept(struct source *s, int err)
+{
+	if (!s->told_kept)
+		log_error("version %u: copies cannot be kept: %s; what is not in the store is read "
+			  "from %s each time",
+			  s->id, strerror(-err), s->path);
+	s->told_kept = true;
+}
+
+static void tell_bad(struct source *s, uint32_t pos, int err)
+{
+	char path[PATH_MAX];
+	char text[512];
+
+	if (manifest_path(version_manifest(s->version), pos, path, sizeof(path)) < 0)
+		path[0] = '\0';
+	log_escape(text, sizeof(text), path, strlen(path));
+	log_error("version %u: /%s cannot be copied from %s: %s", s->id, text, s->path,
+		  strerror(-err));
+}
+
 static bool job_retry(struct job *job, struct instant now)
 {
 	bool patient = now.ns - job->since.ns < COPIER_ORIGIN_SECS * NS_PER_SEC;
 
-	if (job->r == -ENODEV || job->source->origin < 0)
+	if (job->r == -ENODEV || !job->source->there)
 		source_origin(job->source);
+	if (job->r == -ENOSPC || job->r == -EDQUOT)
+		tell_kept(job->source, job->r);
+	if (!job->wanted)
+		source_pause(job->source);
 	if (!job->wanted || !patient)
 		return false;
-	job->state = JOB_QUEUED;
+	job->state = JOB_LATER;
 	job->not_before = instant_add_ms(now, COPIER_RETRY_MS);
 	return true;
 }
@@ -624,22 +722,26 @@ static void job_copied(struct copier *c, struct job *job)
 	if (job->r) {
 		if (job_retry(job, now))
 			return; /* jobs_again() puts it back: a sleep would hold a thread */
-		if (job->wanted)
-			log_error("version %u: file %u cannot be copied: %s", job->source->id,
-				  job->pos, strerror(-job->r));
+		/* Of the fill's, one stands for all until a pass goes well. */
+		if (job->wanted || (job->source->there && !job->source->told_bad &&
+				    job->r != -ENOSPC && job->r != -EDQUOT)) {
+			tell_bad(job->source, job->pos, job->r);
+			job->source->told_bad = true;
+		}
 		job_answer(job, -EIO);
 		job_free(c, job);
 		return;
 	}
 	tell_odd(job->source, &job->copy.record);
 	job->state = JOB_COPIED;
-	if (job->copy.read_fd >= 0 && job->copy.draft.fd < 0) {
+	if (job->copy.read_fd >= 0 && !job->copy.draft.name[0]) {
 		/* The store is full: these bytes are for those who wait alone. */
+		tell_kept(job->source, -ENOSPC);
+		source_pause(job->source);
 		job_answer(job, 0);
 		job_free(c, job);
 		return;
 	}
-	version_learn(job->source->version, &job->copy.record);
 	job_answer(job, job->copy.record.flags & FILL_GONE ? -EIO : 0);
 	pthread_mutex_lock(&c->lock);
 	queue_push(&c->copied, job);
@@ -663,10 +765,12 @@ static void copier_turn(struct copier *c)
 	while ((job = queue_pop(&done)))
 		job_copied(c, job);
 	while ((job = queue_pop(&durable))) {
-		if (job->r && !job->source->complained) {
-			log_error("version %u: copies cannot be kept: %s", job->source->id,
-				  strerror(-job->r));
-			job->source->complained = true;
+		if (job->r) {
+			tell_kept(job->source, job->r);
+			source_pause(job->source);
+		} else {
+			version_learn(job->source->version, &job->copy.record);
+			job->source->told_kept = false;
 		}
 		job_free(c, job);
 	}
@@ -696,10 +800,9 @@ static void jobs_again(struct copier *c, struct source *s, struct instant now)
 {
 	for (int b = 0; b < JOB_BUCKETS; b++)
 		for (struct job *job = s->jobs[b]; job; job = job->chain) {
-			if (job->state != JOB_QUEUED || !job->not_before.ns ||
-			    job->not_before.ns > now.ns)
+			if (job->state != JOB_LATER || job->not_before.ns > now.ns)
 				continue;
-			job->not_before.ns = 0;
+			job->state = JOB_UNDER_WAY;
 			pthread_mutex_lock(&c->lock);
 			queue_push(&c->wanted, job);
 			pthread_cond_signal(&c->work);
@@ -713,7 +816,7 @@ static void on_poll(struct loop_timer *timer, struct instant now)
 
 	sources_poll(c);
 	for (struct source *s = c->sources; s; s = s->next) {
-		if (s->origin < 0)
+		if (!s->there)
 			source_origin(s);
 		jobs_again(c, s, now);
 	}
@@ -778,8 +881,8 @@ static int ask_take(struct copier *c, struct client *client, const struct copier
 	*w = (struct waiter){client, ask->id, job->waiters};
 	job->waiters = w;
 	if (!job->wanted) {
-		job->wanted = true;
 		pthread_mutex_lock(&c->lock);
+		job->wanted = true;
 		if (queue_remove(&c->fill, job)) {
 			queue_push(&c->wanted, job);
 			pthread_cond_signal(&c->work);
@@ -870,6 +973,7 @@ static void copier_fini(struct copier *c)
 static int copier_init(const struct copier_config *config, struct copier **out, struct why *why)
 {
 	struct copier *c = calloc(1, sizeof(*c));
+	pthread_condattr_t monotonic;
 	char path[PATH_MAX];
 	int r;
 
@@ -879,15 +983,21 @@ static int copier_init(const struct copier_config *config, struct copier **out, 
 	c->db_seen = -2;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_cond_init(&c->work, NULL);
-	pthread_cond_init(&c->copied_some, NULL);
+	/* A step of the wall clock must not hold a batch up. */
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&c->copied_some, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = c->wake_fd < 0 ? -errno : 0;
 	snprintf(c->manifests, sizeof(c->manifests), "%s/manifests", config->state_dir);
 	snprintf(path, sizeof(path), "%s/objects", config->state_dir);
 	if (!r)
 		r = objects_open(path, true, 0750, &c->objects, why);
-	if (!r)
+	if (!r) {
+		objects_clean(c->objects);
 		r = db_open(config->state_dir, &schema_rootstock, DB_READ, &c->db, why);
+	}
 	if (!r)
 		r = loop_new(&c->loop);
 	c->listener.ready = on_listener;
@@ -946,6 +1056,17 @@ int copier_listen(const char *state_dir, int *listen_fd, int *lock_fd, struct wh
 	return 0;
 }
 
+/* A descriptor for each copy that is under way. */
+static void files_allow(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files))
+		return;
+	files.rlim_cur = files.rlim_max < 4096 ? files.rlim_max : 4096;
+	setrlimit(RLIMIT_NOFILE, &files);
+}
+
 int copier_child(const struct copier_config *config)
 {
 	struct why why = {""};
@@ -959,6 +1080,7 @@ int copier_child(const struct copier_config *config)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigprocmask(SIG_BLOCK, &set, NULL);
+	files_allow();
 	r = copier_init(config, &c, &why);
 	if (r) {
 		log_error("cannot start: %s", why_text(&why, r));

@@ -50,6 +50,7 @@ struct copier_config {
 	/* A version was sealed: note it in rootstock.db.  Called in the copier's thread. */
 	void (*sealed)(void *ctx, uint32_t version, const struct hash *digest);
 	void *ctx;
+	bool asked_only; /* no fill: for a command that reads a file and ends */
 };
 
 /* Take the lock and listen on the socket.  -EBUSY when another copier has them. */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "fsd/origin.h"
 
@@ -55,6 +56,23 @@ static void draft_drop(struct objects *objects, bool kept, struct object_draft *
 	draft->fd = -1;
 }
 
+/* The state of a file whose next change will show in its times: one that was changed
+ * just now could be changed again within the same tick of the kernel's clock. */
+static int settled_stat(int fd, struct stat *st)
+{
+	const struct timespec tick = {.tv_nsec = 20000000};
+	struct timespec now;
+
+	if (fstat(fd, st))
+		return -errno;
+	clock_gettime(CLOCK_REALTIME, &now);
+	if ((now.tv_sec - st->st_ctim.tv_sec) * 1000000000 + now.tv_nsec - st->st_ctim.tv_nsec >=
+	    tick.tv_nsec)
+		return 0;
+	nanosleep(&tick, NULL);
+	return fstat(fd, st) ? -errno : 0;
+}
+
 /* One try.  -EBUSY: the file changed under the copy. */
 static int copy_once(int from, struct objects *objects, bool kept, struct stat *st,
 		     struct copy *out)
@@ -63,9 +81,9 @@ static int copy_once(int from, struct objects *objects, bool kept, struct stat *
 	uint64_t size;
 	int r;
 
-	if (fstat(from, st))
-		return -errno;
-	r = draft_open(objects, kept, &out->draft);
+	r = settled_stat(from, st);
+	if (!r)
+		r = draft_open(objects, kept, &out->draft);
 	if (r)
 		return r;
 	r = object_copy(from, out->draft.fd, &out->record.hash, &size);
@@ -81,21 +99,14 @@ static int copy_once(int from, struct objects *objects, bool kept, struct stat *
 	if (r) {
 		out->read_fd = -1;
 		draft_drop(objects, kept, &out->draft);
-	} else if (!kept) {
+	} else { /* one descriptor a copy is enough */
 		closep(&out->draft.fd);
 		out->draft.fd = -1;
 	}
 	return r;
 }
 
-static int origin_gone(int origin)
-{
-	struct stat st;
-
-	return fstat(origin, &st) || !st.st_nlink ? -ENODEV : 0;
-}
-
-int copy_file(int origin, const struct manifest *m, uint32_t pos, bool strict,
+int copy_file(int origin, const struct manifest *m, uint32_t pos, bool strict, bool wanted,
 	      struct objects *objects, struct copy *out)
 {
 	const struct manifest_node *n = manifest_at(m, pos);
@@ -113,12 +124,12 @@ int copy_file(int origin, const struct manifest *m, uint32_t pos, bool strict,
 		from = origin_dir_file(origin, path);
 		if (from == -ENOENT || from == -ESTALE) {
 			out->record.flags = FILL_GONE;
-			return origin_gone(origin);
+			return origin_dir_is(origin, m) ? 0 : -ENODEV;
 		}
 		if (from < 0)
 			return from;
 		r = copy_once(from, objects, kept, &st, out);
-		if ((r == -ENOSPC || r == -EDQUOT) && kept) {
+		if ((r == -ENOSPC || r == -EDQUOT) && kept && wanted) {
 			kept = false;
 			continue;
 		}

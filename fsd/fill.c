@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "fsd/fill.h"
+#include "fsd/manifest_format.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,8 +64,20 @@ int fill_read(const char *dir, uint32_t version,
 	return ferror(file) ? -EIO : 0;
 }
 
+int file_give(int fd, int dir_fd)
+{
+	struct stat st;
+
+	if (geteuid() != 0)
+		return 0;
+	if (fstat(dir_fd, &st) || fchown(fd, st.st_uid, st.st_gid) || fchmod(fd, 0640))
+		return -errno;
+	return 0;
+}
+
 int fill_open(const char *dir, uint32_t version, uint64_t good_len)
 {
+	cleanup(closep) int dir_fd = -1;
 	char path[PATH_MAX];
 	int fd;
 	int r;
@@ -75,8 +88,11 @@ int fill_open(const char *dir, uint32_t version, uint64_t good_len)
 	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0640);
 	if (fd < 0)
 		return -errno;
-	if (ftruncate(fd, (off_t)good_len) || lseek(fd, 0, SEEK_END) < 0) {
+	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	r = dir_fd < 0 ? -errno : file_give(fd, dir_fd);
+	if (!r && (ftruncate(fd, (off_t)good_len) || lseek(fd, 0, SEEK_END) < 0))
 		r = -errno;
+	if (r) {
 		close(fd);
 		return r;
 	}

@@ -17,7 +17,11 @@
 #include "fsd/view_source.h"
 
 enum { TOP_ROOT = 1, TOP_HOSTS = 2, TOP_IMAGES = 3 };
-enum { PLANT_BUCKETS = 4096, LISTED_NAME = NAME_MAX_LEN + sizeof("@4294967295") };
+enum {
+	FOREST_AGAIN_MS = 1000,
+	PLANT_BUCKETS = 4096,
+	LISTED_NAME = NAME_MAX_LEN + sizeof("@4294967295")
+};
 
 /* Where a view stands, for as long as the forest lives. */
 struct plant {
@@ -26,7 +30,9 @@ struct plant {
 	uint32_t version;
 	uint64_t change;
 	_Atomic(struct view *) view; /* NULL until somebody looks */
-	struct plant *next;	     /* in its bucket */
+	struct view *before;	     /* the poller's: whose changes are told once more */
+	struct instant again;
+	struct plant *next; /* in its bucket */
 };
 
 /* A name in /hosts or /images. */
@@ -420,7 +426,30 @@ static void views_swap(struct forest *f, const struct changes_sink *sink)
 		atomic_store_explicit(&p->view, now, memory_order_release);
 		pthread_rwlock_unlock(&f->lock);
 		changes_tell(old, now, number_of(p, 0), sink);
-		view_unref(old);
+		if (p->before) {
+			view_unref(old);
+			continue;
+		}
+		p->before = old;
+		p->again = instant_add_ms(instant_now(), FOREST_AGAIN_MS);
+	}
+}
+
+/* An answer from before the swap may lie with a client that has not looked at it when
+ * it is told to forget, and does not know the node yet: it hears it a second time. */
+static void views_tell_again(struct forest *f, const struct changes_sink *sink)
+{
+	struct instant now = instant_now();
+
+	for (uint32_t i = 1; i < f->nplants; i++) {
+		struct plant *p = f->plants[i];
+
+		if (!p->before || now.ns < p->again.ns)
+			continue;
+		changes_tell(p->before, atomic_load_explicit(&p->view, memory_order_acquire),
+			     number_of(p, 0), sink);
+		view_unref(p->before);
+		p->before = NULL;
 	}
 }
 
@@ -440,6 +469,7 @@ void forest_poll(struct forest *f, const struct changes_sink *sink)
 	}
 	if (listed || moved)
 		views_swap(f, sink);
+	views_tell_again(f, sink);
 }
 
 int forest_open(const char *state_dir, struct forest **out, struct why *why)
@@ -475,6 +505,7 @@ void forest_close(struct forest *f)
 		return;
 	for (uint32_t i = 1; i < f->nplants; i++) {
 		view_unref(atomic_load(&f->plants[i]->view));
+		view_unref(f->plants[i]->before);
 		free(f->plants[i]);
 	}
 	free(f->plants);

@@ -169,8 +169,8 @@ static int groups_set(struct db *db, int64_t host, const char *const *names, uns
 	return db_fail(db, r, why);
 }
 
-static int host_insert(struct db *db, const struct host_spec *spec, const char *name, int64_t *id,
-		       struct why *why)
+static int host_insert(struct db *db, const struct host_spec *spec, const char *name,
+		       const struct identity *identity, int64_t *id, struct why *why)
 {
 	cleanup(txn_abortp) struct txn *txn = NULL;
 	int64_t now = wall_now_ns();
@@ -202,6 +202,8 @@ static int host_insert(struct db *db, const struct host_spec *spec, const char *
 	if (!r)
 		r = groups_set(db, *id, spec->groups, spec->ngroups, why);
 	if (!r)
+		r = identity_put(db, (uint32_t)*id, identity, why);
+	if (!r)
 		r = db_fail(db, txn_commit(take(&txn)), why);
 	return r;
 }
@@ -209,47 +211,54 @@ static int host_insert(struct db *db, const struct host_spec *spec, const char *
 int host_add(struct db *db, const char *state_dir, const struct host_spec *spec, uint32_t *id,
 	     bool *has_keys, struct why *why)
 {
+	cleanup(identity_freep) struct identity *identity = NULL;
 	const uint8_t *o = spec->mac.octet;
+	const char *name = spec->name;
 	char made[32];
+	int64_t other;
 	int64_t row = 0;
-	int r;
+	int r = 0;
 
 	snprintf(made, sizeof(made), "host-%02x%02x%02x%02x%02x%02x", o[0], o[1], o[2], o[3], o[4],
 		 o[5]);
-	if (spec->name) {
-		r = name_check("host", spec->name, true, why);
-		if (r)
-			return r;
-	}
-	r = host_insert(db, spec, spec->name ? spec->name : made, &row, why);
+	if (name)
+		r = name_check("host", name, true, why);
+	else
+		name = made;
+	/* Asked again under the lock; here it saves a key. */
+	if (!r && !by_mac(db, &spec->mac, &other))
+		r = mac_insert(db, 0, &spec->mac, why);
+	if (!r)
+		r = identity_prepare(state_dir, name, &identity, why);
+	if (!r)
+		r = host_insert(db, spec, name, identity, &row, why);
 	if (r)
 		return r;
 	*id = (uint32_t)row;
-	r = identity_create(db, state_dir, *id, spec->name ? spec->name : made, has_keys, why);
-	if (r) {
-		/* No host without its identity. */
-		host_remove(db, *id, NULL);
-	}
-	return r;
+	*has_keys = identity_has_keys(identity);
+	return 0;
 }
 
 /* Split a list at commas, in place. */
-static unsigned int list_split(char *list, char **out, unsigned int max)
+static int list_split(char *list, char **out, unsigned int max, unsigned int *n, struct why *why)
 {
-	unsigned int n = 0;
-
-	for (char *word = strtok_r(list, ",", &list); word && n < max;
-	     word = strtok_r(NULL, ",", &list))
-		out[n++] = word;
-	return n;
+	*n = 0;
+	for (char *word = strtok_r(list, ",", &list); word; word = strtok_r(NULL, ",", &list)) {
+		if (*n == max)
+			return why_set(why, -EINVAL, "%s: over %u in a list", word, max);
+		out[(*n)++] = word;
+	}
+	return 0;
 }
 
 static int set_macs(struct db *db, int64_t host, char *list, struct why *why)
 {
 	char *words[HOST_MACS_MAX];
-	unsigned int n = list_split(list, words, HOST_MACS_MAX);
-	int r;
+	unsigned int n;
+	int r = list_split(list, words, HOST_MACS_MAX, &n, why);
 
+	if (r)
+		return r;
 	if (!n)
 		return why_set(why, -EINVAL, "mac: a host has at least one");
 	r = db_run(db, "DELETE FROM host_mac WHERE host = ?", "i", host);
@@ -333,6 +342,8 @@ static int set_setting(struct db *db, enum scope_kind kind, int64_t owner, const
 static int host_set_one(struct db *db, uint32_t id, const char *key, char *value, struct why *why)
 {
 	char *words[HOST_GROUPS_MAX];
+	unsigned int n;
+	int r;
 
 	if (!strcmp(key, "mac"))
 		return set_macs(db, id, value, why);
@@ -342,23 +353,39 @@ static int host_set_one(struct db *db, uint32_t id, const char *key, char *value
 		return set_image(db, id, value, why);
 	if (!strcmp(key, "name"))
 		return set_name(db, id, value, why);
-	if (!strcmp(key, "group"))
-		return groups_set(db, id, (const char *const *)words,
-				  list_split(value, words, HOST_GROUPS_MAX), why);
+	if (!strcmp(key, "group")) {
+		r = list_split(value, words, HOST_GROUPS_MAX, &n, why);
+		return r ? r : groups_set(db, id, (const char *const *)words, n, why);
+	}
 	return set_setting(db, SCOPE_HOST, id, key, value, why);
 }
 
-int host_set(struct db *db, uint32_t id, const char *key, const char *value, struct why *why)
+/* "KEY=VALUE" words, each through `one`; the values may be cut up. */
+static int assign(struct db *db, uint32_t id, char **words, unsigned int n,
+		  int (*one)(struct db *, uint32_t, const char *, char *, struct why *),
+		  struct why *why)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		if (!strchr(words[i], '='))
+			return why_set(why, -EINVAL, "%s: not KEY=VALUE", words[i]);
+	for (unsigned int i = 0; i < n && !r; i++) {
+		char *eq = strchr(words[i], '=');
+
+		*eq = '\0';
+		r = one(db, id, words[i], eq + 1, why);
+	}
+	return r;
+}
+
+int host_set(struct db *db, uint32_t id, char **words, unsigned int n, struct why *why)
 {
 	cleanup(txn_abortp) struct txn *txn = NULL;
-	cleanup(freep) char *copy = strdup(value);
-	int r;
+	int r = db_fail(db, txn_begin(db, &txn), why);
 
-	if (!copy)
-		return -ENOMEM;
-	r = db_fail(db, txn_begin(db, &txn), why);
 	if (!r)
-		r = host_set_one(db, id, key, copy, why);
+		r = assign(db, id, words, n, host_set_one, why);
 	if (!r)
 		r = db_run(db, "UPDATE host SET changed = ? WHERE id = ?", "iu", wall_now_ns(), id);
 	if (!r)
@@ -411,8 +438,7 @@ int group_add(struct db *db, const char *name, struct why *why)
 	return db_fail(db, r, why);
 }
 
-static int group_set_one(struct db *db, uint32_t id, const char *key, const char *value,
-			 struct why *why)
+static int group_set_one(struct db *db, uint32_t id, const char *key, char *value, struct why *why)
 {
 	int64_t version = 0;
 	int64_t image = 0;
@@ -429,14 +455,14 @@ static int group_set_one(struct db *db, uint32_t id, const char *key, const char
 	return db_fail(db, r, why);
 }
 
-int group_set(struct db *db, uint32_t id, const char *key, const char *value, struct why *why)
+int group_set(struct db *db, uint32_t id, char **words, unsigned int n, struct why *why)
 {
 	cleanup(txn_abortp) struct txn *txn = NULL;
 	int64_t now = wall_now_ns();
 	int r = db_fail(db, txn_begin(db, &txn), why);
 
 	if (!r)
-		r = group_set_one(db, id, key, value, why);
+		r = assign(db, id, words, n, group_set_one, why);
 	if (!r)
 		r = db_run(db, "UPDATE grp SET changed = ? WHERE id = ?", "iu", now, id);
 	/* Its hosts' views and templates are other ones now. */

@@ -33,15 +33,15 @@ int host_add(struct db *db, const char *state_dir, const struct host_spec *spec,
 int host_find(struct db *db, const char *name, uint32_t *id, struct why *why);
 int group_find(struct db *db, const char *name, uint32_t *id, struct why *why);
 
-/* KEY=VALUE.  mac (a list with commas), address, image, group (a list), name are
- * rows; any other key is a setting; an empty value takes it away. */
-int host_set(struct db *db, uint32_t id, const char *key, const char *value, struct why *why);
+/* Words of KEY=VALUE, all or none; they are cut up.  mac (a list with commas), address, image,
+ * group (a list), name are rows; any other key is a setting; an empty value takes it away. */
+int host_set(struct db *db, uint32_t id, char **words, unsigned int n, struct why *why);
 int host_approve(struct db *db, uint32_t id, struct why *why);
 /* Its overlay goes too. */
 int host_remove(struct db *db, uint32_t id, struct why *why);
 
 int group_add(struct db *db, const char *name, struct why *why);
-int group_set(struct db *db, uint32_t id, const char *key, const char *value, struct why *why);
+int group_set(struct db *db, uint32_t id, char **words, unsigned int n, struct why *why);
 /* -EBUSY with words while hosts are in it. */
 int group_remove(struct db *db, uint32_t id, struct why *why);
 

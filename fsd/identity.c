@@ -51,10 +51,9 @@ static int keygen(const char *dir, const char *name)
 }
 
 /* Put the body of a file from `dir` into a store, and say what to put for it. */
-static int take_file(const char *dir, const char *file, const char *store, mode_t mode,
+static int take_file(const char *dir, const char *file, struct objects *store, mode_t mode,
 		     uint8_t flags, struct entry_spec *spec)
 {
-	cleanup(objects_closep) struct objects *objects = NULL;
 	cleanup(closep) int fd = -1;
 	char path[PATH_MAX];
 	int r;
@@ -63,16 +62,13 @@ static int take_file(const char *dir, const char *file, const char *store, mode_
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return -errno;
-	r = objects_open(store, true, 0700, &objects, NULL);
-	if (r)
-		return r;
 	*spec = (struct entry_spec){
 		.kind = ENTRY_FILE,
 		.flags = (uint8_t)(ENTRY_MODE_SET | ENTRY_OWNER_SET | flags),
 		.mode = (uint16_t)mode,
 		.mtime_ns = wall_now_ns(),
 	};
-	r = objects_put(objects, fd, &spec->hash, &spec->size);
+	r = objects_put(store, fd, &spec->hash, &spec->size);
 	/* An empty key is worse than none. */
 	return !r && !spec->size ? -EIO : r;
 }
@@ -83,23 +79,48 @@ struct keys {
 	struct entry_spec public;
 };
 
-static int keys_make(const char *state_dir, const char *name, struct keys *keys)
+/* Held from before a body is put until its row is there. */
+struct stores {
+	struct objects *objects;
+	struct objects *secrets;
+};
+
+static int store_open(const char *state_dir, const char *name, mode_t mode, struct objects **out,
+		      struct why *why)
 {
-	char dir[] = "/tmp/rootstock-key.XXXXXX"; /* made 0700 */
-	char store[PATH_MAX];
+	char path[PATH_MAX];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/%s", state_dir, name);
+	r = objects_open(path, true, mode, out, why);
+	return r ? r : objects_hold(*out, false);
+}
+
+static void stores_close(struct stores *s)
+{
+	objects_close(s->objects);
+	objects_close(s->secrets);
+}
+
+/* ssh-keygen writes into a directory of the secrets' own: what a kill leaves is as
+ * safe there as the rest, and swept. */
+static int keys_make(const char *state_dir, const struct stores *stores, const char *name,
+		     struct keys *keys)
+{
+	char dir[PATH_MAX - 16];
 	char path[PATH_MAX];
 	int r;
 
 	keys->there = false;
-	if (!mkdtemp(dir))
+	if (snprintf(dir, sizeof(dir), "%s/secrets/tmp/pkey.XXXXXX", state_dir) >= (int)sizeof(dir))
+		return -ENAMETOOLONG;
+	if (!mkdtemp(dir)) /* 0700 */
 		return -errno;
 	r = keygen(dir, name);
-	snprintf(store, sizeof(store), "%s/secrets", state_dir);
 	if (!r)
-		r = take_file(dir, "key", store, 0600, ENTRY_SECRET, &keys->private);
-	snprintf(store, sizeof(store), "%s/objects", state_dir);
+		r = take_file(dir, "key", stores->secrets, 0600, ENTRY_SECRET, &keys->private);
 	if (!r)
-		r = take_file(dir, "key.pub", store, 0644, 0, &keys->public);
+		r = take_file(dir, "key.pub", stores->objects, 0644, 0, &keys->public);
 	keys->there = !r;
 	snprintf(path, sizeof(path), "%s/key", dir);
 	unlink(path);
@@ -150,47 +171,90 @@ static int has_entry(struct db *db, uint32_t host, const char *path, bool *out)
 	return r < 0 ? r : 0;
 }
 
-int identity_create(struct db *db, const char *state_dir, uint32_t host, const char *name,
-		    bool *has_keys, struct why *why)
+struct identity {
+	struct stores stores;
+	struct keys keys;
+};
+
+int identity_prepare(const char *state_dir, const char *name, struct identity **out,
+		     struct why *why)
+{
+	cleanup(identity_freep) struct identity *id = calloc(1, sizeof(*id));
+	int r;
+
+	if (!id)
+		return -ENOMEM;
+	r = store_open(state_dir, "objects", 0750, &id->stores.objects, why);
+	if (!r)
+		r = store_open(state_dir, "secrets", 0700, &id->stores.secrets, why);
+	if (!r)
+		r = keys_make(state_dir, &id->stores, name, &id->keys);
+	if (r)
+		return why_set(why, r, "%s: SSH host key: %s", name, strerror(-r));
+	*out = take(&id);
+	return 0;
+}
+
+void identity_free(struct identity *id)
+{
+	if (!id)
+		return;
+	stores_close(&id->stores);
+	free(id);
+}
+
+bool identity_has_keys(const struct identity *id)
+{
+	return id->keys.there;
+}
+
+int identity_put(struct db *db, uint32_t host, const struct identity *id, struct why *why)
 {
 	const struct scope scope = {SCOPE_HOST, host};
-	cleanup(txn_abortp) struct txn *txn = NULL;
-	cleanup(objects_closep) struct objects *objects = NULL;
-	struct entry_spec id = {.kind = ENTRY_FILE,
-				.flags = ENTRY_MODE_SET | ENTRY_OWNER_SET,
-				.mode = 0444,
-				.size = 33,
-				.mtime_ns = wall_now_ns()};
-	struct keys keys = {0};
-	char store[PATH_MAX];
+	struct entry_spec machine = {.kind = ENTRY_FILE,
+				     .flags = ENTRY_MODE_SET | ENTRY_OWNER_SET,
+				     .mode = 0444,
+				     .size = 33,
+				     .mtime_ns = wall_now_ns()};
+	bool key_there = false;
+	bool id_there = false;
 	char text[34];
-	bool key_there;
-	bool id_there;
 	int r;
 
 	r = has_entry(db, host, KEY, &key_there);
 	if (!r)
 		r = has_entry(db, host, "etc/machine-id", &id_there);
-	if (!r && !key_there)
-		r = keys_make(state_dir, name, &keys);
-	if (r)
-		return why_set(why, r, "%s: SSH host key: %s", name, strerror(-r));
-	*has_keys = key_there || keys.there;
-	r = machine_id(db, host, text);
-	snprintf(store, sizeof(store), "%s/objects", state_dir);
 	if (!r)
-		r = objects_open(store, true, 0750, &objects, why);
-	if (!r)
-		r = objects_put_bytes(objects, text, 33, &id.hash);
-	if (!r)
-		r = txn_begin(db, &txn);
+		r = machine_id(db, host, text);
 	if (!r && !id_there)
-		r = overlay_change(db, scope, "etc/machine-id", &id, NULL, why);
-	if (!r && keys.there)
-		r = overlay_change(db, scope, KEY, &keys.private, NULL, why);
-	if (!r && keys.there)
-		r = overlay_change(db, scope, KEY ".pub", &keys.public, NULL, why);
+		r = objects_put_bytes(id->stores.objects, text, 33, &machine.hash);
+	if (!r && !id_there)
+		r = overlay_change(db, scope, "etc/machine-id", &machine, NULL, why);
+	if (!r && id->keys.there && !key_there)
+		r = overlay_change(db, scope, KEY, &id->keys.private, NULL, why);
+	if (!r && id->keys.there && !key_there)
+		r = overlay_change(db, scope, KEY ".pub", &id->keys.public, NULL, why);
+	return r ? why_set(why, r, "identity: %s", strerror(-r)) : 0;
+}
+
+int identity_create(struct db *db, const char *state_dir, uint32_t host, const char *name,
+		    bool *has_keys, struct why *why)
+{
+	cleanup(identity_freep) struct identity *id = NULL;
+	cleanup(txn_abortp) struct txn *txn = NULL;
+	bool key_there = false;
+	int r;
+
+	r = has_entry(db, host, KEY, &key_there);
+	if (!r)
+		r = identity_prepare(state_dir, name, &id, why);
+	if (r)
+		return r;
+	*has_keys = key_there || id->keys.there;
+	r = txn_begin(db, &txn);
+	if (!r)
+		r = identity_put(db, host, id, why);
 	if (!r)
 		r = txn_commit(take(&txn));
-	return r ? why_set(why, r, "%s: identity: %s", name, strerror(-r)) : 0;
+	return r ? why_set(why, r, "%s", db_error(db)) : 0;
 }

@@ -7,8 +7,26 @@
 #ifndef FSD_IDENTITY_H
 #define FSD_IDENTITY_H
 
+#include <stdbool.h>
+
+#include "common/cleanup.h"
 #include "common/db.h"
 #include "common/why.h"
+
+/* Keys for a host that is about to be: made before any transaction, since ssh-keygen
+ * takes ten milliseconds.  Holds the store until it is freed.  Without ssh-keygen there
+ * are no keys. */
+struct identity;
+
+int identity_prepare(const char *state_dir, const char *name, struct identity **out,
+		     struct why *why);
+void identity_free(struct identity *id);
+CLEANUP_DEFINE(struct identity *, identity_free);
+bool identity_has_keys(const struct identity *id);
+
+/* Put what the host lacks, within the caller's transaction: a host and its identity
+ * come to be together. */
+int identity_put(struct db *db, uint32_t host, const struct identity *id, struct why *why);
 
 /* Make what the host lacks.  Runs ssh-keygen (10 ms for ed25519) outside any
  * transaction, then puts all of it in one.  Without ssh-keygen there are no keys:

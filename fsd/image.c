@@ -11,6 +11,7 @@
 #include "common/clock.h"
 #include "common/inventory.h"
 #include "common/schema.h"
+#include "fsd/objects.h"
 #include "fsd/origin.h"
 #include "fsd/version.h"
 
@@ -127,27 +128,13 @@ static int version_add(struct db *db, const char *state_dir, const struct image_
 	return r;
 }
 
-/* A manifest that root wrote is the copier's to replace when it is sealed. */
-static int manifest_give(const char *state_dir, int64_t version)
-{
-	char path[PATH_MAX];
-	struct stat st;
-
-	snprintf(path, sizeof(path), "%s/manifests", state_dir);
-	if (geteuid() != 0)
-		return 0;
-	if (stat(path, &st))
-		return -errno;
-	snprintf(path, sizeof(path), "%s/manifests/%lld", state_dir, (long long)version);
-	return chown(path, st.st_uid, st.st_gid) ? -errno : 0;
-}
-
 static bool known_hash(void *ctx, uint32_t pos, struct hash *hash)
 {
 	struct fill_record record;
 
-	if (!version_known(ctx, pos, &record) || (record.flags & FILL_DRIFT) ||
-	    !hash_known(&record.hash))
+	/* Drift that the sealed manifest has taken in is no difference any more. */
+	if (!version_known(ctx, pos, &record) || !hash_known(&record.hash) ||
+	    ((record.flags & FILL_DRIFT) && !manifest_sealed(version_manifest(ctx))))
 		return false;
 	*hash = record.hash;
 	return true;
@@ -204,7 +191,7 @@ static int source_read(struct db *db, const char *state_dir, const struct image_
 
 	if (source->kind != ORIGIN_DIR)
 		return source_read_whole(state_dir, add, source, why);
-	r = origin_dir_scan(source->path, source->builder, why);
+	r = origin_dir_scan(source->path, state_dir, source->builder, why);
 	if (!r && !add->strict)
 		r = reuse_previous(db, state_dir, add->name, source->builder);
 	return r;
@@ -226,8 +213,6 @@ static int source_add(struct db *db, const char *state_dir, const struct image_a
 	sigaddset(&held, SIGHUP);
 	pthread_sigmask(SIG_BLOCK, &held, &before);
 	r = version_add(db, state_dir, add, source, version, number, why);
-	if (!r)
-		r = manifest_give(state_dir, *version);
 	pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return r;
 }
@@ -236,6 +221,8 @@ int image_add(struct db *db, const char *state_dir, const struct image_add *add,
 	      uint32_t *number, struct why *why)
 {
 	cleanup(manifest_builder_freep) struct manifest_builder *builder = NULL;
+	cleanup(objects_closep) struct objects *store = NULL;
+	char path[PATH_MAX];
 	struct source source;
 	int64_t id = 0;
 	int64_t n = 0;
@@ -249,6 +236,13 @@ int image_add(struct db *db, const char *state_dir, const struct image_add *add,
 	r = origin_kind(source.path, &source.kind, why);
 	if (!r)
 		r = manifest_builder_new(&builder);
+	if (r)
+		return r;
+	/* Objects that it takes over or puts must not be swept before its row is there. */
+	snprintf(path, sizeof(path), "%s/objects", state_dir);
+	r = objects_open(path, true, 0750, &store, why);
+	if (!r)
+		r = objects_hold(store, false);
 	if (r)
 		return r;
 	source.builder = builder;

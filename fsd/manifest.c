@@ -233,13 +233,35 @@ struct bytes manifest_xattrs(const struct manifest *m, const struct manifest_nod
 	return (struct bytes){head, head ? len : 0};
 }
 
+/* `node` is one that manifest_at() gave. */
+static uint32_t node_pos(const struct manifest *m, const struct manifest_node *node)
+{
+	const uint8_t *first = m->map + m->header->section[SECTION_NODES].at;
+
+	return (uint32_t)((size_t)((const uint8_t *)node - first) / sizeof(*node));
+}
+
+int manifest_children(const struct manifest *m, uint32_t pos, uint32_t *first, uint32_t *end)
+{
+	const struct manifest_node *dir = manifest_at(m, pos);
+
+	if (!dir)
+		return -EUCLEAN;
+	*first = dir->data;
+	*end = dir->data + dir->extra;
+	if (*end < *first || *end > m->header->nnodes || (dir->extra && *first <= pos))
+		return -EUCLEAN;
+	return 0;
+}
+
 int manifest_find(const struct manifest *m, const struct manifest_node *dir, const char *name,
 		  size_t len, uint32_t *pos)
 {
-	uint32_t lo = dir->data;
-	uint32_t hi = dir->data + dir->extra;
+	uint32_t dir_pos = node_pos(m, dir);
+	uint32_t lo;
+	uint32_t hi;
 
-	if (hi < lo || hi > m->header->nnodes)
+	if (manifest_children(m, dir_pos, &lo, &hi))
 		return -EUCLEAN;
 	while (lo < hi) {
 		uint32_t mid = lo + (hi - lo) / 2;
@@ -247,7 +269,7 @@ int manifest_find(const struct manifest *m, const struct manifest_node *dir, con
 		struct bytes have;
 		int c;
 
-		if (!node)
+		if (!node || node->parent != dir_pos)
 			return -EUCLEAN;
 		have = manifest_name(m, node);
 		if (!have.len)

@@ -54,11 +54,11 @@ struct manifest_node {
 	uint64_t size; /* of a link: its target's length; of a directory: 0 */
 	int64_t mtime_sec;
 	uint32_t mtime_nsec;
-	uint32_t parent; /* position; the root is its own */
+	uint32_t parent; /* position, before its own; the root is its own */
 	uint32_t link;	 /* position of the first name of its hard-link group */
 	uint32_t nlink;	 /* of a directory: 2 + subdirectories */
 	/* directory: position of the first child, and how many
-	 * regular file: index into hashes, 0; with MANIFEST_GONE in extra: never copied
+	 * regular file: index into hashes, MANIFEST_* flags
 	 * link: offset of the target in strings, 0
 	 * device: major, minor */
 	uint32_t data;
@@ -66,7 +66,10 @@ struct manifest_node {
 	uint32_t xattr; /* offset + 1 into xattrs; 0: none */
 };
 
-enum { MANIFEST_GONE = 1 };
+enum {
+	MANIFEST_GONE = 1,  /* vanished before it was copied: reading it is EIO */
+	MANIFEST_DRIFT = 2, /* changed between the scan and the copy: as it was copied */
+};
 
 struct manifest;
 
@@ -93,6 +96,11 @@ const struct hash *manifest_hash(const struct manifest *m, uint32_t index); /* N
 
 /* Packed attributes: name\0, be32 length, value, ...; empty when none. */
 struct bytes manifest_xattrs(const struct manifest *m, const struct manifest_node *node);
+
+/* The children of the directory at `pos`: positions from *first to before *end, all
+ * behind `pos`.  Each names `pos` as its parent, or is to be taken as damage: so no walk
+ * down ever meets a directory twice.  Returns 0 or -EUCLEAN. */
+int manifest_children(const struct manifest *m, uint32_t pos, uint32_t *first, uint32_t *end);
 
 /* The position of `name` in the directory at `dir`.
  * Returns 0, MANIFEST_NOENT, or -EUCLEAN. */

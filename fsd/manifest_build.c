@@ -11,6 +11,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <sys/random.h>
 
 #include <openssl/sha.h>
 
@@ -564,6 +565,7 @@ static int parts_write(const struct parts *p, const char *dir, struct hash *dige
 {
 	cleanup(freep) struct output *o = calloc(1, sizeof(*o));
 	cleanup(closep) int dir_fd = -1;
+	uint64_t random;
 	char temp[64];
 	char name[32];
 	int fd;
@@ -572,13 +574,23 @@ static int parts_write(const struct parts *p, const char *dir, struct hash *dige
 	if (!o)
 		return -ENOMEM;
 	snprintf(name, sizeof(name), "%" PRIu32, p->version);
-	snprintf(temp, sizeof(temp), ".%" PRIu32 ".%ld", p->version, (long)getpid());
+	/* The directory is the copier's: nobody shall guess the name and wait there with
+	 * a link for root to follow. */
+	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
+		return -errno;
+	snprintf(temp, sizeof(temp), ".%" PRIu32 ".%016" PRIx64, p->version, random);
 	dir_fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (dir_fd < 0)
 		return -errno;
-	fd = openat(dir_fd, temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0640);
+	fd = openat(dir_fd, temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0640);
 	if (fd < 0)
 		return -errno;
+	r = file_give(fd, dir_fd);
+	if (r) {
+		close(fd);
+		unlinkat(dir_fd, temp, 0);
+		return r;
+	}
 	o->file = fdopen(fd, "w");
 	if (!o->file) {
 		close(fd);

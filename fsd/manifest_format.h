@@ -41,6 +41,9 @@ struct manifest_header {
 /* A whole section, every block of it checked; `at` NULL when damaged. */
 struct bytes manifest_section(const struct manifest *m, enum manifest_section section);
 
+/* Give a file that root makes in the copier's directory to that one's owner. */
+int file_give(int fd, int dir_fd);
+
 _Static_assert(sizeof(struct manifest_node) == 64, "a node is one cache line");
 _Static_assert(sizeof(struct manifest_header) <= MANIFEST_HEADER, "the header is one page");
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "the file is little-endian");

@@ -18,7 +18,9 @@
  * that it then goes by is that of the bytes.
  *
  * No open call is made where the kernel can do without, so bytes are found by number
- * at each read: a hash look-up, against two calls an open file.
+ * at each read: a hash look-up, against two calls an open file.  FUSE passthrough is
+ * not used for the same reason: it needs the open call, and keeps no page of the
+ * mount's own, where a second read of a file now asks nobody.
  */
 #define FUSE_USE_VERSION 312
 #include "fsd/mount.h"
@@ -43,11 +45,9 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
-#include "common/schema.h"
 #include "fsd/contents.h"
-#include "fsd/copier.h"
 #include "fsd/forest.h"
-#include "fsd/image.h"
+#include "fsd/own_copier.h"
 
 enum {
 	MOUNT_REMEMBER_SECS = 86400,
@@ -82,21 +82,12 @@ struct parked {
 	struct parked **link;
 };
 
-struct own_copier {
-	struct copier *copier; /* NULL: the server's is used */
-	const char *state_dir;
-	struct db *db; /* the copier's thread's */
-	int listen_fd;
-	int lock_fd;
-};
-
 struct mount {
 	const char *state_dir;
 	const char *mountpoint;
 	struct forest *forest;
 	struct fuse_session *session;
-	struct own_copier own;
-	bool passthrough;
+	struct own_copier *copier;
 
 	pthread_mutex_t lock; /* guards the readers, `fresh` and `stop` */
 	struct reader *readers;
@@ -448,16 +439,19 @@ static void *asker_main(void *arg)
 static void op_init(void *data, struct fuse_conn_info *conn)
 {
 	static const unsigned int wanted[] = {
-		FUSE_CAP_EXPORT_SUPPORT, FUSE_CAP_NO_OPEN_SUPPORT,  FUSE_CAP_NO_OPENDIR_SUPPORT,
-		FUSE_CAP_CACHE_SYMLINKS, FUSE_CAP_SPLICE_WRITE,	    FUSE_CAP_SPLICE_MOVE,
-		FUSE_CAP_READDIRPLUS,	 FUSE_CAP_READDIRPLUS_AUTO, FUSE_CAP_PARALLEL_DIROPS,
-		FUSE_CAP_ASYNC_READ,	 FUSE_CAP_AUTO_INVAL_DATA,
+		FUSE_CAP_EXPORT_SUPPORT,  FUSE_CAP_NO_OPEN_SUPPORT, FUSE_CAP_NO_OPENDIR_SUPPORT,
+		FUSE_CAP_CACHE_SYMLINKS,  FUSE_CAP_SPLICE_WRITE,    FUSE_CAP_SPLICE_MOVE,
+		FUSE_CAP_READDIRPLUS,	  FUSE_CAP_PARALLEL_DIROPS, FUSE_CAP_ASYNC_READ,
+		FUSE_CAP_AUTO_INVAL_DATA,
 	};
 
 	(void)data;
 	for (unsigned int i = 0; i < ARRAY_SIZE(wanted); i++)
 		if (conn->capable & wanted[i])
 			conn->want |= wanted[i];
+	/* Plus for all of a directory, not for its first part alone: the rest would be
+	 * looked up name by name. */
+	conn->want &= ~(unsigned int)FUSE_CAP_READDIRPLUS_AUTO;
 	conn->max_background = 64;
 	conn->congestion_threshold = 48;
 }
@@ -488,14 +482,22 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 	forest_leave(m->forest);
 }
 
+/* With a file handle it comes before a read, and must be the truth about its bytes. */
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct mount *m = fuse_req_userdata(req);
+	struct forest_attr a = {.settled = true};
 
-	if (fi && ino >> 32)
-		serve(m, req, ino, true, 0, 0);
-	else
+	if (fi) {
+		forest_enter(m->forest);
+		if (forest_attr(m->forest, ino, &a))
+			a.settled = true; /* reply_attr() tells */
+		forest_leave(m->forest);
+	}
+	if (a.settled)
 		reply_attr(m, req, ino);
+	else
+		serve(m, req, ino, true, 0, 0);
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
@@ -639,12 +641,12 @@ static void forget_name(void *ctx, uint64_t dir, const char *name, size_t len)
 	fuse_lowlevel_notify_inval_entry(m->session, dir, name, len);
 }
 
-static void forget_node(void *ctx, uint64_t number, bool bytes)
+static bool forget_node(void *ctx, uint64_t number, bool bytes)
 {
 	struct mount *m = ctx;
 
 	/* A negative offset leaves pages alone, whose locks a parked read may hold. */
-	fuse_lowlevel_notify_inval_inode(m->session, number, bytes ? 0 : -1, 0);
+	return fuse_lowlevel_notify_inval_inode(m->session, number, bytes ? 0 : -1, 0) != -ENOENT;
 }
 
 static void *poller_main(void *arg)
@@ -656,59 +658,6 @@ static void *poller_main(void *arg)
 	while (poll(&stop, 1, MOUNT_POLL_MS) <= 0)
 		forest_poll(m->forest, &sink);
 	return NULL;
-}
-
-/* ---- the copier of this process ---- */
-
-static void on_sealed(void *ctx, uint32_t version, const struct hash *digest)
-{
-	struct own_copier *own = ctx;
-	struct why why = {""};
-	int r = 0;
-
-	if (!own->db)
-		r = db_open(own->state_dir, &schema_rootstock, DB_WRITE, &own->db, &why);
-	if (!r)
-		r = image_sealed(own->db, version, digest);
-	if (r)
-		log_error("version %u: sealed, but rootstock.db does not know: %s", version,
-			  own->db ? db_error(own->db) : why_text(&why, r));
-}
-
-static int own_copier_start(struct own_copier *own, const char *state_dir, struct why *why)
-{
-	struct copier_config config = {.state_dir = state_dir, .sealed = on_sealed, .ctx = own};
-	struct why held = {""};
-	int r;
-
-	own->state_dir = state_dir;
-	r = copier_listen(state_dir, &own->listen_fd, &own->lock_fd, &held);
-	if (r == -EBUSY)
-		return 0;
-	if (r == -EACCES || r == -EROFS) {
-		log_warn("files that were not read before need a running server: %s",
-			 why_text(&held, r));
-		return 0;
-	}
-	if (r)
-		return why_set(why, r, "%s", why_text(&held, r));
-	config.listen_fd = own->listen_fd;
-	config.lock_fd = own->lock_fd;
-	return copier_start(&config, &own->copier, why);
-}
-
-static void own_copier_stop(struct own_copier *own)
-{
-	char path[PATH_MAX];
-
-	copier_stop(own->copier);
-	db_close(own->db);
-	if (own->listen_fd >= 0) {
-		snprintf(path, sizeof(path), "%s/" COPIER_SOCKET, own->state_dir);
-		unlink(path); /* nobody else's: the lock is still held */
-	}
-	closep(&own->listen_fd);
-	closep(&own->lock_fd);
 }
 
 /* ---- the whole ---- */
@@ -728,6 +677,14 @@ static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
 		log_info("%s", line); /* asked for by -o debug */
 }
 
+/* Of options it speaks in parts of a line; we say the same in one. */
+static void on_fuse_log_options(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+	(void)level;
+	(void)fmt;
+	(void)ap;
+}
+
 static int session_new(struct mount *m, const char *options, struct why *why)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
@@ -738,11 +695,15 @@ static int session_new(struct mount *m, const char *options, struct why *why)
 		     options && *options ? "," : "", options ? options : "",
 		     geteuid() ? "" : ",allow_other") < 0)
 		return -ENOMEM;
+	fuse_set_log_func(on_fuse_log_options);
 	if (!fuse_opt_add_arg(&args, "rootstock") && !fuse_opt_add_arg(&args, "-o") &&
 	    !fuse_opt_add_arg(&args, all))
 		m->session = fuse_session_new(&args, &ops, sizeof(ops), m);
 	fuse_opt_free_args(&args);
-	return m->session ? 0 : why_set(why, -EINVAL, "-o %s: refused", options ? options : "");
+	fuse_set_log_func(on_fuse_log);
+	return m->session ? 0
+			  : why_set(why, -EINVAL, "-o %s: an unknown option is in it",
+				    options ? options : "");
 }
 
 /* Threads but the main one leave signals alone. */
@@ -785,6 +746,7 @@ static int loop(struct mount *m)
 		return -ENOMEM;
 	fuse_loop_cfg_set_clone_fd(config, 1);
 	fuse_loop_cfg_set_max_threads(config, MOUNT_THREADS);
+	/* Threads that are made anew at each burst cost ten times the read. */
 	fuse_loop_cfg_set_idle_threads(config, MOUNT_THREADS);
 	r = fuse_session_loop_mt(m->session, config);
 	fuse_loop_cfg_destroy(config);
@@ -800,7 +762,7 @@ static int mount_serve(struct mount *m, int ready_fd, struct why *why)
 
 	readahead_raise(m);
 	signals_block(true);
-	r = own_copier_start(&m->own, m->state_dir, why);
+	r = own_copier_start(m->state_dir, true, &m->copier, why);
 	if (!r)
 		asking = !(r = -pthread_create(&m->asker, NULL, asker_main, m));
 	if (!r)
@@ -857,7 +819,7 @@ static void mount_close(struct mount *m)
 		free(reader);
 	}
 	contents_free(m->contents);
-	own_copier_stop(&m->own);
+	own_copier_stop(m->copier);
 	forest_close(m->forest);
 	closep(&m->wake_fd);
 	closep(&m->stop_fd);
@@ -880,16 +842,12 @@ static void descriptors_raise(void)
 static int mount_here(const char *state_dir, const char *mountpoint, const char *options,
 		      int ready_fd, struct why *why)
 {
-	struct mount m = {.state_dir = state_dir,
-			  .mountpoint = mountpoint,
-			  .own = {.listen_fd = -1, .lock_fd = -1},
-			  .wake_fd = -1,
-			  .stop_fd = -1};
+	struct mount m = {
+		.state_dir = state_dir, .mountpoint = mountpoint, .wake_fd = -1, .stop_fd = -1};
 	int r;
 
 	pthread_mutex_init(&m.lock, NULL);
 	descriptors_raise();
-	fuse_set_log_func(on_fuse_log);
 	r = mount_open(&m, options, why);
 	if (!r && fuse_set_signal_handlers(m.session))
 		r = -EIO;
@@ -948,6 +906,14 @@ static int directory_check(const char *path, char out[static PATH_MAX], struct w
 	return S_ISDIR(st.st_mode) ? 0 : why_set(why, -ENOTDIR, "not a directory");
 }
 
+/* A mount that hid its own state directory would wait for itself. */
+static bool is_below(const char *path, const char *dir)
+{
+	size_t len = strlen(dir);
+
+	return !strncmp(path, dir, len) && (!path[len] || path[len] == '/');
+}
+
 int mount_run(const struct mount_config *config)
 {
 	char state_dir[PATH_MAX];
@@ -959,6 +925,8 @@ int mount_run(const struct mount_config *config)
 	r = directory_check(config->mountpoint, mountpoint, &why);
 	if (!r && !realpath(config->state_dir, state_dir))
 		r = why_set(&why, -errno, "%s: %m", config->state_dir);
+	if (!r && is_below(state_dir, mountpoint))
+		r = why_set(&why, -EINVAL, "the state directory is below it");
 	if (!r && !config->foreground) {
 		int status = go_background(&ready_fd);
 

@@ -20,14 +20,13 @@ struct mount_config {
 
 	/* What follows -o, or NULL: "dev,suid" (for chroot; without them devices are
 	 * dead and setuid is ignored), "allow_other" (anybody may look; always on for
-	 * root), "debug" (each request on standard error), "passthrough" (reads go from
-	 * the kernel to the object at the cost of a call an open; needs root, libfuse
-	 * 3.17 and Linux 6.9), and whatever fusermount3 knows ("auto_unmount",
-	 * "fsname=...").  "rw" has no effect: nothing can be written. */
+	 * root), "debug" (each request in the log), and whatever libfuse and fusermount3
+	 * know ("auto_unmount", "fsname=..."); others are an error.  "rw" has no effect:
+	 * nothing can be written. */
 	const char *options;
 
 	/* Stay, and log to standard error.  Else the call returns once the mount is
-	 * there, and a process of its own serves it. */
+	 * there, and a process of its own serves it, without a log. */
 	bool foreground;
 };
 

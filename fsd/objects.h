@@ -19,20 +19,41 @@ int objects_open(const char *path, bool create, mode_t mode, struct objects **ou
 void objects_close(struct objects *o);
 CLEANUP_DEFINE(struct objects *, objects_close);
 
+/* Keep a sweep away: from before an object is put until the row or journal record
+ * that names it is durable.  Any number may hold; a sweep is alone (`alone`).  Waits.
+ * Let go by objects_release() or by closing. */
+int objects_hold(struct objects *o, bool alone);
+void objects_release(struct objects *o);
+
+/* Remove what commands that were killed left behind, unless somebody holds the store. */
+void objects_tidy(struct objects *o);
+
+/* Remove every object that `keep` does not want, and what commands that were killed
+ * left behind.  The caller holds the store alone. */
+struct objects_swept {
+	uint64_t files;
+	uint64_t bytes;
+};
+int objects_sweep(struct objects *o, bool (*keep)(void *ctx, const struct hash *hash), void *ctx,
+		  struct objects_swept *out);
+
 /* A read-only descriptor, or -ENOENT, or another negative errno. */
 int objects_get(const struct objects *o, const struct hash *hash);
 bool objects_has(const struct objects *o, const struct hash *hash);
 
-/* A body that is being written. */
+/* A body that is being written.  `fd` may be closed once it is. */
 struct object_draft {
-	int fd;	       /* -1: none */
-	char name[40]; /* in objects/tmp; "": none yet */
+	int fd;	       /* -1: none, or closed */
+	char name[40]; /* in objects/tmp; "": none, or one without a name */
 };
 
 int objects_draft(struct objects *o, struct object_draft *draft);
 /* One that vanishes with its process, however that ends, where the file system can
  * (O_TMPFILE); else as objects_draft(). */
 int objects_draft_unnamed(struct objects *o, struct object_draft *draft);
+/* Drop the drafts that a killed copier left.  There is one copier: it calls this before
+ * it makes its first. */
+void objects_clean(struct objects *o);
 void objects_discard(struct objects *o, struct object_draft *draft); /* fine when empty */
 
 /* Give the draft its name.  The caller has made its bytes durable (fdatasync, or
@@ -53,6 +74,8 @@ int objects_put_bytes(struct objects *o, const void *data, size_t len, struct ha
 /* Copy all of `from` to the end of `to` and hash it. */
 int object_copy(int from, int to, struct hash *hash, uint64_t *size);
 
+/* 64 hex digits and nothing else.  Returns 0 or -EINVAL. */
+int hash_parse(const char *text, struct hash *out);
 void hash_format(const struct hash *hash, char out[static 2 * HASH_LEN + 1]);
 
 #endif

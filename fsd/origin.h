@@ -18,11 +18,19 @@ enum origin_kind { ORIGIN_DIR, ORIGIN_TAR, ORIGIN_OCI };
 int origin_kind(const char *path, enum origin_kind *kind, struct why *why);
 
 /* Fill the builder from the directory `path`.  Mount points inside it are kept
- * as empty directories, not crossed.  Names the thing in `why` on failure. */
-int origin_dir_scan(const char *path, struct manifest_builder *builder, struct why *why);
+ * as empty directories, not crossed, and so is the directory `except` (NULL: none):
+ * the state, with every host's secrets, when a server's own root is the origin.
+ * Names the thing in `why` on failure. */
+int origin_dir_scan(const char *path, const char *except, struct manifest_builder *builder,
+		    struct why *why);
 
 /* Open the origin directory, for origin_dir_file().  Returns a descriptor. */
 int origin_dir_open(const char *path);
+
+/* Is anything of the image's root in the open origin?  A file that is missing means
+ * little in a directory that lost all, as a mount point does when its file system is
+ * taken off. */
+bool origin_dir_is(int origin, const struct manifest *m);
 
 /* Open a regular file below an open origin, never through a symbolic link, never
  * out of it, never across a mount.  Returns a descriptor, -ENOENT when it is gone,

@@ -35,11 +35,38 @@ int origin_dir_open(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
+bool origin_dir_is(int origin, const struct manifest *m)
+{
+	const struct manifest_node *root = manifest_at(m, 0);
+	struct stat st;
+
+	if (!root || fstat(origin, &st) || !st.st_nlink)
+		return false;
+	for (uint32_t i = 0; i < root->extra; i++) {
+		const struct manifest_node *n = manifest_at(m, root->data + i);
+		char name[256];
+		struct bytes b;
+
+		if (!n)
+			return false;
+		b = manifest_name(m, n);
+		if (!b.len || b.len >= sizeof(name))
+			return false;
+		memcpy(name, b.at, b.len);
+		name[b.len] = '\0';
+		if (!fstatat(origin, name, &st, AT_SYMLINK_NOFOLLOW))
+			return true;
+	}
+	return !root->extra;
+}
+
 int origin_dir_file(int origin, const char *path)
 {
 	struct stat st;
 	int fd = open_beneath(origin, path, O_RDONLY);
 
+	if (fd == -ESTALE) /* a network's word for a server that forgot: another try */
+		return -EIO;
 	if (fd == -ELOOP || fd == -ENXIO || fd == -ENOTDIR || fd == -EXDEV)
 		return -ESTALE;
 	if (fd < 0)
@@ -57,6 +84,7 @@ struct scan_dir {
 };
 
 struct scan_link {
+	dev_t dev; /* some file systems show several in one mount */
 	ino_t ino;
 	uint32_t index;
 };
@@ -66,6 +94,7 @@ struct scan {
 	const char *origin;
 	int root;
 	dev_t dev;
+	struct stat except;
 	struct scan_dir *queue;
 	size_t queue_len;
 	size_t queue_at;
@@ -85,7 +114,7 @@ static int scan_fail(struct scan *s, const char *path, const char *name, int err
 }
 
 /* The slot of an inode that has several names. */
-static struct scan_link *scan_link(struct scan *s, ino_t ino)
+static struct scan_link *scan_link(struct scan *s, const struct stat *st)
 {
 	size_t i;
 
@@ -109,8 +138,9 @@ static struct scan_link *scan_link(struct scan *s, ino_t ino)
 		s->links = bigger;
 		s->links_size = size;
 	}
-	i = ino * 2654435761u & (s->links_size - 1);
-	while (s->links[i].index != NONE && s->links[i].ino != ino)
+	i = st->st_ino * 2654435761u & (s->links_size - 1);
+	while (s->links[i].index != NONE &&
+	       (s->links[i].ino != st->st_ino || s->links[i].dev != st->st_dev))
 		i = (i + 1) & (s->links_size - 1);
 	return &s->links[i];
 }
@@ -205,7 +235,7 @@ static int scan_name(struct scan *s, const struct scan_dir *dir, int fd, const c
 		return errno == ENOENT ? 0
 				       : -errno; /* removed under the scan: not of this version */
 	if (!S_ISDIR(st.st_mode) && st.st_nlink > 1) {
-		link = scan_link(s, st.st_ino);
+		link = scan_link(s, &st);
 		if (!link)
 			return -ENOMEM;
 		if (link->index != NONE)
@@ -225,10 +255,11 @@ static int scan_name(struct scan *s, const struct scan_dir *dir, int fd, const c
 	if (r)
 		return r;
 	if (link) {
-		*link = (struct scan_link){st.st_ino, index};
+		*link = (struct scan_link){st.st_dev, st.st_ino, index};
 		s->nlinks++;
 	}
-	if (S_ISDIR(st.st_mode) && st.st_dev == s->dev)
+	if (S_ISDIR(st.st_mode) && st.st_dev == s->dev &&
+	    (st.st_ino != s->except.st_ino || st.st_dev != s->except.st_dev))
 		return scan_push(s, dir->path, name, index);
 	return 0;
 }
@@ -288,10 +319,14 @@ static int scan_run(struct scan *s)
 	return r;
 }
 
-int origin_dir_scan(const char *path, struct manifest_builder *builder, struct why *why)
+int origin_dir_scan(const char *path, const char *except, struct manifest_builder *builder,
+		    struct why *why)
 {
 	struct scan s = {.builder = builder, .origin = path, .why = why};
 	int r;
+
+	if (except && stat(except, &s.except))
+		return why_set(why, -errno, "%s: %m", except);
 
 	s.root = origin_dir_open(path);
 	if (s.root < 0)

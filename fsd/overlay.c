@@ -385,19 +385,6 @@ int overlay_reset(struct db *db, struct scope scope, const char *path, bool next
 	return r ? r : scope_touch(db, scope_row, change);
 }
 
-int overlay_scope_change(struct db *db, struct scope scope, uint64_t *change)
-{
-	sqlite3_stmt *stmt = db_stmt(db, "SELECT change FROM scope WHERE kind = ? AND owner = ?");
-	int64_t value = 0;
-	int r = db_query(db, stmt, "uu", (uint32_t)scope.kind, scope.owner);
-
-	if (r == DB_ROW)
-		r = query_int(db, stmt, &value);
-	if (!r)
-		*change = (uint64_t)value;
-	return r;
-}
-
 int overlay_last_change(struct db *db, uint64_t *change)
 {
 	sqlite3_stmt *stmt = db_stmt(db, "SELECT value FROM counter WHERE name = 'change'");
@@ -407,6 +394,19 @@ int overlay_last_change(struct db *db, uint64_t *change)
 	if (r != DB_ROW)
 		return r ? r : -EUCLEAN;
 	r = query_int(db, stmt, &value);
+	if (!r)
+		*change = (uint64_t)value;
+	return r;
+}
+
+int overlay_scope_change(struct db *db, struct scope scope, uint64_t *change)
+{
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT change FROM scope WHERE kind = ? AND owner = ?");
+	int64_t value = 0;
+	int r = db_query(db, stmt, "uu", (uint32_t)scope.kind, scope.owner);
+
+	if (r == DB_ROW)
+		r = query_int(db, stmt, &value);
 	if (!r)
 		*change = (uint64_t)value;
 	return r;
@@ -528,11 +528,30 @@ static bool is_below(const struct entry *e, const char *path, size_t len)
 	return !strncmp(e->path, path, len) && e->path[len] == '/';
 }
 
+/* Does a directory's row stand behind one below it?  Seldom: then most are spared the
+ * sorting. */
+static bool out_of_order(const struct overlay *ov)
+{
+	for (unsigned int i = 0; i < ov->n; i++) {
+		const struct entry *dir = &ov->entries[i];
+		size_t len = makes_dir(dir) ? strlen(dir->path) : 0;
+
+		for (unsigned int k = 0; len && k < i; k++)
+			if (is_below(&ov->entries[k], dir->path, len))
+				return true;
+	}
+	return false;
+}
+
 static int overlay_order(struct overlay *ov)
 {
-	cleanup(freep) struct place *places = calloc(ov->n + 1, sizeof(*places));
-	struct entry *sorted = calloc(ov->n + 1, sizeof(*sorted));
+	cleanup(freep) struct place *places = NULL;
+	struct entry *sorted;
 
+	if (!out_of_order(ov))
+		return 0;
+	places = calloc(ov->n + 1, sizeof(*places));
+	sorted = calloc(ov->n + 1, sizeof(*sorted));
 	if (!places || !sorted) {
 		free(sorted);
 		return -ENOMEM;

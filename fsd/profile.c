@@ -25,7 +25,6 @@ struct part {
 	const char *text;  /* NULL: linuxrc */
 	const char *needs; /* only where the image has this path (or) */
 	const char *or_needs;
-	const char *lacks; /* only where it has not this one */
 };
 
 static const char part_fstab[] =
@@ -62,66 +61,64 @@ static const char part_openrc[] =
 	"rc_provide=\"net\"\n";
 
 static const struct part parts[] = {
-	{1, ENTRY_TEMPLATE, 0755, "linuxrc", NULL, NULL, NULL, NULL},
-	{2, ENTRY_TEMPLATE, 0644, "etc/fstab", part_fstab, NULL, NULL, NULL},
-	{3, ENTRY_TEMPLATE, 0644, "etc/hostname", "{{name}}\n", NULL, NULL, NULL},
-	{4, ENTRY_TEMPLATE, 0644, "etc/hosts", part_hosts, NULL, NULL, NULL},
-	{5, ENTRY_TEMPLATE, 0644, "etc/network/interfaces", part_interfaces, "etc/network", NULL,
-	 NULL},
+	{1, ENTRY_TEMPLATE, 0755, "linuxrc", NULL, NULL, NULL},
+	{2, ENTRY_TEMPLATE, 0644, "etc/fstab", part_fstab, NULL, NULL},
+	{3, ENTRY_TEMPLATE, 0644, "etc/hostname", "{{name}}\n", NULL, NULL},
+	{4, ENTRY_TEMPLATE, 0644, "etc/hosts", part_hosts, NULL, NULL},
+	{5, ENTRY_TEMPLATE, 0644, "etc/network/interfaces", part_interfaces, "etc/network", NULL},
 	{6, ENTRY_PARENT, 0755, "etc/systemd", "", "lib/systemd/systemd-networkd",
-	 "usr/lib/systemd/systemd-networkd", NULL},
+	 "usr/lib/systemd/systemd-networkd"},
 	{7, ENTRY_PARENT, 0755, "etc/systemd/network", "", "lib/systemd/systemd-networkd",
-	 "usr/lib/systemd/systemd-networkd", NULL},
+	 "usr/lib/systemd/systemd-networkd"},
 	{8, ENTRY_TEMPLATE, 0644, "etc/systemd/network/00-rootstock.network", part_networkd,
-	 "lib/systemd/systemd-networkd", "usr/lib/systemd/systemd-networkd", NULL},
-	{9, ENTRY_PARENT, 0755, "etc/NetworkManager/conf.d", "", "etc/NetworkManager", NULL, NULL},
+	 "lib/systemd/systemd-networkd", "usr/lib/systemd/systemd-networkd"},
+	{9, ENTRY_PARENT, 0755, "etc/NetworkManager/conf.d", "", "etc/NetworkManager", NULL},
 	{10, ENTRY_TEMPLATE, 0644, "etc/NetworkManager/conf.d/00-rootstock.conf",
-	 part_networkmanager, "etc/NetworkManager", NULL, NULL},
+	 part_networkmanager, "etc/NetworkManager", NULL},
 	/* OpenRC starts its net scripts as a dependency, whatever the runlevel says. */
-	{11, ENTRY_WHITEOUT, 0, "etc/init.d/net.eth0", "", "etc/init.d/net.eth0", NULL, NULL},
-	{12, ENTRY_TEMPLATE, 0644, "etc/conf.d/rc", part_openrc, "etc/conf.d/rc", NULL, NULL},
-	{13, ENTRY_PARENT, 0755, "etc/rc.conf.d", "", "etc/rc.conf", NULL, NULL},
-	{14, ENTRY_TEMPLATE, 0644, "etc/rc.conf.d/rootstock.conf", part_openrc, "etc/rc.conf", NULL,
+	{11, ENTRY_WHITEOUT, 0, "etc/init.d/net.eth0", "", "etc/init.d/net.eth0", NULL},
+	{12, ENTRY_TEMPLATE, 0644, "etc/conf.d/rc", part_openrc, "etc/conf.d/rc", NULL},
+	{13, ENTRY_PARENT, 0755, "etc/rc.conf.d", "", "etc/rc.conf", NULL},
+	{14, ENTRY_TEMPLATE, 0644, "etc/rc.conf.d/rootstock.conf", part_openrc, "etc/rc.conf",
 	 NULL},
 	/* Identity brings the keys: an image's own would be the same on every host. */
-	{15, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_rsa_key", "", "etc/ssh", NULL, NULL},
-	{16, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_rsa_key.pub", "", "etc/ssh", NULL, NULL},
-	{17, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_ecdsa_key", "", "etc/ssh", NULL, NULL},
-	{18, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_ecdsa_key.pub", "", "etc/ssh", NULL, NULL},
-	{19, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_ed25519_key", "", "etc/ssh", NULL, NULL},
-	{20, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_ed25519_key.pub", "", "etc/ssh", NULL, NULL},
-	{21, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_dsa_key", "", "etc/ssh", NULL, NULL},
-	{22, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_dsa_key.pub", "", "etc/ssh", NULL, NULL},
-	{23, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_key", "", "etc/ssh", NULL, NULL},
-	{24, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_key.pub", "", "etc/ssh", NULL, NULL},
+	{15, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_rsa_key", "", "etc/ssh", NULL},
+	{16, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_rsa_key.pub", "", "etc/ssh", NULL},
+	{17, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_ecdsa_key", "", "etc/ssh", NULL},
+	{18, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_ecdsa_key.pub", "", "etc/ssh", NULL},
+	{19, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_ed25519_key", "", "etc/ssh", NULL},
+	{20, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_ed25519_key.pub", "", "etc/ssh", NULL},
+	{21, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_dsa_key", "", "etc/ssh", NULL},
+	{22, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_dsa_key.pub", "", "etc/ssh", NULL},
+	{23, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_key", "", "etc/ssh", NULL},
+	{24, ENTRY_WHITEOUT, 0, "etc/ssh/ssh_host_key.pub", "", "etc/ssh", NULL},
 	/* ... and nothing on the client makes others at boot. */
 	{25, ENTRY_LINK, 0, "etc/systemd/system/sshd-keygen.target", "/dev/null",
-	 "usr/lib/systemd/system/sshd-keygen.target", NULL, NULL},
+	 "usr/lib/systemd/system/sshd-keygen.target", NULL},
 	{26, ENTRY_LINK, 0, "etc/systemd/system/sshd-keygen.service", "/dev/null",
-	 "usr/lib/systemd/system/sshd-keygen.service", NULL, NULL},
+	 "usr/lib/systemd/system/sshd-keygen.service", NULL},
 	{27, ENTRY_LINK, 0, "etc/systemd/system/sshdgenkeys.service", "/dev/null",
-	 "usr/lib/systemd/system/sshdgenkeys.service", NULL, NULL},
+	 "usr/lib/systemd/system/sshdgenkeys.service", NULL},
 	/* The boot makes none either: machine-id is the host's. */
 	{28, ENTRY_LINK, 0, "etc/systemd/system/systemd-machine-id-commit.service", "/dev/null",
 	 "lib/systemd/system/systemd-machine-id-commit.service",
-	 "usr/lib/systemd/system/systemd-machine-id-commit.service", NULL},
-	{29, ENTRY_LINK, 0, "var/lib/dbus/machine-id", "/etc/machine-id", "var/lib/dbus", NULL,
-	 NULL},
+	 "usr/lib/systemd/system/systemd-machine-id-commit.service"},
+	{29, ENTRY_LINK, 0, "var/lib/dbus/machine-id", "/etc/machine-id", "var/lib/dbus", NULL},
 	/* What /linuxrc mounts on. */
-	{40, ENTRY_PARENT, 01777, "tmp", "", NULL, NULL, NULL},
-	{41, ENTRY_PARENT, 0755, "var", "", NULL, NULL, NULL},
-	{42, ENTRY_PARENT, 01777, "var/tmp", "", NULL, NULL, NULL},
-	{43, ENTRY_PARENT, 0755, "var/lib", "", NULL, NULL, NULL},
-	{44, ENTRY_PARENT, 0755, "var/lib/init.d", "", NULL, NULL, NULL},
-	{45, ENTRY_PARENT, 0755, "var/log", "", NULL, NULL, NULL},
-	{46, ENTRY_PARENT, 0755, "run", "", NULL, NULL, NULL},
-	{47, ENTRY_PARENT, 0755, "var/run", "", NULL, NULL, NULL},
-	{48, ENTRY_PARENT, 0755, "var/lock", "", NULL, NULL, NULL},
-	{49, ENTRY_PARENT, 0700, "root", "", NULL, NULL, NULL},
-	{50, ENTRY_PARENT, 0755, "proc", "", NULL, NULL, NULL},
-	{51, ENTRY_PARENT, 0755, "sys", "", NULL, NULL, NULL},
-	{52, ENTRY_PARENT, 0755, "dev", "", NULL, NULL, NULL},
-	{53, ENTRY_PARENT, 0755, "mnt", "", NULL, NULL, NULL},
+	{40, ENTRY_PARENT, 01777, "tmp", "", NULL, NULL},
+	{41, ENTRY_PARENT, 0755, "var", "", NULL, NULL},
+	{42, ENTRY_PARENT, 01777, "var/tmp", "", NULL, NULL},
+	{43, ENTRY_PARENT, 0755, "var/lib", "", NULL, NULL},
+	{44, ENTRY_PARENT, 0755, "var/lib/init.d", "", NULL, NULL},
+	{45, ENTRY_PARENT, 0755, "var/log", "", NULL, NULL},
+	{46, ENTRY_PARENT, 0755, "run", "", NULL, NULL},
+	{47, ENTRY_PARENT, 0755, "var/run", "", NULL, NULL},
+	{48, ENTRY_PARENT, 0755, "var/lock", "", NULL, NULL},
+	{49, ENTRY_PARENT, 0700, "root", "", NULL, NULL},
+	{50, ENTRY_PARENT, 0755, "proc", "", NULL, NULL},
+	{51, ENTRY_PARENT, 0755, "sys", "", NULL, NULL},
+	{52, ENTRY_PARENT, 0755, "dev", "", NULL, NULL},
+	{53, ENTRY_PARENT, 0755, "mnt", "", NULL, NULL},
 };
 
 static bool image_has(const struct tree *tree, const char *path)
@@ -133,10 +130,8 @@ static bool image_has(const struct tree *tree, const char *path)
 
 static bool part_wanted(const struct tree *tree, const struct part *p)
 {
-	if (p->needs && !image_has(tree, p->needs) &&
-	    !(p->or_needs && image_has(tree, p->or_needs)))
-		return false;
-	return !p->lacks || !image_has(tree, p->lacks);
+	return !p->needs || image_has(tree, p->needs) ||
+	       (p->or_needs && image_has(tree, p->or_needs));
 }
 
 /* One entry a part, made once and shared by all trees. */
@@ -185,6 +180,6 @@ const struct entry *profile_part(size_t i, bool *always)
 	if (i >= ARRAY_SIZE(parts))
 		return NULL;
 	pthread_once(&entries_once, entries_make);
-	*always = !parts[i].needs && !parts[i].lacks;
+	*always = !parts[i].needs;
 	return &entries[i];
 }

@@ -93,7 +93,7 @@ static struct view_time time_of(int64_t ns)
 {
 	int64_t sec = ns / NS_PER_SEC - (ns % NS_PER_SEC < 0);
 
-	return (struct view_time){sec, (uint32_t)(ns - sec * NS_PER_SEC)};
+	return (struct view_time){sec, (uint32_t)((ns % NS_PER_SEC + NS_PER_SEC) % NS_PER_SEC)};
 }
 
 static int image_node(const struct tree *t, uint32_t id, struct tree_node *out)
@@ -351,9 +351,12 @@ int tree_next(const struct tree *t, uint32_t dir_id, uint64_t cookie, struct vie
 	if (r)
 		return r;
 	if (image && cookie < TREE_OVERLAY) {
-		uint32_t pos = image->data;
-		uint32_t end = image->data + image->extra;
+		uint32_t pos;
+		uint32_t end;
 
+		r = manifest_children(t->m, dir_id - 1, &pos, &end);
+		if (r)
+			return r;
 		/* A position's cookie is its number plus two. */
 		if (cookie >= 2 && cookie - 1 > pos)
 			pos = (uint32_t)(cookie - 1 > end ? end : cookie - 1);
@@ -363,7 +366,7 @@ int tree_next(const struct tree *t, uint32_t dir_id, uint64_t cookie, struct vie
 			bool found = false;
 			uint32_t i = 0;
 
-			if (!n || n->link >= t->count)
+			if (!n || n->link >= t->count || n->parent != dir_id - 1)
 				return -EUCLEAN;
 			own = manifest_name(t->m, n);
 			if (!own.len)

@@ -246,6 +246,13 @@ static uint32_t put_id(const struct entry *e)
 	return TREE_NODE_OVERLAY + (puts_dir(e) ? e->path_id : e->id);
 }
 
+/* A weaker scope's row of the same path may have put the directory elsewhere, where a
+ * link led then, or it was hidden since: this one is another, then. */
+static uint32_t put_id_twin(const struct entry *e)
+{
+	return TREE_NODE_OVERLAY + e->id;
+}
+
 static void attr_set(struct changed_node *n, const struct entry *e)
 {
 	if ((e->flags & ENTRY_MODE_SET) && !S_ISLNK(n->mode)) {
@@ -259,40 +266,61 @@ static void attr_set(struct changed_node *n, const struct entry *e)
 	}
 }
 
-/* The node that an entry puts, detached: it answers those who hold it from another
- * view, whatever becomes of its name in this one.  Returns 0, VIEW_NOENT for a
- * template that cannot be rendered, or a negative errno. */
+/* A node for the entry, detached: without a name. */
+static int put_node(struct tree *t, const struct entry *e, uint32_t id)
+{
+	struct changed_node *n;
+	int r = node_edit(t, id, &n);
+
+	if (r)
+		return r;
+	free(n->rendered);
+	*n = (struct changed_node){
+		.id = id,
+		.mode = e->kind == ENTRY_LINK ? S_IFLNK | 0777
+			: puts_dir(e)	      ? S_IFDIR | 0755
+					      : S_IFREG | 0644,
+		.flags = NODE_MODE | NODE_OWNER,
+		.entry = e,
+	};
+	attr_set(n, e);
+	return 0;
+}
+
+static bool has_name(const struct tree *t, uint32_t id)
+{
+	const struct changed_node *n = tree_node_find(t, id);
+
+	return n && n->parent;
+}
+
+/* What an entry puts, detached: it answers those who hold it from another view,
+ * whatever becomes of its name in this one.  Returns 0, VIEW_NOENT for a template
+ * that cannot be rendered, or a negative errno. */
 static int put_detached(struct tree *t, const struct entry *e, template_lookup *lookup, void *ctx)
 {
-	struct changed_node *n = tree_node_find(t, put_id(e));
+	struct changed_node *n;
 	char *rendered = NULL;
 	size_t len = 0;
 	int r;
 
-	if (n && n->parent)
-		return 0;
+	if (puts_dir(e)) {
+		r = has_name(t, put_id(e)) ? 0 : put_node(t, e, put_id(e));
+		return r ? r : put_node(t, e, put_id_twin(e));
+	}
 	if (e->kind == ENTRY_TEMPLATE && memmem(e->body.at, e->body.len, "{{", 2)) {
 		r = template_render(e->body, lookup, ctx, &rendered, &len, NULL);
 		if (r)
 			return r == -EINVAL || r == -EFBIG ? VIEW_NOENT : r;
 	}
-	r = node_edit(t, put_id(e), &n);
+	r = put_node(t, e, put_id(e));
 	if (r) {
 		free(rendered);
 		return r;
 	}
-	free(n->rendered);
-	*n = (struct changed_node){
-		.id = put_id(e),
-		.mode = e->kind == ENTRY_LINK ? S_IFLNK | 0777
-			: puts_dir(e)	      ? S_IFDIR | 0755
-					      : S_IFREG | 0644,
-		.flags = NODE_MODE | NODE_OWNER,
-		.rendered = rendered,
-		.text_len = (uint32_t)len,
-		.entry = e,
-	};
-	attr_set(n, e);
+	n = tree_node_find(t, put_id(e));
+	n->rendered = rendered;
+	n->text_len = (uint32_t)len;
 	return 0;
 }
 
@@ -304,32 +332,13 @@ static bool puts_node(const struct entry *e)
 /* Give the entry's node its name. */
 static int put_name(struct tree *t, const struct entry *e, uint32_t dir, struct bytes name)
 {
-	struct changed_node *n = tree_node_find(t, put_id(e));
-	struct changed_dir *children;
-	int r;
+	uint32_t id = has_name(t, put_id(e)) ? put_id_twin(e) : put_id(e);
+	int r = tree_node_find(t, id) ? 0 : put_node(t, e, id);
 
-	if (!n) {
-		r = put_detached(t, e, NULL, NULL); /* no template gets here */
-		if (r)
-			return r;
-		n = tree_node_find(t, put_id(e));
-	}
-	if (n->parent) {
-		/* A directory that was put by a weaker scope and hidden again since: it
-		 * starts anew. */
-		children = tree_dir_find(t, n->id);
-		if (children) {
-			names_hide(children);
-			children->touched_ns = INT64_MIN;
-		}
-		n->mode = S_IFDIR | 0755;
-		n->uid = n->gid = 0;
-		n->entry = e;
-		n->attr = NULL;
-		attr_set(n, e);
-	}
-	n->parent = dir;
-	r = name_set(t, dir, name, n->id, e->path_id);
+	if (r)
+		return r;
+	tree_node_find(t, id)->parent = dir;
+	r = name_set(t, dir, name, id, e->path_id);
 	return r ? r : dir_touch(t, dir, e->changed_ns);
 }
 
@@ -459,7 +468,7 @@ int tree_apply(struct tree *t, const struct entry *e, uint64_t pin, template_loo
 		    ? put_detached(t, e, lookup, ctx)
 		    : 0;
 	if (!entry_in_force(e, pin)) {
-		if (!r && !way)
+		if (r >= 0 && !way) /* once it may have had the keys that it lacks */
 			r = dir_touch(t, dir, e->retired_ns);
 		return r < 0 ? r : 0;
 	}

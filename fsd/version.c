@@ -112,6 +112,10 @@ static void odd_put(struct version *v, const struct fill_record *record)
 	struct fill_record *bigger;
 
 	if (i < v->nodd && v->odd[i].pos == record->pos) {
+		v->progress.gone += !!(record->flags & FILL_GONE);
+		v->progress.gone -= !!(v->odd[i].flags & FILL_GONE);
+		v->progress.drifted += !(record->flags & FILL_GONE);
+		v->progress.drifted -= !(v->odd[i].flags & FILL_GONE);
 		v->odd[i] = *record;
 		return;
 	}
@@ -146,6 +150,27 @@ void version_learn(struct version *v, const struct fill_record *record)
 	pthread_rwlock_unlock(&v->lock);
 }
 
+void version_forget(struct version *v, uint32_t pos)
+{
+	const struct manifest_node *node = manifest_at(v->manifest, pos);
+	unsigned int i;
+
+	if (!v->hashes || !node || !S_ISREG(node->mode) || node->data >= v->progress.files)
+		return;
+	pthread_rwlock_wrlock(&v->lock);
+	v->progress.copied -= hash_known(&v->hashes[node->data]);
+	v->hashes[node->data] = (struct hash){0};
+	i = odd_slot(v, pos);
+	if (i < v->nodd && v->odd[i].pos == pos) {
+		if (v->odd[i].flags & FILL_GONE)
+			v->progress.gone--;
+		else
+			v->progress.drifted--;
+		memmove(&v->odd[i], &v->odd[i + 1], (--v->nodd - i) * sizeof(*v->odd));
+	}
+	pthread_rwlock_unlock(&v->lock);
+}
+
 bool version_known(struct version *v, uint32_t pos, struct fill_record *out)
 {
 	const struct manifest_node *node = manifest_at(v->manifest, pos);
@@ -169,7 +194,8 @@ bool version_known(struct version *v, uint32_t pos, struct fill_record *out)
 		if (!sealed)
 			return false;
 		out->hash = *sealed;
-		out->flags = node->extra & MANIFEST_GONE ? FILL_GONE : 0;
+		out->flags = (node->extra & MANIFEST_GONE ? FILL_GONE : 0) |
+			     (node->extra & MANIFEST_DRIFT ? FILL_DRIFT : 0);
 		return true;
 	}
 	if (node->data >= v->progress.files)

@@ -23,6 +23,9 @@ const struct manifest *version_manifest(const struct version *v);
 /* Note a copied or lost file.  Later ones stand. */
 void version_learn(struct version *v, const struct fill_record *record);
 
+/* The bytes at `pos` turned out to be nowhere. */
+void version_forget(struct version *v, uint32_t pos);
+
 /* What is known beyond the manifest about the file at `pos` (its group's first).
  * Returns true and *out when something is; a hash that the sealed manifest has
  * is given too. */

@@ -560,6 +560,23 @@ static int view_build_locked(struct views *vs, uint32_t host_id, uint32_t versio
 	return 0;
 }
 
+/* Each boot pins a change of its own: what earlier boots of the same host saw goes,
+ * once nobody looks at it. */
+static void pins_drop_locked(struct view **bucket, const struct view *fresh)
+{
+	for (struct view **p = bucket; *p;) {
+		struct view *view = *p;
+
+		if (view->host != fresh->host || view->version != fresh->version ||
+		    atomic_load(&view->refs) != 1) {
+			p = &view->next;
+			continue;
+		}
+		*p = view->next;
+		view_free_locked(view);
+	}
+}
+
 int views_get(struct views *vs, uint32_t host, uint32_t version, uint64_t change, struct view **out)
 {
 	struct view **bucket = &vs->views[bucket_of(host, version)];
@@ -573,6 +590,7 @@ int views_get(struct views *vs, uint32_t host, uint32_t version, uint64_t change
 	if (!view) {
 		r = view_build_locked(vs, host, version, change, NULL, &view);
 		if (!r) {
+			pins_drop_locked(bucket, view);
 			view->next = *bucket;
 			*bucket = view;
 		}

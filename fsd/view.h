@@ -12,7 +12,7 @@
  * functions here are safe from any thread that holds a reference.
  *
  * Nodes are uint32_t, the fileid of NFS: 1 is the root, below 2^31 a position in
- * the manifest, above it an overlay's id.  0 is no node.
+ * the manifest (fsd/tree.h), above it an overlay's id.  0 is no node.
  */
 #ifndef FSD_VIEW_H
 #define FSD_VIEW_H

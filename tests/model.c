@@ -298,7 +298,7 @@ static struct timespec spec_of(int64_t ns)
 {
 	int64_t sec = ns / NS_PER_SEC - (ns % NS_PER_SEC < 0);
 
-	return (struct timespec){sec, ns - sec * NS_PER_SEC};
+	return (struct timespec){sec, (ns % NS_PER_SEC + NS_PER_SEC) % NS_PER_SEC};
 }
 
 static void set_mtime(int dir, const char *name, struct timespec mtime)

@@ -63,7 +63,10 @@ int boot_cmdline(const struct boot_spec *spec, char out[static CMDLINE_MAX], str
 	r = nfs_options(spec, options, sizeof(options), why);
 	if (r)
 		return r;
-	ip4_format(spec->server, server);
+	if (spec->server)
+		ip4_format(spec->server, server);
+	else
+		strcpy(server, "SERVER");
 	switch (spec->dialect) {
 	case BOOT_KERNEL:
 	case BOOT_KLIBC:

@@ -222,6 +222,14 @@ static int get_view(struct namespace *ns, const struct caller *caller, struct vi
 		return refused(answer, TFTP_NOT_FOUND);
 	}
 	r = views_get(ns->config.views, caller->host->id, caller->version, caller->change, view);
+	if (r == -ENOENT) {
+		/* A host of a moment ago: the inventory has it, the views look next. */
+		views_poll(ns->config.views);
+		r = views_get(ns->config.views, caller->host->id, caller->version, caller->change,
+			      view);
+	}
+	if (r == -ENOENT)
+		return TFTP_TREE_LATER;
 	if (r)
 		why_set(&answer->why, 0, "the view of %s: %s", caller->host->name, strerror(-r));
 	return r;

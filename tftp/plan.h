@@ -16,7 +16,7 @@ struct tftp_plan {
 	const struct host *host;
 	const struct view *view; /* the host's, at `version` */
 	uint32_t version;
-	uint32_t server;	    /* where NFS answers, for command lines */
+	uint32_t server;	    /* where NFS answers; 0: not known, "SERVER" */
 	const char *const *folders; /* of the user's loaders, ended by NULL; NULL: none */
 };
 

@@ -410,8 +410,10 @@ struct batch {
 	uint8_t data[BATCH][PACKET_MAX];
 };
 
+/* Returns how many came, or -1. */
 static int receive(int fd, struct batch *b, unsigned int n)
 {
+	ssize_t r;
 	for (unsigned int i = 0; i < n; i++) {
 		b->iov[i] = (struct iovec){b->data[i], PACKET_MAX};
 		b->m[i].msg_hdr = (struct msghdr){
@@ -423,7 +425,11 @@ static int receive(int fd, struct batch *b, unsigned int n)
 			.msg_controllen = sizeof(b->control[i]),
 		};
 	}
-	return recvmmsg(fd, b->m, n, MSG_DONTWAIT, NULL);
+	if (n > 1)
+		return recvmmsg(fd, b->m, n, MSG_DONTWAIT, NULL);
+	r = recvmsg(fd, &b->m[0].msg_hdr, MSG_DONTWAIT);
+	b->m[0].msg_len = r < 0 ? 0 : (unsigned int)r;
+	return r < 0 ? -1 : 1;
 }
 
 static void on_listener_ready(struct loop_source *source, uint32_t events)
@@ -490,26 +496,24 @@ static void on_session_ready(struct loop_source *source, uint32_t events)
 {
 	struct session *s = (struct session *)source;
 	struct tftp_server *server = s->server;
-	const struct sockaddr_in peer = s->peer;
+
 	struct instant now = instant_now();
 	struct batch b;
 	int fd = source->fd;
-	int n;
 
 	if ((events & EPOLLERR) && drain_errors(fd)) {
 		session_unreachable(s, now);
 		timer_set(server);
 		return;
 	}
-	n = receive(fd, &b, 4);
-	/* The session, and its socket with it, may end with any packet. */
-	for (int i = 0; i < n && session_find(server, fd, &peer); i++) {
-		struct bytes in = {b.data[i], b.m[i].msg_len};
+	/* One at a time: a client waits for the answer to its ACK. */
+	if (receive(fd, &b, 1) == 1) {
+		struct bytes in = {b.data[0], b.m[0].msg_len};
 
-		if (session_find(server, fd, &b.peer[i]) == s)
+		if (session_find(server, fd, &b.peer[0]) == s)
 			session_packet(s, &in, now);
 		else
-			on_foreign(fd, &b.peer[i], &in);
+			on_foreign(fd, &b.peer[0], &in);
 	}
 	timer_set(server);
 }

@@ -8,9 +8,14 @@
 
 enum { TRIES_LEAST = 6 };
 
+/* Well over the client's own time-out: atftp ignores a block that it has and starts its
+ * clock anew, so that repeats closer together than that clock keep it from ever
+ * sending its lost ACK again. */
 static int64_t rto_ceiling(const struct tftp_transfer *t)
 {
-	return t->timeout ? t->timeout * NS_PER_SEC : RTO_MAX;
+	int64_t asked = 2 * t->timeout * NS_PER_SEC;
+
+	return asked > RTO_MAX ? asked : RTO_MAX;
 }
 
 static int64_t clamp(int64_t v, int64_t lo, int64_t hi)

@@ -19,8 +19,8 @@
  *   round trip after the window left, when it cannot be an echo.
  * - A partial ACK slides the window, and what follows it is sent again, at most
  *   once a round trip; one that comes sooner only lets new blocks go.
- * - Time-outs follow the measured round trip and double; never under 100 ms, never
- *   over what the client asked for by `timeout`.
+ * - Time-outs follow the measured round trip and double; never under 100 ms, and at
+ *   last longer than the client's own, so that it gets a word in.
  */
 #ifndef TFTP_TRANSFER_H
 #define TFTP_TRANSFER_H

@@ -5,7 +5,7 @@
  *
  *	nfs-load ADDRESS PORT MOUNT_PORT PATH OP CONNS DEPTH SECS SERVER_PID
  *
- * OP: getattr, lookup, readdirplus, read4k, read128k, read1m; PATH is a directory that
+ * OP: getattr, lookup, readdirplus, read4k (or any other size), read1m; PATH is a directory that
  * holds "data" (at least 3 MiB).  Prints: calls/s, MB/s, server µs a call.
  */
 #include <arpa/inet.h>
@@ -171,11 +171,11 @@ static void setup(const char *address, uint16_t port, uint16_t mount_port, const
 		writer_be32(&w, 8192);
 		writer_be32(&w, 32768);
 	} else {
-		uint32_t count = !strcmp(op, "read4k")	   ? 4096
-				 : !strcmp(op, "read128k") ? 131072
-				 : !strcmp(op, "read1m")   ? 1 << 20
-							   : 0;
+		unsigned int kib = 0;
+		uint32_t count;
 
+		sscanf(op, "read%uk", &kib);
+		count = !strcmp(op, "read1m") ? 1 << 20 : kib << 10;
 		if (!count) {
 			errno = EINVAL;
 			die(op);

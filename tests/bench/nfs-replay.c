@@ -6,9 +6,8 @@
  *	nfs-replay SERVER PORT MOUNT_PORT PATH FIRST_CLIENT CLIENTS TRACE PID
  *
  * A client mounts, looks up each path of the trace once (not measured), then sends the
- * calls in their order with as many in flight as the kernel had.  PATH may hold %u: the
- * client's number from 1.  Prints calls, errors, boots/s, ms of server CPU a boot, and
- * the slowest client's time beside the median.
+ * calls in their order with as many in flight as the kernel had.   Prints calls, errors, boots/s,
+ *ms of server CPU a boot, and the slowest client's time beside the median.
  */
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -257,12 +256,24 @@ static void walk(struct client *client, unsigned int path)
 		put_opaque(&w, at.bytes, at.len);
 		put_opaque(&w, name, strlen(name));
 		c = ask(client->fd, end(&w));
-		if (!take_handle(&c, &at)) {
-			fprintf(stderr, "nfs-replay: %s is not on this server\n", paths[path]);
-			return; /* its calls go to the last directory that is there */
-		}
+		if (!take_handle(&c, &at))
+			return; /* not on this server: its calls are left out */
 	}
 	client->handles[path] = at;
+}
+
+/* Leave out the calls whose path this server does not have. */
+static unsigned int steps_prune(const struct client *client)
+{
+	unsigned int n = 0;
+	unsigned int gone;
+
+	for (unsigned int i = 0; i < nsteps; i++)
+		if (client->handles[steps[i].path].len)
+			steps[n++] = steps[i];
+	gone = nsteps - n;
+	nsteps = n;
+	return gone;
 }
 
 static size_t write_step(struct client *client, const struct step *s, uint32_t xid)
@@ -435,6 +446,7 @@ int main(int argc, char **argv)
 	unsigned int nclients;
 	unsigned int finished = 0;
 	unsigned int errors = 0;
+	unsigned int gone = 0;
 	uint64_t cpu;
 	int64_t start;
 	int64_t *times;
@@ -473,10 +485,10 @@ int main(int argc, char **argv)
 		}
 		close(fd);
 		c->fd = dial(argv[1], (uint16_t)atoi(argv[2]), c->address, 701);
-		for (unsigned int p = 1; p < npaths; p++) {
-			c->handles[p] = c->handles[0];
+		for (unsigned int p = 1; p < npaths; p++)
 			walk(c, p);
-		}
+		if (!i)
+			gone = steps_prune(c);
 		epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &ev);
 	}
 	cpu = cpu_ns(pid);
@@ -508,10 +520,11 @@ int main(int argc, char **argv)
 	}
 	cpu = cpu_ns(pid) - cpu;
 	qsort(times, nclients, sizeof(*times), cmp);
-	printf("%u clients, %u calls each, %u errors, %.1f boots/s, %.2f ms CPU/boot, "
+	printf("%u clients, %u calls each (%u left out), %u errors, %.1f boots/s, %.2f ms "
+	       "CPU/boot, "
 	       "slowest %.2f of median %.3f s\n",
-	       nclients, nsteps, errors, nclients / ((double)(instant_now().ns - start) / 1e9),
-	       (double)cpu / 1e6 / nclients,
+	       nclients, nsteps, gone, errors,
+	       nclients / ((double)(instant_now().ns - start) / 1e9), (double)cpu / 1e6 / nclients,
 	       (double)times[nclients - 1] / (double)times[nclients / 2],
 	       (double)times[nclients / 2] / 1e9);
 	return errors > 0;

@@ -76,8 +76,12 @@ dhclient -1
 grep -q "fixed-address $address;" "$work/dhclient.leases" || fail "dhclient got another address"
 state_is "$address" 2 || fail "dhclient's lease is not bound"
 echo "# dhclient: INIT-REBOOT with what it remembers"
+# It goes into the background first and writes its number then.
+wait_for 10 "dhclient's process" test -s "$work/dhclient.pid"
 kill "$(cat "$work/dhclient.pid")"
+rm -f "$work/dhclient.pid"
 dhclient -1
+wait_for 10 "dhclient's process" test -s "$work/dhclient.pid"
 equal "addresses in dhclient's memory" "fixed-address $address;" \
 	"$(grep -o 'fixed-address.*' "$work/dhclient.leases" | sort -u)"
 net_peer_run a ip address replace "$address/24" dev eth0
@@ -207,7 +211,7 @@ if command -v qemu-system-x86_64 >/dev/null && [[ -e $firmware ]]; then
 		-drive "if=pflash,unit=0,format=raw,readonly=on,file=$firmware" \
 		-drive "if=pflash,unit=1,format=raw,file=$work/vars.fd"
 	wait_for 100 "EDK2's lease" \
-		logged '52:54:00:12:34:04 arch=7 stage=rom .* class=uefi-x64 file=ipxe.efi$'
+		logged '52:54:00:12:34:04 arch=7 stage=rom .* class=uefi-x64 file=bootx64.efi$'
 	stop "$spawned"
 else
 	echo "# OVMF is missing"

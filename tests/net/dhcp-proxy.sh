@@ -64,7 +64,7 @@ if [[ -e $firmware ]]; then
 		-drive "if=pflash,unit=1,format=raw,file=$work/vars.fd" \
 		-netdev tap,id=n,ifname=t1,script=no,downscript=no \
 		-device virtio-net-pci,netdev=n,mac=52:54:00:12:34:07,romfile=
-	wait_for 120 "EDK2's question for the proxy's loader" asked_for 'ipxe.efi' tftp
+	wait_for 120 "EDK2's question for the proxy's loader" asked_for 'bootx64.efi' tftp
 	learned 525400123407 "$low" $((low + 10)) || fail "EDK2's address was not learned"
 else
 	echo "# OVMF is missing"

@@ -4,7 +4,7 @@
 # Hand-made RPC against the nfs child, in a namespace of its own.
 # usage: nfs-conformance.sh [NFS_DRIVER]
 set -eu
-driver=${1:-build/nfs/nfs-driver}
+driver=${1:-$(dirname "${ROOTSTOCK:-build/rootstock}")/nfs/nfs-driver}
 here=$(dirname "$0")
 if [ -z "${NFS_TEST_NS:-}" ]; then
 	NFS_TEST_NS=1 exec unshare -n "$0" "$driver"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: limit=900
+# check: when=default limit=900
 # The Linux kernel's own client, in a virtual machine that lives on the server: its
 # root by nfsroot=, every file's bytes compared, reads at odd places, readers side by
 # side, a directory of 100,000 names, a restart of the server while it reads.

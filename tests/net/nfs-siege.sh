@@ -5,7 +5,7 @@
 # server out of descriptors: nothing is lost and others are served.
 # usage: nfs-siege.sh [NFS_DRIVER]
 set -eu
-driver=${1:-build/nfs/nfs-driver}
+driver=${1:-$(dirname "${ROOTSTOCK:-build/rootstock}")/nfs/nfs-driver}
 here=$(dirname "$0")
 if [ -z "${NFS_TEST_NS:-}" ]; then
 	NFS_TEST_NS=1 exec unshare -n "$0" "$driver"

@@ -113,11 +113,11 @@ static void uefi_gets_siaddr_and_file_without_60_and_43(void **state)
 	static const struct {
 		uint16_t arch;
 		const char *file;
-	} kinds[] = {{6, "ipxe-ia32.efi"},
-		     {7, "ipxe.efi"},
-		     {9, "ipxe.efi"},
-		     {10, "ipxe-arm32.efi"},
-		     {11, "ipxe-arm64.efi"}};
+	} kinds[] = {{6, "bootia32.efi"},
+		     {7, "bootx64.efi"},
+		     {9, "bootx64.efi"},
+		     {10, "bootarm.efi"},
+		     {11, "bootaa64.efi"}};
 	struct site *site = *state;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(kinds); i++) {
@@ -315,7 +315,7 @@ static void a_proxy_offers_loaders_without_addresses(void **state)
 	assert_memory_equal(reply_option(r, 60, NULL), "PXEClient", 9);
 	control = reply_option(r, 43, &len);
 	assert_memory_equal(control, "\6\1\x08", 3);
-	assert_string_equal(reply_file(r), "ipxe.efi");
+	assert_string_equal(reply_file(r), "bootx64.efi");
 	assert_int_equal(reply_siaddr(r), SERVER);
 	assert_int_equal(r->route, ROUTE_BROADCAST);
 	/* who wants no loader is none of its business */
@@ -361,7 +361,7 @@ static void port_4011_answers_in_either_mode(void **state)
 		assert_int_equal(r->source_port, 4011);
 		assert_int_equal(r->address, IP(10, 0, 0, 77));
 		assert_int_equal(r->port, 68);
-		assert_string_equal(reply_file(r), "ipxe.efi");
+		assert_string_equal(reply_file(r), "bootx64.efi");
 		assert_memory_equal(reply_option(r, 60, NULL), "PXEClient", 9);
 		assert_int_equal(reply_option32(r, 54), SERVER);
 	}

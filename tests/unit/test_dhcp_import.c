@@ -112,6 +112,13 @@ static void a_fault_is_named_with_file_and_line(void **state)
 	assert_int_equal(import("a { } }\n", &why), -EINVAL);
 	assert_int_equal(import("option x \"never ends;\n}", NULL), -EINVAL);
 	assert_int_equal(import("", NULL), 0);
+	{
+		static const char binary[] = "host\0a { }";
+		FILE *file = fmemopen((void *)binary, sizeof(binary), "r");
+
+		assert_int_equal(dhcp_import(file, "file", note, NULL, NULL), -EINVAL);
+		fclose(file);
+	}
 }
 
 int main(void)

@@ -9,7 +9,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
@@ -806,6 +805,27 @@ static void hosts_come_and_go(void **state)
 	assert_true(is_there(w, "hosts/one"));
 }
 
+/* Version 2 is active; a boot of the host has pinned version 1. */
+static void an_open_boot_holds_it(struct world *w)
+{
+	struct db *leases;
+	struct why why = {""};
+
+	assert_int_equal(db_open(w->state, &schema_leases, DB_CREATE, &leases, &why), 0);
+	assert_int_equal(
+		db_run(w->db, "INSERT INTO host_mac VALUES (x'525400000001', ?)", "u", w->host), 0);
+	assert_int_equal(db_exec(leases,
+				 "INSERT INTO lease (address, mac, state, started, expires) VALUES"
+				 " (5, x'525400000001', 2, 0, 0);"
+				 "INSERT INTO boot (mac, address, version, change, opened) VALUES"
+				 " (x'525400000001', 5, 1, 7, 0)"),
+			 0);
+	soon(!is_there(w, "hosts/one/etc/second"));
+	assert_int_equal(db_exec(leases, "UPDATE boot SET ended = 1"), 0);
+	soon(is_there(w, "hosts/one/etc/second"));
+	db_close(leases);
+}
+
 static void a_host_moves_to_the_active_version(void **state)
 {
 	struct world *w = world_of(state);
@@ -832,9 +852,92 @@ static void a_host_moves_to_the_active_version(void **state)
 	assert_true(fd >= 0);
 	close(fd);
 	close(inside);
+	an_open_boot_holds_it(w);
 	assert_int_equal(image_rollback(w->db, "img", &version, &why), 0);
 	soon(!is_there(w, "hosts/one/etc/second"));
 	assert_int_equal(stat_of(w, "hosts/one").st_ino, before.st_ino);
+}
+
+static void change_at_random(struct world *w, uint32_t *seed)
+{
+	static const char *const paths[] = {
+		"etc",	      "etc/motd",	 "etc/hidden", "usr/share", "usr/share/one",
+		"usr/bin",    "usr/bin/two",	 "deep",       "deep/d",    "deep/d/d/new",
+		"bin/put",    "empty",		 "empty/x/y",  "fifo",	    "usr/share/nothing",
+		"deep/three", "usr/share/one/x", "srv/a",
+	};
+	static const enum entry_kind kinds[] = {ENTRY_FILE,
+						ENTRY_LINK,
+						ENTRY_DIR,
+						ENTRY_WHITEOUT,
+						ENTRY_OPAQUE,
+						ENTRY_ATTR,
+						ENTRY_ATTR,
+						0,
+						0,
+						0};
+	const char *path =
+		paths[(*seed = *seed * 1664525 + 1013904223) / 65536 % ARRAY_SIZE(paths)];
+	uint32_t dice = (*seed = *seed * 1664525 + 1013904223) / 65536;
+	struct scope scope = dice & 1 ? all : host_scope(w);
+	struct entry_spec spec = {
+		.kind = kinds[dice / 2 % ARRAY_SIZE(kinds)],
+		.flags = ENTRY_MODE_SET,
+		.mode = (uint16_t)(0700 | (dice / 64 & 077)),
+		.mtime_ns = wall_now_ns(),
+		.body = {(const uint8_t *)"../x", 4},
+	};
+	char text[16];
+	struct txn *txn;
+	int r;
+
+	if (spec.kind == ENTRY_FILE) {
+		snprintf(text, sizeof(text), "%u\n", dice);
+		spec.size = strlen(text);
+		spec.body.at = NULL;
+		assert_int_equal(objects_put_bytes(w->objects, text, strlen(text), &spec.hash), 0);
+	}
+	assert_int_equal(txn_begin(w->db, &txn), 0);
+	if (spec.kind)
+		r = overlay_change(w->db, scope, path, &spec, NULL, NULL);
+	else
+		r = overlay_reset(w->db, scope, path, false);
+	if (r)
+		txn_abort(txn); /* not everything goes everywhere */
+	else
+		assert_int_equal(txn_commit(txn), 0);
+}
+
+/* A mount that has seen all the changes shows what one shows that has seen none. */
+static void caches_are_right_after_any_change(void **state)
+{
+	struct world *w = world_of(state);
+	struct world fresh = *w;
+	uint32_t seed = (uint32_t)wall_now_ns();
+	char from[128];
+	char to[128];
+
+	print_message("# seed %u\n", seed);
+	snprintf(fresh.mnt, sizeof(fresh.mnt), "%s/fresh", w->dir);
+	assert_int_equal(mkdir(fresh.mnt, 0755), 0);
+	snprintf(from, sizeof(from), "%s/hosts/one", fresh.mnt);
+	snprintf(to, sizeof(to), "%s/hosts/one", w->mnt);
+	for (int round = 0; round < 12; round++) {
+		for (int i = 0; i < 8; i++)
+			change_at_random(w, &seed);
+		/* The second is seen when all that came with the first has been told. */
+		for (int i = 0; i < 2; i++) {
+			char name[32];
+
+			snprintf(name, sizeof(name), "marks/%d.%d", round, i);
+			put(w, host_scope(w), name, "seen");
+			snprintf(name, sizeof(name), "hosts/one/marks/%d.%d", round, i);
+			soon(text_is(w, name, "seen"));
+		}
+		world_mount(&fresh);
+		compare(from, to);
+		assert_int_equal(world_unmount(&fresh, SIGTERM), 0);
+	}
 }
 
 static void it_is_sealed_and_outlives_its_origin(void **state)
@@ -862,10 +965,90 @@ static void it_is_sealed_and_outlives_its_origin(void **state)
 	assert_true(text_is(w, "hosts/one/usr/bin/su", "#!/bin/sh\n"));
 }
 
+/* What a kernel server that exports the mount holds, across a restart of ours. */
+static void handles_find_what_the_kernel_never_saw(void **state)
+{
+	static const char *const paths[] = {"", "hosts/one", "images/img@1/deep/d/d",
+					    "hosts/one/usr/share/one", "images/img@1/usr/bin/two"};
+	struct world *w = world_of(state);
+	struct {
+		struct file_handle h;
+		unsigned char room[MAX_HANDLE_SZ];
+	} handles[ARRAY_SIZE(paths)];
+	struct stat before[ARRAY_SIZE(paths)];
+	int mnt;
+
+	if (geteuid())
+		skip(); /* open_by_handle_at is root's */
+	for (unsigned int i = 0; i < ARRAY_SIZE(paths); i++) {
+		char path[PATH_MAX];
+		int id;
+
+		snprintf(path, sizeof(path), "%s/%s", w->mnt, paths[i]);
+		handles[i].h.handle_bytes = MAX_HANDLE_SZ;
+		assert_int_equal(name_to_handle_at(AT_FDCWD, path, &handles[i].h, &id, 0), 0);
+		before[i] = stat_of(w, paths[i]);
+	}
+	assert_int_equal(world_unmount(w, SIGTERM), 0);
+	world_mount(w);
+	mnt = open(w->mnt, O_RDONLY | O_DIRECTORY);
+	for (unsigned int i = ARRAY_SIZE(paths); i-- > 0;) {
+		int fd = open_by_handle_at(mnt, &handles[i].h, O_RDONLY);
+		struct stat st;
+
+		if (fd < 0)
+			fail_msg("%s: %s", paths[i], strerror(errno));
+		assert_int_equal(fstat(fd, &st), 0);
+		assert_int_equal(st.st_ino, before[i].st_ino);
+		assert_int_equal(st.st_mode, before[i].st_mode);
+		close(fd);
+	}
+	close(mnt);
+}
+
+static bool lock_is_free(const struct world *w)
+{
+	int listen_fd;
+	int lock_fd;
+
+	if (copier_listen(w->state, &listen_fd, &lock_fd, NULL))
+		return false;
+	close(listen_fd);
+	close(lock_fd);
+	return true;
+}
+
+static void in_the_background_it_returns_once_it_is_mounted(void **state)
+{
+	struct world *w = world_of(state);
+	struct mount_config config = {.state_dir = w->state, .mountpoint = w->mnt};
+	char command[160];
+	int status;
+
+	assert_int_equal(world_unmount(w, SIGTERM), 0);
+	for (int wrong = 1; wrong >= 0; wrong--) {
+		pid_t pid = fork();
+
+		config.options = wrong ? "colour=blue" : NULL;
+		if (!pid)
+			_exit(mount_run(&config));
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		assert_int_equal(status, wrong ? 1 << 8 : 0);
+		assert_int_equal(world_mounted(w), !wrong);
+	}
+	assert_true(text_is(w, "hosts/one/etc/motd", "of the image\n"));
+	snprintf(command, sizeof(command), "fusermount3 -u %s", w->mnt);
+	soon(system(command) == 0);
+	soon(lock_is_free(w));
+	world_mount(w);
+}
+
 static void signals_unmount(void **state)
 {
 	static const int signals[] = {SIGTERM, SIGINT, SIGHUP};
 	struct world *w = world_of(state);
+	char command[160];
+	int status;
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(signals); i++) {
 		char path[128];
@@ -873,7 +1056,7 @@ static void signals_unmount(void **state)
 
 		if (!w->pid)
 			world_mount(w);
-		snprintf(path, sizeof(path), "%s/hosts/one/etc/motd", w->mnt);
+		snprintf(path, sizeof(path), "%s/images/img@1/etc/motd", w->mnt);
 		fd = open(path, O_RDONLY); /* open files do not hold it up */
 		assert_true(fd >= 0);
 		assert_int_equal(world_unmount(w, signals[i]), 0);
@@ -881,14 +1064,11 @@ static void signals_unmount(void **state)
 		close(fd);
 	}
 	world_mount(w);
-	assert_int_equal(geteuid() ? 0 : umount2(w->mnt, 0), 0);
-	if (!geteuid()) {
-		int status;
-
-		assert_int_equal(waitpid(w->pid, &status, 0), w->pid);
-		assert_int_equal(status, 0);
-		w->pid = 0;
-	}
+	snprintf(command, sizeof(command), "fusermount3 -u %s", w->mnt);
+	soon(system(command) == 0);
+	assert_int_equal(waitpid(w->pid, &status, 0), w->pid);
+	assert_int_equal(status, 0);
+	w->pid = 0;
 }
 
 static void what_cannot_be_mounted_is_told(void **state)
@@ -912,6 +1092,9 @@ static void what_cannot_be_mounted_is_told(void **state)
 	config.state_dir = w->mnt; /* a directory, but not a state directory */
 	assert_int_equal(mount_run(&config), 1);
 	config.state_dir = w->state;
+	config.mountpoint = w->dir; /* it would hide its own state */
+	assert_int_equal(mount_run(&config), 1);
+	config.mountpoint = w->mnt;
 	config.options = "colour=blue";
 	assert_int_equal(mount_run(&config), 1);
 	assert_false(world_mounted(w));
@@ -1044,6 +1227,9 @@ int main(void)
 		cmocka_unit_test(hosts_come_and_go),
 		cmocka_unit_test(a_host_moves_to_the_active_version),
 		cmocka_unit_test(it_is_sealed_and_outlives_its_origin),
+		cmocka_unit_test(handles_find_what_the_kernel_never_saw),
+		cmocka_unit_test(in_the_background_it_returns_once_it_is_mounted),
+		cmocka_unit_test(caches_are_right_after_any_change),
 		cmocka_unit_test(signals_unmount),
 		cmocka_unit_test(what_cannot_be_mounted_is_told),
 		/* One group, for TAP has one plan; and a world of their own for two tests. */

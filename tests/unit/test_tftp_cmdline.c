@@ -105,6 +105,15 @@ static void bootif_and_extra_words_come_last(void **state)
 	assert_null(strpbrk(out, "\n\t"));
 }
 
+static void a_plan_without_a_server_says_so(void **state)
+{
+	struct boot_spec spec = plain;
+
+	(void)state;
+	spec.server = 0;
+	assert_non_null(strstr(line(&spec), "nfsroot=SERVER:/,"));
+}
+
 static void bad_values_are_named(void **state)
 {
 	char out[CMDLINE_MAX];
@@ -135,6 +144,7 @@ int main(void)
 		cmocka_unit_test(nfsroot_fits_the_kernels_buffer),
 		cmocka_unit_test(a_console_keeps_the_screen_beside_it),
 		cmocka_unit_test(bootif_and_extra_words_come_last),
+		cmocka_unit_test(a_plan_without_a_server_says_so),
 		cmocka_unit_test(bad_values_are_named),
 	};
 

@@ -40,16 +40,26 @@ static uint32_t asked_version; /* of views_get */
 static uint64_t asked_change;
 static struct content_wait *parked_wait;
 static unsigned int cancelled;
+static unsigned int views_behind; /* this many polls until they know the host */
 
 int views_get(struct views *views, uint32_t host, uint32_t version, uint64_t change,
 	      struct view **out)
 {
 	(void)views;
 	(void)host;
+	if (views_behind)
+		return -ENOENT;
 	asked_version = version;
 	asked_change = change;
 	*out = &the_view;
 	return 0;
+}
+
+bool views_poll(struct views *views)
+{
+	(void)views;
+	views_behind -= views_behind > 0;
+	return true;
 }
 
 void view_unref(struct view *view)
@@ -288,6 +298,16 @@ static void a_stranger_is_held_until_it_is_registered(void **state)
 	assert_int_equal(asked_change, UINT64_MAX);
 }
 
+static void a_view_that_is_not_made_yet_is_waited_for(void **state)
+{
+	struct world *w = *state;
+
+	views_behind = 2;
+	assert_int_equal(ask(w, H7, "kernel"), TFTP_TREE_LATER);
+	assert_false(w->answer.stranger);
+	assert_int_equal(ask(w, H7, "kernel"), 0);
+}
+
 static void a_pending_host_is_told_why_at_once(void **state)
 {
 	struct world *w = *state;
@@ -398,6 +418,7 @@ int main(void)
 		TEST(only_what_everybody_may_read_leaves_a_view),
 		TEST(a_secret_is_reached_by_no_name),
 		TEST(a_stranger_is_held_until_it_is_registered),
+		TEST(a_view_that_is_not_made_yet_is_waited_for),
 		TEST(a_pending_host_is_told_why_at_once),
 		TEST(a_mac_in_the_name_serves_where_the_address_is_unknown),
 		TEST(a_folder_of_the_users_comes_first_and_has_an_edge),

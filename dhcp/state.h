@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What the server holds, shared by its two halves alone: server.c (a packet's way
+ * in, time, events, commits) and exchange.c (what is answered, and why not).
+ */
+#ifndef DHCP_STATE_H
+#define DHCP_STATE_H
+
+#include "dhcp/client.h"
+#include "dhcp/pool.h"
+#include "dhcp/request.h"
+
+#define QUARANTINE_MS (600 * INT64_C(1000))
+
+/* A DISCOVER whose address is being asked for by ARP; handled again when the
+ * time is over. */
+struct wait {
+	struct wait *next;
+	struct instant due;
+	uint32_t address;
+	bool conflict;
+	struct dhcp_packet in; /* its data follows */
+	uint8_t data[];
+};
+
+struct dhcp_server {
+	const struct dhcp_config *config;
+	const struct inventory *inv; /* borrowed */
+	uint64_t change;
+	struct db *db; /* borrowed */
+	struct leases *leases;
+	struct boots *boots;
+	struct pools *pools;
+	struct clients *clients;
+	struct wait *waits; /* by due */
+	struct wait **waits_end;
+	unsigned int nwaits;
+	struct instant sweep;
+	struct log_limit exhausted;
+	struct log_limit declines;
+	struct log_limit faults;
+	struct log_limit foreign;
+	struct log_limit strangers; /* events about their DISCOVERs */
+	uint32_t foreign_server;    /* the last one that was named in the log */
+	void (*refresh)(void *ctx);
+	void *refresh_ctx;
+	struct dhcp_message message; /* of the packet at hand: 8 KiB */
+};
+
+/* The lease at an address; NULL where there is none, or only a row to be deleted. */
+struct lease *dhcp_lease_at(const struct dhcp_server *s, uint32_t address);
+
+/* Is `mac` another network card of this host (NULL: of none)? */
+bool dhcp_same_host(const struct dhcp_server *s, const struct host *host, const struct mac *mac);
+
+/* Tell why there is no answer; a few lines a minute of each client. */
+void dhcp_refuse(struct dhcp_server *s, const struct dhcp_request *rq, const char *why);
+
+/* Answer one request, as its type and the client's state ask for.  `probed`: it is
+ * a DISCOVER that has waited for ARP. */
+void dhcp_exchange(struct dhcp_server *s, const struct dhcp_request *rq, bool probed);
+
+#endif

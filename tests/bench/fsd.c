@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What the core costs.  Figures, no verdicts:
+ *
+ *	build/tests/bench_fsd [DIR]	works below DIR, else /tmp; removes what it made
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/schema.h"
+#include "common/state.h"
+#include "fsd/copier.h"
+#include "fsd/image.h"
+#include "fsd/objects.h"
+#include "fsd/overlay.h"
+#include "fsd/view.h"
+#include "tests/model.h"
+
+enum { FILES = 14000, FILES_A_DIR = 100, FILE_SIZE = 28000, HOSTS = 10000, ENTRIES = 100 };
+
+static void must(int r, const char *what, const struct why *why)
+{
+	if (!r)
+		return;
+	fprintf(stderr, "%s: %s\n", what, why_text(why, r));
+	exit(1);
+}
+
+static double seconds(struct instant from)
+{
+	return (double)(instant_now().ns - from.ns) / 1e9;
+}
+
+static long rss_kib(void)
+{
+	long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	if (!f || fscanf(f, "%*d %ld", &pages) != 1)
+		pages = 0;
+	if (f)
+		fclose(f);
+	return pages * (sysconf(_SC_PAGESIZE) / 1024);
+}
+
+static void make_origin(const char *dir)
+{
+	static char body[FILE_SIZE];
+	struct rng rng = {1};
+	char path[512];
+
+	for (int i = 0; i < FILES; i++) {
+		int fd;
+
+		snprintf(path, sizeof(path), "%s/d%03d", dir, i / FILES_A_DIR);
+		if (i % FILES_A_DIR == 0)
+			must(mkdir(path, 0755), path, NULL);
+		snprintf(path, sizeof(path), "%s/d%03d/f%05d", dir, i / FILES_A_DIR, i);
+		for (size_t b = 0; b < sizeof(body); b += 8)
+			memcpy(body + b, &(uint64_t){rng_next(&rng)}, 8);
+		fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
+		must(fd < 0 || write(fd, body, sizeof(body)) != sizeof(body) || close(fd), path,
+		     NULL);
+	}
+}
+
+static char state[256];
+
+static void sealed(void *ctx, uint32_t version, const struct hash *digest)
+{
+	cleanup(db_closep) struct db *db = NULL;
+
+	(void)ctx;
+	if (!db_open(state, &schema_rootstock, DB_WRITE, &db, NULL))
+		image_sealed(db, version, digest);
+}
+
+static bool is_sealed(struct db *db, uint32_t version)
+{
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT sealed IS NOT NULL FROM version WHERE id = ?");
+	bool is = db_query(db, stmt, "u", version) == DB_ROW && sqlite3_column_int(stmt, 0);
+
+	sqlite3_reset(stmt);
+	return is;
+}
+
+static void bench_fill(struct db *db, uint32_t version)
+{
+	struct copier_config config = {.state_dir = state, .sealed = sealed};
+	struct instant start = instant_now();
+	struct copier *copier;
+	struct why why = {""};
+
+	must(copier_listen(state, &config.listen_fd, &config.lock_fd, &why), "copier", &why);
+	must(copier_start(&config, &copier, &why), "copier", &why);
+	while (!is_sealed(db, version))
+		usleep(5000);
+	printf("fill and seal of %d files, %d MB: %.2f s\n", FILES,
+	       (int)((int64_t)FILES * FILE_SIZE / 1000000), seconds(start));
+	copier_stop(copier);
+	close(config.listen_fd);
+	close(config.lock_fd);
+}
+
+static void bench_lookup(struct view *view, const char *what)
+{
+	enum { ROUNDS = 2000000 };
+	struct rng rng = {2};
+	uint32_t dirs[FILES / FILES_A_DIR];
+	struct instant start;
+	struct view_attr a;
+	uint32_t node;
+	char name[32];
+	int missed = 0;
+
+	for (int d = 0; d < FILES / FILES_A_DIR; d++) {
+		snprintf(name, sizeof(name), "d%03d", d);
+		missed += !!view_lookup(view, VIEW_ROOT, name, strlen(name), &dirs[d]);
+	}
+	start = instant_now();
+	for (int i = 0; i < ROUNDS; i++) {
+		int f = (int)rng_below(&rng, FILES);
+
+		memcpy(name, "f00000", 7);
+		for (int at = 5, v = f; v; v /= 10)
+			name[at--] = (char)('0' + v % 10);
+		missed += view_lookup(view, dirs[f / FILES_A_DIR], name, 6, &node) ||
+			  view_attr(view, node, &a);
+	}
+	printf("%s: lookup and attributes: %.2f million/s%s\n", what, ROUNDS / seconds(start) / 1e6,
+	       missed ? " (some missed!)" : "");
+}
+
+/* Rows as overlay_change() makes them, by SQL, for speed: 95 files, 5 directories. */
+static const char many[] =
+	"BEGIN;"
+	"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 10000)"
+	" INSERT INTO host (name, added, changed) SELECT 'host' || i, 0, 1 FROM n;"
+	"INSERT INTO scope (kind, owner, change) SELECT 2, id, id FROM host;"
+	"WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 99)"
+	" INSERT INTO path (id, path) SELECT 65537 + i, CAST(CASE WHEN i < 5 THEN 'etc' || i"
+	" ELSE 'etc' || (i % 5) || '/settings-' || i || '.conf' END AS BLOB) FROM n;"
+	"INSERT INTO entry (id, scope, path, kind, mode, uid, gid, size, mtime, object, change,"
+	" changed) SELECT 100000 + s.id * 100 + p.id - 65537, s.id, p.id,"
+	" CASE WHEN p.id < 65542 THEN 8 ELSE 1 END, 420, 0, 0, 5, 1, zeroblob(32), s.owner, 1"
+	" FROM scope s, path p;"
+	"COMMIT;";
+
+static void bench_hosts(struct db *db, uint32_t version)
+{
+	long before = rss_kib();
+	struct instant start = instant_now();
+	struct view **all = calloc(HOSTS, sizeof(*all));
+	struct views *views;
+	struct why why = {""};
+	double opened;
+
+	must(db_exec(db, many), "rows", NULL);
+	printf("(rows of %d hosts made in %.1f s)\n", HOSTS, seconds(start));
+	before = rss_kib();
+	start = instant_now();
+	must(views_open(state, &views, &why), "views", &why);
+	opened = seconds(start);
+	for (uint32_t h = 0; h < HOSTS; h++)
+		must(views_get(views, h + 1, version, UINT64_MAX, &all[h]), "view", NULL);
+	printf("%d hosts of %d entries: open %.2f s, all views %.2f s (%.0f us each), "
+	       "%ld MiB more resident (%ld in all), %.0f bytes an entry\n",
+	       HOSTS, ENTRIES, opened, seconds(start), seconds(start) * 1e6 / HOSTS,
+	       (rss_kib() - before) / 1024, rss_kib() / 1024,
+	       (double)(rss_kib() - before) * 1024 / HOSTS / ENTRIES);
+	bench_lookup(all[HOSTS / 2], "one of 10000 hosts");
+	start = instant_now();
+	must(db_exec(db, "UPDATE scope SET change = 20000 WHERE owner = 77 AND kind = 2"), "change",
+	     NULL);
+	views_poll(views);
+	printf("one overlay change seen after %.0f ms\n", seconds(start) * 1e3);
+	for (uint32_t h = 0; h < HOSTS; h++)
+		view_unref(all[h]);
+	free(all);
+	views_close(views);
+}
+
+static void bench_all(const char *dir)
+{
+	struct image_add add = {.name = "bench"};
+	struct views *views;
+	struct why why = {""};
+	struct instant start;
+	struct view *view;
+	struct db *db;
+	uint32_t version;
+	uint32_t number;
+	char origin[256];
+
+	snprintf(origin, sizeof(origin), "%s/origin", dir);
+	snprintf(state, sizeof(state), "%s/state", dir);
+	must(mkdir(origin, 0755), origin, NULL);
+	make_origin(origin);
+	must(state_open(state, &db, &why), "state", &why);
+	add.source = origin;
+	start = instant_now();
+	must(image_add(db, state, &add, &version, &number, &why), "image_add", &why);
+	printf("scan of %d files: %.3f s\n", FILES, seconds(start));
+	bench_fill(db, version);
+	must(views_open(state, &views, &why), "views", &why);
+	must(views_get(views, 0, version, UINT64_MAX, &view), "view", NULL);
+	bench_lookup(view, "bare image");
+	view_unref(view);
+	views_close(views);
+	bench_hosts(db, version);
+	db_close(db);
+}
+
+int main(int argc, char **argv)
+{
+	char dir[200];
+
+	log_init("bench", LOG_LEVEL_ERROR);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	snprintf(dir, sizeof(dir), "%s/rootstock-bench.XXXXXX", argc > 1 ? argv[1] : "/tmp");
+	if (!mkdtemp(dir)) {
+		perror(dir);
+		return 1;
+	}
+	bench_all(dir);
+	model_remove(dir);
+	return 0;
+}

@@ -1,0 +1,112 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2154 # what the library sets
+# check: when=quick limit=180
+# A machine that nobody registered, by clients that nobody here wrote: DHCP, loader,
+# menu, kernel, mount, read; a host of its own by then, pinned to its version while
+# the image changes, seeing live overlay changes, and served on when children die.
+set -euo pipefail
+lib=$(dirname "$0")/../lib
+for part in test net server; do
+	# shellcheck source=/dev/null
+	. "$lib/$part.sh"
+done
+
+need_root
+for command in udhcpc tftp nfs-ls nfs-cat; do
+	command -v $command >/dev/null || skip "$command is not installed"
+done
+[[ -e /usr/lib/PXELINUX/pxelinux.0 ]] || skip "pxelinux is not installed"
+net_up
+server_state
+
+# An image that is small, and all there is to a boot.
+image=$work/image
+mkdir -p "$image"/{boot,bin,sbin,etc/ssh,usr/share/initramfs-tools}
+head -c 300000 /dev/urandom >"$image/boot/vmlinuz-6.1.0-1-amd64"
+head -c 900000 /dev/urandom >"$image/boot/initrd.img-6.1.0-1-amd64"
+touch "$image/usr/share/initramfs-tools/init"
+echo init >"$image/sbin/init"
+echo one >"$image/etc/version"
+"$rootstock" image add lab "$image" >/dev/null
+server_start
+
+mac=52:54:00:aa:bb:cc
+host="host-525400aabbcc"
+net_peer pc $mac
+cat >"$work/script" <<'END'
+#!/bin/sh
+[ "$1" != bound ] || ip address add "$ip/24" dev "$interface"
+END
+chmod +x "$work/script"
+pc() {
+	net_peer_run pc "$@"
+}
+fetch() {
+	(cd "$work" && pc tftp -m binary 10.77.0.1 -c get "$1" "$2")
+}
+sees() {
+	[[ $(pc nfs-cat "nfs://10.77.0.1/$1" 2>/dev/null) == "$2" ]]
+}
+boots() {
+	"$rootstock" boot list "$host" --json | grep -c '"boot"' || true
+}
+
+spawn udhcpc nsenter --net="/run/netns/$net_ns-pc" \
+	udhcpc -f -i eth0 -s "$work/script" -O 66 -O 67
+wait_for 20 "a lease" grep -q 'obtained' "$work/udhcpc.log"
+[[ $("$rootstock" host list --json | tr -d ' \n') == '[]' ]] ||
+	fail "registered before it went on to boot"
+"$rootstock" lease list | grep -q "$mac .* bound" || fail "no lease: $("$rootstock" lease list)"
+
+fetch pxelinux.0 got-loader
+cmp "$work/got-loader" /usr/lib/PXELINUX/pxelinux.0
+fetch pxelinux.cfg/01-52-54-00-aa-bb-cc got-menu
+grep -q 'nfsroot=10.77.0.1:/,vers=3,tcp' "$work/got-menu" || fail "menu: $(cat "$work/got-menu")"
+"$rootstock" host show "$host" >/dev/null
+fetch kernel got-kernel
+cmp "$work/got-kernel" "$image/boot/vmlinuz-6.1.0-1-amd64"
+fetch initrd got-initrd
+cmp "$work/got-initrd" "$image/boot/initrd.img-6.1.0-1-amd64"
+
+wait_for 10 "its own root" sees etc/hostname "$host"
+sees etc/machine-id "$("$rootstock" view cat "$host" /etc/machine-id)" || fail "machine-id"
+sees etc/version one || fail "the image's file"
+equal "boots" 1 "$(boots)"
+pc nfs-ls nfs://10.77.0.1/hosts/other >"$work/out" 2>&1 && fail "another host's root was given"
+# Its secret is its own: not by TFTP, and by NFS the very bytes.
+sees etc/ssh/ssh_host_ed25519_key \
+	"$("$rootstock" view cat "$host" /etc/ssh/ssh_host_ed25519_key)" || fail "its key"
+fetch etc/ssh/ssh_host_ed25519_key got-secret 2>&1 | grep -qi 'error\|not found\|denied' ||
+	[[ ! -s $work/got-secret ]] || fail "a secret left by TFTP"
+
+# A live change is seen; one for the next boot is not.
+echo now | "$rootstock" overlay put all /etc/live
+wait_for 2 "a live overlay change" sees etc/live now
+echo later | "$rootstock" overlay put all /etc/later --next-boot
+sleep 0.5
+! sees etc/later later || fail "a change for the next boot was seen in this one"
+
+# The image changes; the boot does not.
+echo two >"$image/etc/version"
+"$rootstock" image add lab "$image" --activate --wait >/dev/null 2>&1
+equal "what the next boot gets" two "$("$rootstock" view cat "$host" /etc/version)"
+sees etc/version one || fail "a running client saw the image change"
+! "$rootstock" image remove lab@1 2>"$work/err" || fail "a pinned version was removed"
+grep -q 'pinned' "$work/err" || fail "remove: $(cat "$work/err")"
+
+# Children die; the service goes on.
+for child in nfs tftp dhcp copier; do
+	pid=$(pgrep -f "rootstock --state $ROOTSTOCK_STATE child $child ")
+	kill -9 "$pid"
+done
+wait_for 15 "nfs to be back" sees etc/version one
+fetch kernel got-kernel
+cmp "$work/got-kernel" "$image/boot/vmlinuz-6.1.0-1-amd64"
+equal "boots after all that" 1 "$(boots)"
+"$rootstock" boot show "$host" >"$work/timeline"
+for stage in loader file mount; do
+	grep -q " $stage " "$work/timeline" || fail "no $stage in: $(cat "$work/timeline")"
+done
+stop "$server_pid"
+! grep -i 'error' "$work/serve.log" | grep -v 'killed by signal 9' || fail "errors in the log"

@@ -1,0 +1,689 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The copier with its clients: what the origin does to it, what a full store and a
+ * kill do, and that nobody ever gets bytes of two states of a file.
+ */
+#include "tests/unit/site.h"
+
+#include <dirent.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/mount.h>
+#include <sys/wait.h>
+
+#include <openssl/sha.h>
+
+#include "common/log.h"
+#include "fsd/version.h"
+#include "fsd/view.h"
+#include "tests/model.h"
+
+struct bench {
+	struct site site;
+	uint32_t version;
+	struct views *views;
+	struct view *view;
+	struct contents *contents;
+	struct site_copier copier;
+	bool running;
+};
+
+static int bench_setup(void **state)
+{
+	struct bench *b = calloc(1, sizeof(*b));
+
+	site_init(&b->site);
+	*state = b;
+	return 0;
+}
+
+static void bench_copier(struct bench *b)
+{
+	site_copier_start(&b->site, &b->copier);
+	b->running = true;
+}
+
+static void bench_stop(struct bench *b)
+{
+	if (b->running)
+		site_copier_stop(&b->copier);
+	b->running = false;
+}
+
+/* Scan the origin, look at it. */
+static void bench_add(struct bench *b, bool strict)
+{
+	b->version = site_image(&b->site, strict);
+	assert_int_equal(views_open(b->site.state, &b->views, NULL), 0);
+	assert_int_equal(views_get(b->views, 0, b->version, UINT64_MAX, &b->view), 0);
+	assert_int_equal(contents_new(b->site.state, 16, &b->contents, NULL), 0);
+}
+
+static int bench_teardown(void **state)
+{
+	struct bench *b = *state;
+
+	contents_free(b->contents);
+	view_unref(b->view);
+	views_close(b->views);
+	bench_stop(b);
+	site_fini(&b->site);
+	free(b);
+	return 0;
+}
+
+/* The file's bytes through the copier, ended; or a negative errno in *r. */
+static char *bench_read(struct bench *b, const char *path, int *r)
+{
+	cleanup(content_unrefp) struct content *c = NULL;
+	uint32_t node;
+	char *text;
+
+	assert_int_equal(view_resolve(b->view, VIEW_ROOT, path, false, &node), 0);
+	*r = contents_open_wait(b->contents, b->view, node, &c);
+	if (*r)
+		return NULL;
+	text = calloc(1, content_size(c) + 1);
+	assert_int_equal(content_pread(c, text, content_size(c), 0), content_size(c));
+	return text;
+}
+
+static void reads_as(struct bench *b, const char *path, const char *want)
+{
+	int r;
+	char *have = bench_read(b, path, &r);
+
+	assert_int_equal(r, 0);
+	assert_string_equal(have, want);
+	free(have);
+}
+
+static void reads_not(struct bench *b, const char *path, int want)
+{
+	int r;
+
+	free(bench_read(b, path, &r));
+	assert_int_equal(r, want);
+}
+
+static struct view_attr attr_of(struct bench *b, const char *path)
+{
+	struct view_attr a;
+	uint32_t node;
+
+	assert_int_equal(view_resolve(b->view, VIEW_ROOT, path, false, &node), 0);
+	assert_int_equal(view_attr(b->view, node, &a), 0);
+	return a;
+}
+
+static void wait_sealed(struct bench *b)
+{
+	site_wait(site_is_sealed(&b->site, b->version));
+}
+
+static bool exists(struct bench *b, const char *format, ...)
+{
+	char path[PATH_MAX];
+	size_t n = (size_t)snprintf(path, sizeof(path), "%s/", b->site.state);
+	va_list ap;
+
+	va_start(ap, format);
+	vsnprintf(path + n, sizeof(path) - n, format, ap);
+	va_end(ap);
+	return !access(path, F_OK);
+}
+
+/* Every object's name is its bytes' SHA-256.  Returns how many there are. */
+static unsigned int verify_store(struct bench *b)
+{
+	char top[PATH_MAX];
+	unsigned int n = 0;
+	size_t npaths;
+	char **paths;
+
+	snprintf(top, sizeof(top), "%s/objects", b->site.state);
+	paths = model_paths(top, &npaths);
+	for (size_t i = 0; i < npaths; i++) {
+		cleanup(closep) int fd = -1;
+		cleanup(freep) uint8_t *bytes = NULL;
+		char name[2 * HASH_LEN + 1];
+		char path[PATH_MAX + 128];
+		struct stat st;
+		struct hash hash;
+
+		if (!strncmp(paths[i], "tmp/", 4) || paths[i][2] != '/')
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", top, paths[i]);
+		fd = open(path, O_RDONLY);
+		assert_true(fd >= 0 && !fstat(fd, &st));
+		bytes = malloc((size_t)st.st_size + 1);
+		assert_int_equal(read(fd, bytes, (size_t)st.st_size), st.st_size);
+		SHA256(bytes, (size_t)st.st_size, hash.octet);
+		hash_format(&hash, name);
+		assert_memory_equal(name, paths[i], 2);
+		assert_string_equal(name + 2, paths[i] + 3);
+		n++;
+	}
+	model_paths_free(paths, npaths);
+	return n;
+}
+
+static void a_miss_is_copied_and_then_a_hit(void **state)
+{
+	struct bench *b = *state;
+	struct content *c;
+	uint32_t node;
+
+	site_write(b->site.origin, "f", "hello", 5);
+	bench_add(b, false);
+	assert_int_equal(view_resolve(b->view, VIEW_ROOT, "f", false, &node), 0);
+	assert_int_equal(contents_open(b->contents, b->view, node, &c, NULL), -EAGAIN);
+	bench_copier(b);
+	reads_as(b, "f", "hello");
+	bench_stop(b);
+	reads_as(b, "f", "hello"); /* from the cache, or the store */
+	assert_int_equal(contents_open(b->contents, b->view, VIEW_ROOT, &c, NULL), -EISDIR);
+	assert_int_equal(verify_store(b), 1);
+}
+
+static void all_is_sealed_in_the_end(void **state)
+{
+	struct bench *b = *state;
+	cleanup(version_unrefp) struct version *v = NULL;
+	struct version_progress p;
+	char name[16];
+	char path[PATH_MAX];
+
+	for (int i = 0; i < 300; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		site_write(b->site.origin, name, name, strlen(name));
+	}
+	bench_add(b, false);
+	bench_copier(b);
+	wait_sealed(b);
+	assert_int_equal(verify_store(b), 300);
+	site_wait(!exists(b, "manifests/%u.fill", b->version));
+	assert_int_equal(version_open(b->site.state, b->version, &v, NULL), 0);
+	assert_true(manifest_sealed(version_manifest(v)));
+	version_progress(v, &p);
+	assert_int_equal(p.copied, 300);
+	assert_int_equal(p.drifted + p.gone, 0);
+	/* whoever has the old manifest and asks is served; then the origin may go */
+	reads_as(b, "f7", "f7");
+	snprintf(path, sizeof(path), "%s/f8", b->site.origin);
+	assert_int_equal(unlink(path), 0);
+	site_write(b->site.origin, "f9", "other", 5);
+	reads_as(b, "f8", "f8");
+	reads_as(b, "f9", "f9");
+	assert_true(views_poll(b->views));
+	view_unref(b->view);
+	assert_int_equal(views_get(b->views, 0, b->version, UINT64_MAX, &b->view), 0);
+	reads_as(b, "f10", "f10");
+}
+
+static void drift_is_adopted_whole(void **state)
+{
+	struct bench *b = *state;
+	struct version_progress p;
+	cleanup(version_unrefp) struct version *v = NULL;
+	char path[PATH_MAX];
+
+	site_write(b->site.origin, "same", "same", 4);
+	site_write(b->site.origin, "longer", "x", 1);
+	bench_add(b, false);
+	site_write(b->site.origin, "longer", "much longer", 11);
+	snprintf(path, sizeof(path), "%s/longer", b->site.origin);
+	assert_int_equal(chmod(path, 0600), 0);
+	bench_copier(b);
+	reads_as(b, "longer", "much longer");
+	assert_int_equal(attr_of(b, "longer").size, 11);
+	assert_int_equal(attr_of(b, "longer").mode, S_IFREG | 0600);
+	reads_as(b, "same", "same");
+	wait_sealed(b);
+	assert_int_equal(version_open(b->site.state, b->version, &v, NULL), 0);
+	assert_int_equal(manifest_bytes(version_manifest(v)), 15);
+	version_progress(v, &p);
+	assert_int_equal(p.copied, 2);
+}
+
+static void drift_shows_through_changed_attributes(void **state)
+{
+	const struct entry_spec attr = {
+		.kind = ENTRY_ATTR, .flags = ENTRY_OWNER_SET, .uid = 5, .gid = 6};
+	struct bench *b = *state;
+
+	assert_int_equal(db_exec(b->site.db, "INSERT INTO host (id, name, added, changed) VALUES"
+					     " (1, 'amy', 0, 0)"),
+			 0);
+	site_write(b->site.origin, "f", "x", 1);
+	assert_int_equal(
+		site_change(&b->site, (struct scope){SCOPE_HOST, 1}, "f", &attr, NULL, NULL), 0);
+	bench_add(b, false);
+	view_unref(b->view);
+	assert_int_equal(views_get(b->views, 1, b->version, UINT64_MAX, &b->view), 0);
+	site_write(b->site.origin, "f", "longer", 6);
+	bench_copier(b);
+	reads_as(b, "f", "longer");
+	assert_int_equal(attr_of(b, "f").size, 6);
+	assert_int_equal(attr_of(b, "f").uid, 5);
+}
+
+static void what_vanished_is_an_error(void **state)
+{
+	struct bench *b = *state;
+	char path[PATH_MAX];
+
+	site_write(b->site.origin, "gone", "x", 1);
+	site_write(b->site.origin, "dir", "x", 1);
+	site_write(b->site.origin, "stays", "x", 1);
+	bench_add(b, false);
+	snprintf(path, sizeof(path), "%s/gone", b->site.origin);
+	assert_int_equal(unlink(path), 0);
+	snprintf(path, sizeof(path), "%s/dir", b->site.origin);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(mkdir(path, 0755), 0);
+	bench_copier(b);
+	reads_not(b, "gone", -EIO);
+	reads_not(b, "dir", -EIO);
+	reads_as(b, "stays", "x");
+	wait_sealed(b);
+	assert_true(views_poll(b->views));
+	view_unref(b->view);
+	assert_int_equal(views_get(b->views, 0, b->version, UINT64_MAX, &b->view), 0);
+	reads_not(b, "gone", -EIO);
+	reads_as(b, "stays", "x");
+}
+
+static void strict_adopts_nothing(void **state)
+{
+	struct bench *b = *state;
+
+	site_write(b->site.origin, "drifts", "x", 1);
+	site_write(b->site.origin, "stays", "x", 1);
+	bench_add(b, true);
+	site_write(b->site.origin, "drifts", "yy", 2);
+	bench_copier(b);
+	reads_not(b, "drifts", -EIO);
+	reads_as(b, "stays", "x");
+	assert_int_equal(attr_of(b, "drifts").size, 1);
+}
+
+/* An origin that is a mount point whose file system was taken off must not be the end
+ * of all files. */
+static void an_origin_may_go_and_come_back(void **state)
+{
+	struct bench *b = *state;
+	char aside[PATH_MAX];
+
+	site_write(b->site.origin, "f", "hello", 5);
+	bench_add(b, false);
+	snprintf(aside, sizeof(aside), "%s/aside", b->site.dir);
+	assert_int_equal(rename(b->site.origin, aside), 0);
+	assert_int_equal(mkdir(b->site.origin, 0755), 0); /* there, but nothing is in it */
+	bench_copier(b);
+	usleep(700000);
+	assert_false(site_is_sealed(&b->site, b->version));
+	assert_int_equal(rmdir(b->site.origin), 0);
+	usleep(300000);
+	assert_int_equal(rename(aside, b->site.origin), 0);
+	reads_as(b, "f", "hello");
+	wait_sealed(b);
+}
+
+struct scribbler {
+	char path[PATH_MAX];
+	atomic_bool stop;
+};
+
+/* One letter all over, another a moment later. */
+static void *scribble(void *arg)
+{
+	struct scribbler *s = arg;
+	char *body = malloc(300000);
+	int fd = open(s->path, O_WRONLY);
+
+	for (int i = 0; !s->stop; i++) {
+		memset(body, 'a' + i % 26, 300000);
+		if (pwrite(fd, body, 300000, 0) != 300000)
+			break;
+		usleep(i % 40 ? 100 : 60000);
+	}
+	close(fd);
+	free(body);
+	return NULL;
+}
+
+static void bytes_of_two_states_are_never_mixed(void **state)
+{
+	struct bench *b = *state;
+	struct scribbler s = {.stop = false};
+	pthread_t thread;
+	char *first = malloc(300001);
+	char name[16];
+
+	memset(first, 'z', 300000);
+	for (int i = 0; i < 8; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		site_write(b->site.origin, name, first, 300000);
+	}
+	bench_add(b, false);
+	for (int i = 0; i < 8; i++) {
+		char *have;
+		int r;
+
+		snprintf(s.path, sizeof(s.path), "%s/f%d", b->site.origin, i);
+		s.stop = false;
+		assert_int_equal(pthread_create(&thread, NULL, scribble, &s), 0);
+		usleep(1000);
+		if (!i)
+			bench_copier(b);
+		snprintf(name, sizeof(name), "f%d", i);
+		have = bench_read(b, name, &r);
+		assert_true(!r || r == -EIO);
+		if (!r) {
+			for (int k = 1; k < 300000; k++)
+				if (have[k] != have[0])
+					fail_msg("mixed at %d: %c and %c", k, have[0], have[k]);
+		}
+		free(have);
+		s.stop = true;
+		pthread_join(thread, NULL);
+	}
+	free(first);
+}
+
+struct parked {
+	struct content_wait wait;
+	int r;
+	bool done;
+};
+
+static void parked_done(struct content_wait *wait, int r, struct content *content)
+{
+	struct parked *p = (struct parked *)wait;
+
+	p->r = r;
+	p->done = true;
+	content_unref(content);
+}
+
+static void many_may_wait_and_one_may_leave(void **state)
+{
+	struct bench *b = *state;
+	struct parked parked[5] = {0};
+	struct content *c;
+	uint32_t node;
+
+	site_write(b->site.origin, "f", "hello", 5);
+	bench_add(b, false);
+	assert_int_equal(view_resolve(b->view, VIEW_ROOT, "f", false, &node), 0);
+	for (int i = 0; i < 5; i++) {
+		parked[i].wait.done = parked_done;
+		assert_int_equal(contents_open(b->contents, b->view, node, &c, &parked[i].wait),
+				 CONTENT_WAIT);
+	}
+	contents_cancel(b->contents, &parked[2].wait);
+	bench_copier(b); /* it comes later than those who ask */
+	while (!parked[0].done) {
+		struct pollfd p = {.fd = contents_fd(b->contents), .events = POLLIN};
+
+		assert_int_equal(poll(&p, 1, 30000), 1);
+		contents_dispatch(b->contents);
+	}
+	for (int i = 0; i < 5; i++) {
+		assert_int_equal(parked[i].done, i != 2);
+		assert_int_equal(parked[i].r, 0);
+	}
+	assert_int_equal(verify_store(b) <= 1, true);
+}
+
+static void a_restarted_copier_is_asked_again(void **state)
+{
+	struct bench *b = *state;
+	struct parked p = {.wait.done = parked_done};
+	struct content *c;
+	char aside[PATH_MAX];
+	uint32_t node;
+
+	site_write(b->site.origin, "f", "hello", 5);
+	bench_add(b, false);
+	snprintf(aside, sizeof(aside), "%s/aside", b->site.dir);
+	assert_int_equal(rename(b->site.origin, aside), 0); /* so that it cannot answer */
+	bench_copier(b);
+	assert_int_equal(view_resolve(b->view, VIEW_ROOT, "f", false, &node), 0);
+	assert_int_equal(contents_open(b->contents, b->view, node, &c, &p.wait), CONTENT_WAIT);
+	contents_dispatch(b->contents);
+	usleep(100000);
+	bench_stop(b);
+	for (int i = 0; i < 20; i++) {
+		contents_dispatch(b->contents);
+		usleep(10000);
+	}
+	assert_false(p.done);
+	assert_int_equal(rename(aside, b->site.origin), 0);
+	bench_copier(b);
+	while (!p.done) {
+		struct pollfd fd = {.fd = contents_fd(b->contents), .events = POLLIN};
+
+		assert_int_equal(poll(&fd, 1, 30000), 1);
+		contents_dispatch(b->contents);
+	}
+	assert_int_equal(p.r, 0);
+}
+
+static void a_removed_version_is_let_go(void **state)
+{
+	struct bench *b = *state;
+	struct why why = {""};
+	uint32_t second;
+	char aside[PATH_MAX];
+
+	site_write(b->site.origin, "f", "hello", 5);
+	bench_add(b, false);
+	second = site_image(&b->site, false);
+	snprintf(aside, sizeof(aside), "%s/aside", b->site.dir);
+	assert_int_equal(rename(b->site.origin, aside), 0);
+	bench_copier(b);
+	usleep(300000);
+	if (image_remove(b->site.db, b->site.state, second, &why))
+		fail_msg("%s", why.text);
+	usleep(300000);
+	assert_int_equal(rename(aside, b->site.origin), 0);
+	wait_sealed(b);
+	bench_stop(b);
+	assert_false(exists(b, "manifests/%u", second));
+	assert_false(exists(b, "manifests/%u.fill", second));
+}
+
+static void an_object_that_was_lost_is_copied_again(void **state)
+{
+	struct bench *b = *state;
+	char path[PATH_MAX];
+	char name[2 * HASH_LEN + 1];
+	struct hash hash;
+
+	site_write(b->site.origin, "f", "hello", 5);
+	bench_add(b, false);
+	/* the journal knows it, the store does not */
+	SHA256((const uint8_t *)"hello", 5, hash.octet);
+	hash_format(&hash, name);
+	snprintf(path, sizeof(path), "%s/manifests", b->site.state);
+	{
+		const struct fill_record record = {.pos = 1, .size = 5, .hash = hash};
+		int fd = fill_open(path, b->version, 0);
+
+		assert_true(fd >= 0);
+		assert_int_equal(fill_append(fd, &record, 1), 0);
+		close(fd);
+	}
+	bench_copier(b);
+	reads_as(b, "f", "hello");
+	wait_sealed(b);
+	assert_true(exists(b, "objects/%.2s/%s", name, name + 2));
+}
+
+/* In a mount namespace of its own; whoever may not make one skips. */
+static void a_full_store_still_answers(void **state)
+{
+	struct bench *b = *state;
+	char *body = malloc(200000);
+	char name[16];
+	char path[PATH_MAX];
+	pid_t pid;
+	int status;
+
+	for (int i = 0; i < 8; i++) {
+		memset(body, 'a' + i, 200000);
+		snprintf(name, sizeof(name), "f%d", i);
+		site_write(b->site.origin, name, body, 199999);
+	}
+	body[0] = '\0';
+	bench_add(b, false);
+	snprintf(path, sizeof(path), "%s/objects", b->site.state);
+	pid = fork();
+	if (!pid) {
+		int failed = 0;
+
+		if (unshare(CLONE_NEWNS) || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+		    mount("tmpfs", path, "tmpfs", 0, "size=600k,mode=750"))
+			_exit(77);
+		contents_free(b->contents); /* it has the other directory open */
+		assert_int_equal(contents_new(b->site.state, 16, &b->contents, NULL), 0);
+		bench_copier(b);
+		for (int i = 0; i < 16 && !failed; i++) {
+			char *have;
+			int r;
+
+			snprintf(name, sizeof(name), "f%d", i % 8);
+			have = bench_read(b, name, &r);
+			failed = r || strlen(have) != 199999 || have[199998] != 'a' + i % 8;
+			free(have);
+		}
+		failed |= verify_store(b) > 3 || site_is_sealed(&b->site, b->version);
+		/* room again: all is kept in the end, after the pause */
+		_exit(failed);
+	}
+	free(body);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip(); /* may not mount */
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* A copier in a process of its own, to be killed. */
+static pid_t spawn_copier(struct bench *b)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		struct copier_config config = {
+			.state_dir = b->site.state, .sealed = site_sealed, .ctx = &b->site};
+
+		while (copier_listen(b->site.state, &config.listen_fd, &config.lock_fd, NULL))
+			usleep(1000);
+		_exit(copier_child(&config));
+	}
+	return pid;
+}
+
+static void a_killed_copier_loses_nothing(void **state)
+{
+	struct bench *b = *state;
+	struct rng rng = {model_seed()};
+	unsigned int kills = model_rounds(25);
+	enum { FILES = 600 };
+	char body[3000];
+	char name[16];
+	pid_t pid = 0;
+
+	print_message("# seed %#llx\n", (unsigned long long)rng.state);
+	for (int i = 0; i < FILES; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		memset(body, 'a' + i % 26, sizeof(body));
+		memcpy(body, name, strlen(name));
+		site_write(b->site.origin, name, body, sizeof(body));
+	}
+	bench_add(b, false);
+	for (unsigned int i = 0; i < kills && !site_is_sealed(&b->site, b->version); i++) {
+		cleanup(version_unrefp) struct version *v = NULL;
+		struct version_progress before;
+		struct version_progress after;
+
+		assert_int_equal(version_open(b->site.state, b->version, &v, NULL), 0);
+		version_progress(v, &before);
+		version_unref(take(&v));
+		pid = spawn_copier(b);
+		if (rng_below(&rng, 2)) {
+			int r;
+
+			snprintf(name, sizeof(name), "f%u", rng_below(&rng, FILES));
+			free(bench_read(b, name, &r));
+			assert_int_equal(r, 0);
+		}
+		/* within the copies, or where a batch is made durable and the version sealed */
+		usleep(rng_below(&rng, 60000) + (rng_below(&rng, 3) ? 0 : 190000));
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		verify_store(b);
+		/* What the journal has acknowledged stays, and is in the store. */
+		assert_int_equal(version_open(b->site.state, b->version, &v, NULL), 0);
+		version_progress(v, &after);
+		assert_true(after.copied >= before.copied);
+		for (uint32_t pos = 0; pos < manifest_count(version_manifest(v)); pos++) {
+			struct fill_record record;
+
+			if (version_known(v, pos, &record))
+				assert_true(objects_has(b->site.objects, &record.hash));
+		}
+	}
+	pid = spawn_copier(b);
+	wait_sealed(b);
+	kill(pid, SIGTERM);
+	waitpid(pid, NULL, 0);
+	assert_int_equal(verify_store(b), FILES);
+	assert_true(views_poll(b->views));
+	view_unref(b->view);
+	assert_int_equal(views_get(b->views, 0, b->version, UINT64_MAX, &b->view), 0);
+	for (int i = 0; i < FILES; i++) {
+		char *have;
+		int r;
+
+		snprintf(name, sizeof(name), "f%d", i);
+		have = bench_read(b, name, &r);
+		assert_int_equal(r, 0);
+		assert_memory_equal(have, name, strlen(name));
+		assert_int_equal(have[2999], 'a' + i % 26);
+		free(have);
+	}
+	/* no draft of the killed ones is left */
+	assert_int_equal(rmdir(strcat(strcpy(body, b->site.state), "/objects/tmp")), 0);
+}
+
+#define BENCH(fn) cmocka_unit_test_setup_teardown(fn, bench_setup, bench_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BENCH(a_miss_is_copied_and_then_a_hit),
+		BENCH(all_is_sealed_in_the_end),
+		BENCH(drift_is_adopted_whole),
+		BENCH(drift_shows_through_changed_attributes),
+		BENCH(what_vanished_is_an_error),
+		BENCH(strict_adopts_nothing),
+		BENCH(an_origin_may_go_and_come_back),
+		BENCH(bytes_of_two_states_are_never_mixed),
+		BENCH(many_may_wait_and_one_may_leave),
+		BENCH(a_restarted_copier_is_asked_again),
+		BENCH(a_removed_version_is_let_go),
+		BENCH(an_object_that_was_lost_is_copied_again),
+		BENCH(a_full_store_still_answers),
+		BENCH(a_killed_copier_loses_nothing),
+	};
+
+	log_init("test", getenv("VERBOSE") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

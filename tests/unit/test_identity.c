@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "tests/unit/site.h"
+
+#include "fsd/identity.h"
+#include "fsd/view.h"
+#include "tests/model.h"
+
+enum { HOSTS = 3 };
+
+/* The live row of a path in a host's overlay; false: none. */
+static bool row_of(struct site *s, uint32_t host, const char *path, struct entry *out)
+{
+	struct overlay *ov;
+	bool found = false;
+
+	assert_int_equal(overlay_load(s->db, (struct scope){SCOPE_HOST, host}, &ov), 0);
+	for (unsigned int i = 0; i < ov->n; i++)
+		if (!ov->entries[i].retired && !strcmp(ov->entries[i].path, path)) {
+			*out = ov->entries[i];
+			found = true;
+		}
+	overlay_free(ov);
+	return found;
+}
+
+static bool create(struct site *s, uint32_t host, const char *name)
+{
+	struct why why = {""};
+	bool has_keys;
+
+	if (identity_create(s->db, s->state, host, name, &has_keys, &why))
+		fail_msg("%s", why.text);
+	return has_keys;
+}
+
+static void hosts(struct site *s)
+{
+	site_init(s);
+	assert_int_equal(db_exec(s->db, "INSERT INTO host (id, name, added, changed) VALUES"
+					" (1, 'amy', 0, 0), (2, 'mia', 0, 0), (3, 'zoe', 0, 0)"),
+			 0);
+}
+
+static void no_two_hosts_share_an_identity(void **state)
+{
+	static const char *const paths[] = {"etc/ssh/ssh_host_ed25519_key",
+					    "etc/ssh/ssh_host_ed25519_key.pub", "etc/machine-id"};
+	static const uint16_t modes[] = {0600, 0644, 0444};
+	struct entry rows[HOSTS][3];
+	struct site s;
+
+	(void)state;
+	hosts(&s);
+	for (uint32_t h = 0; h < HOSTS; h++) {
+		if (!create(&s, h + 1, "amy")) {
+			site_fini(&s);
+			skip(); /* no ssh-keygen */
+		}
+		for (int i = 0; i < 3; i++) {
+			assert_true(row_of(&s, h + 1, paths[i], &rows[h][i]));
+			assert_true(rows[h][i].size > 0);
+			assert_int_equal(rows[h][i].mode, modes[i]);
+			assert_int_equal(rows[h][i].flags & ENTRY_OWNER_SET, ENTRY_OWNER_SET);
+			assert_int_equal(rows[h][i].uid + rows[h][i].gid, 0);
+			assert_int_equal(!!(rows[h][i].flags & ENTRY_SECRET), i == 0);
+			for (uint32_t other = 0; other < h; other++)
+				assert_memory_not_equal(&rows[h][i].hash, &rows[other][i].hash,
+							HASH_LEN);
+		}
+	}
+	/* Private keys are in secrets/ alone, and for one user alone. */
+	for (uint32_t h = 0; h < HOSTS; h++) {
+		cleanup(objects_closep) struct objects *secrets = NULL;
+		char path[256];
+		struct stat st;
+		int fd;
+
+		assert_false(objects_has(s.objects, &rows[h][0].hash));
+		assert_true(objects_has(s.objects, &rows[h][1].hash));
+		snprintf(path, sizeof(path), "%s/secrets", s.state);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 0777, 0700);
+		assert_int_equal(objects_open(path, false, 0, &secrets, NULL), 0);
+		fd = objects_get(secrets, &rows[h][0].hash);
+		assert_true(fd >= 0 && !fstat(fd, &st));
+		assert_int_equal(st.st_size, rows[h][0].size);
+		assert_int_equal(st.st_mode & 0007, 0);
+		close(fd);
+	}
+	site_fini(&s);
+}
+
+static void an_identity_is_made_once(void **state)
+{
+	struct entry id;
+	struct entry again;
+	struct entry key;
+	struct entry key_again;
+	struct site s;
+	bool has_keys;
+
+	(void)state;
+	hosts(&s);
+	has_keys = create(&s, 1, "amy");
+	assert_true(row_of(&s, 1, "etc/machine-id", &id));
+	if (has_keys)
+		assert_true(row_of(&s, 1, "etc/ssh/ssh_host_ed25519_key", &key));
+	create(&s, 1, "amy");
+	assert_true(row_of(&s, 1, "etc/machine-id", &again));
+	assert_int_equal(id.id, again.id);
+	if (has_keys) {
+		assert_true(row_of(&s, 1, "etc/ssh/ssh_host_ed25519_key", &key_again));
+		assert_int_equal(key.id, key_again.id);
+	}
+	/* a machine-id that was lost comes back the same, under another name too */
+	assert_int_equal(site_reset(&s, (struct scope){SCOPE_HOST, 1}, "etc/machine-id", false), 0);
+	create(&s, 1, "renamed");
+	assert_true(row_of(&s, 1, "etc/machine-id", &again));
+	assert_int_not_equal(id.id, again.id);
+	assert_memory_equal(&id.hash, &again.hash, HASH_LEN);
+	site_fini(&s);
+}
+
+static void another_site_has_other_machine_ids(void **state)
+{
+	struct entry a;
+	struct entry b;
+	struct site s;
+
+	(void)state;
+	hosts(&s);
+	create(&s, 1, "amy");
+	assert_true(row_of(&s, 1, "etc/machine-id", &a));
+	site_fini(&s);
+	hosts(&s);
+	create(&s, 1, "amy");
+	assert_true(row_of(&s, 1, "etc/machine-id", &b));
+	assert_memory_not_equal(&a.hash, &b.hash, HASH_LEN);
+	site_fini(&s);
+}
+
+static void without_ssh_keygen_there_is_no_key_and_no_error(void **state)
+{
+	const char *path = getenv("PATH");
+	cleanup(freep) char *saved = path ? strdup(path) : NULL;
+	struct entry e;
+	struct site s;
+
+	(void)state;
+	hosts(&s);
+	setenv("PATH", "/nowhere", 1);
+	assert_false(create(&s, 1, "amy"));
+	if (saved)
+		setenv("PATH", saved, 1);
+	assert_true(row_of(&s, 1, "etc/machine-id", &e));
+	assert_false(row_of(&s, 1, "etc/ssh/ssh_host_ed25519_key", &e));
+	site_fini(&s);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(no_two_hosts_share_an_identity),
+		cmocka_unit_test(an_identity_is_made_once),
+		cmocka_unit_test(another_site_has_other_machine_ids),
+		cmocka_unit_test(without_ssh_keygen_there_is_no_key_and_no_error),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
