@@ -175,7 +175,7 @@ int intake_end(struct intake *in, struct hash *hash)
 	}
 	in->hashes[in->n] = *hash;
 	in->drafts[in->n++] = in->draft;
-	in->draft.fd = -1;
+	in->draft = (struct object_draft){.fd = -1};
 	return in->n == INTAKE_BATCH ? intake_flush(in) : 0;
 }
 

@@ -49,7 +49,7 @@ struct object_draft {
 
 int objects_draft(struct objects *o, struct object_draft *draft);
 /* One that vanishes with its process, however that ends, where the file system can
- * (O_TMPFILE); else as objects_draft(). */
+ * (O_TMPFILE); else a command's, which needs objects_hold(). */
 int objects_draft_unnamed(struct objects *o, struct object_draft *draft);
 /* Drop the drafts that a killed copier left.  There is one copier: it calls this before
  * it makes its first. */

@@ -17,29 +17,12 @@ const char *oci_string(const cJSON *object, const char *key)
 	return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
 }
 
-static int hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* Lower case alone, as the specification has it: one blob, one name. */
 static bool digest_parse(const char *text, struct hash *out)
 {
-	const char *hex = text + sizeof(algorithm) - 1;
+	const size_t len = sizeof(algorithm) - 1;
 
-	if (strlen(text) != OCI_DIGEST - 1 || strncmp(text, algorithm, sizeof(algorithm) - 1))
-		return false;
-	for (int i = 0; i < HASH_LEN; i++) {
-		int high = hex_value(hex[2 * i]);
-		int low = hex_value(hex[2 * i + 1]);
-
-		if (high < 0 || low < 0)
-			return false;
-		out->octet[i] = (uint8_t)(high << 4 | low);
-	}
-	return true;
+	return !strncmp(text, algorithm, len) && !hash_parse(text + len, out);
 }
 
 /* JSON's numbers are floating: exact up to 2^53. */

@@ -13,6 +13,7 @@
 
 #include <archive.h>
 
+#include "fsd/gunzip.h"
 #include "fsd/tar_attr.h"
 
 enum {
@@ -68,6 +69,10 @@ static int tar_damaged(struct tar_reader *t)
 {
 	const char *words = archive_error_string(t->archive);
 
+	if (t->stream_error == -ENODATA)
+		return tar_refuse(t, -EBADMSG, "cut short");
+	if (t->stream_error == -EBADMSG)
+		return tar_refuse(t, -EBADMSG, "damaged");
 	if (t->stream_error)
 		return tar_refuse(t, t->stream_error, strerror(-t->stream_error));
 	if (archive_errno(t->archive) == ENOMEM)
@@ -409,6 +414,10 @@ static int tar_run(struct tar_reader *t, const char *name, struct tar_stream *st
 	t->entry = NULL;
 	t->why = why;
 	archive_read_support_format_tar(a);
+	/* An archive is read beyond its end mark, to the last check sum of what packs it;
+	 * another archive behind it counts.  A layer's digest is as good. */
+	if (!t->layer)
+		archive_read_set_option(a, "tar", "read_concatenated_archives", "1");
 	archive_read_support_filter_gzip(a);
 	archive_read_support_filter_bzip2(a);
 	archive_read_support_filter_xz(a);
@@ -490,6 +499,23 @@ static bool is_layout(const struct manifest_builder *b)
 	       !manifest_builder_find(b, 0, "blobs", 5, &index);
 }
 
+static int file_archive(struct tar_file *f, const char *path, struct tar_reader *t, struct why *why)
+{
+	cleanup(gunzip_freep) struct gunzip *gunzip = NULL;
+	struct tar_stream *stream = &f->stream;
+	uint8_t head[2];
+	ssize_t n = pread(f->fd, head, sizeof(head), 0);
+	int r;
+
+	if (n > 0 && gunzip_wants((struct bytes){head, (size_t)n})) {
+		r = gunzip_new(stream, &gunzip);
+		if (r)
+			return r;
+		stream = gunzip_bytes(gunzip);
+	}
+	return tar_reader_archive(t, path, stream, why);
+}
+
 int origin_tar_read(const char *path, const struct origin_sink *sink, struct why *why)
 {
 	cleanup(freep) struct tar_file *f = malloc(sizeof(*f));
@@ -508,7 +534,7 @@ int origin_tar_read(const char *path, const struct origin_sink *sink, struct why
 	f->fd = fd;
 	r = tar_reader_new(sink, &t);
 	if (!r)
-		r = tar_reader_archive(t, path, &f->stream, why);
+		r = file_archive(f, path, t, why);
 	if (!r && is_layout(sink->builder))
 		return why_set(why, -EINVAL,
 			       "%s: an OCI image layout in an archive: unpack it first", path);

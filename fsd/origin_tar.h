@@ -17,7 +17,8 @@
 /* Bytes from somewhere.  Embedded in whatever knows where. */
 struct tar_stream {
 	/* The next ones in *data, good until the next call.  Returns how many, 0 at the
-	 * end, or a negative errno. */
+	 * end, or a negative errno: -ENODATA when it was cut short, -EBADMSG when it is
+	 * damaged. */
 	ssize_t (*read)(struct tar_stream *s, const void **data);
 };
 

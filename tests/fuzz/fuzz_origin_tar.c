@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
-#include "fsd/origin_tar.h"
+#include "fsd/gunzip.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -132,9 +132,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		size_t n = layers ? size / layers / 512 * 512 : size;
 		struct why why = {""};
 
+		cleanup(gunzip_freep) struct gunzip *gunzip = NULL;
+		struct tar_stream *stream = &m.stream;
+
 		m.left = (struct bytes){copy + i * n, n};
-		r = layers ? tar_reader_layer(t, "fuzz", &m.stream, &why)
-			   : tar_reader_archive(t, "fuzz", &m.stream, &why);
+		if (gunzip_wants(m.left)) {
+			assert(!gunzip_new(stream, &gunzip));
+			stream = gunzip_bytes(gunzip);
+		}
+		r = layers ? tar_reader_layer(t, "fuzz", stream, &why)
+			   : tar_reader_archive(t, "fuzz", stream, &why);
 		assert(!r || r == -ENOMEM || why.text[0]);
 	}
 	check(sink.builder);

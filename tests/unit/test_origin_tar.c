@@ -214,6 +214,91 @@ static void every_packing_reads_the_same_and_a_cut_one_is_refused(void **state)
 	}
 }
 
+/* A flipped bit is found, or was in what does not matter, as the time in gzip's head. */
+static void a_flipped_bit_is_found_by_the_packings_check_sum(void **state)
+{
+	static const int filters[] = {ARCHIVE_FILTER_GZIP, ARCHIVE_FILTER_BZIP2, ARCHIVE_FILTER_XZ};
+	static uint8_t body[20000];
+	struct site *s = *state;
+	unsigned int found = 0;
+	struct hash sum;
+
+	for (size_t i = 0; i < sizeof(body); i++)
+		body[i] = (uint8_t)(i * i * 2654435761u >> 13);
+	for (size_t f = 0; f < ARRAY_SIZE(filters); f++) {
+		struct archive *a = maker_open(s, filters[f]);
+		const struct manifest_node *n;
+		struct manifest *m;
+		uint8_t *data;
+		struct stat st;
+		FILE *file;
+
+		maker_put(a, maker_entry("file", S_IFREG | 0644), body, sizeof(body));
+		maker_close(a);
+		m = origin_add(s, tar_path(s));
+		n = node_of(m, "file");
+		sum = *manifest_hash(m, n->data);
+		manifest_close(m);
+		file = fopen(tar_path(s), "r");
+		assert_int_equal(fstat(fileno(file), &st), 0);
+		data = malloc((size_t)st.st_size);
+		assert_int_equal(fread(data, 1, (size_t)st.st_size, file), st.st_size);
+		fclose(file);
+		for (off_t at = 0; at < st.st_size;
+		     at += at < 30 || at > st.st_size - 40 ? 1 : 499) {
+			uint32_t version;
+			struct why why;
+
+			data[at] ^= 4;
+			site_write(s->dir, "test.tar", data, (size_t)st.st_size);
+			data[at] ^= 4;
+			if (origin_try(s, tar_path(s), &version, &why)) {
+				assert_non_null(strstr(why.text, "test.tar: "));
+				found++;
+				continue;
+			}
+			m = origin_add(s, tar_path(s));
+			n = node_of(m, "file");
+			assert_memory_equal(manifest_hash(m, n->data), &sum, sizeof(sum));
+			manifest_close(m);
+		}
+		free(data);
+	}
+	assert_true(found > 150);
+}
+
+/* pigz writes several members, tar -A several archives, a tape drive zeros. */
+static void what_stands_behind_the_end(void **state)
+{
+	struct site *s = *state;
+	char command[800];
+	struct tarball *t = tar_new();
+	struct manifest *m;
+
+	tarball_add(t, '0', "one", "1");
+	tarball_end(t);
+	tarball_end(t);
+	tarball_add(t, '0', "two", "2");
+	tarball_end(t);
+	tar_save(s, t);
+	for (int packed = 0; packed < 2; packed++) {
+		m = origin_add(s, tar_path(s));
+		body_is(s, m, "one", "1");
+		body_is(s, m, "two", "2");
+		manifest_close(m);
+		snprintf(command, sizeof(command),
+			 "cd %s && head -c 700 test.tar | gzip >x && tail -c +701 test.tar | gzip "
+			 ">>x &&"
+			 " head -c 1000 /dev/zero >>x && mv x test.tar",
+			 s->dir);
+		assert_int_equal(system(command), 0);
+	}
+	m = origin_add(s, tar_path(s));
+	assert_int_equal(manifest_count(m), 3);
+	manifest_close(m);
+	free(t);
+}
+
 static void holes_are_zeros_and_a_file_may_pass_4_gib(void **state)
 {
 	const uint64_t size = (UINT64_C(4) << 30) + (1 << 20) + 5;
@@ -563,6 +648,8 @@ int main(void)
 		WITH_SITE(every_type_and_attribute_comes_back),
 		WITH_SITE(an_acl_is_an_attribute_like_the_kernels),
 		WITH_SITE(every_packing_reads_the_same_and_a_cut_one_is_refused),
+		WITH_SITE(a_flipped_bit_is_found_by_the_packings_check_sum),
+		WITH_SITE(what_stands_behind_the_end),
 		WITH_SITE(holes_are_zeros_and_a_file_may_pass_4_gib),
 		WITH_SITE(names_are_bytes_of_any_kind),
 		WITH_SITE(times_before_1970_and_with_parts_of_a_second),
