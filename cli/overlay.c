@@ -16,6 +16,7 @@
 #include "common/inventory.h"
 #include "common/log.h"
 #include "fsd/host.h"
+#include "fsd/keys.h"
 #include "fsd/objects.h"
 #include "fsd/template.h"
 
@@ -132,24 +133,6 @@ static int way_check(struct cli *cli, struct db *db, const char *path, struct wh
 
 /* ---- templates ---- */
 
-struct key_check {
-	const struct inventory *inv;
-	const struct host *host;
-};
-
-static const char *key_lookup(void *ctx, const char *key)
-{
-	static const char *const builtin[] = {"name", "mac", "macs", "nm_macs", "image", "version"};
-	const struct key_check *check = ctx;
-
-	for (size_t i = 0; i < ARRAY_SIZE(builtin); i++)
-		if (!strcmp(key, builtin[i]))
-			return "";
-	if (!strcmp(key, "address"))
-		return check->host && check->host->address ? "" : NULL;
-	return inventory_setting(check->inv, check->host, key);
-}
-
 static bool host_in_scope(const struct host *h, struct scope scope)
 {
 	if (scope.kind == SCOPE_ALL)
@@ -166,22 +149,23 @@ static bool host_in_scope(const struct host *h, struct scope scope)
 static int template_check(struct db *db, struct scope scope, struct bytes text, struct why *why)
 {
 	cleanup(inventory_freep) struct inventory *inv = NULL;
-	struct key_check check = {0};
+	struct keys keys;
 	struct why one = {""};
 	char *rendered;
 	size_t len;
 	int r = inventory_load(db, &inv);
 
-	check.inv = inv;
 	for (unsigned int i = 0; !r && i < inventory_count(inv); i++) {
-		check.host = inventory_at(inv, i);
-		if (!host_in_scope(check.host, scope))
+		const struct host *host = inventory_at(inv, i);
+
+		if (!host_in_scope(host, scope))
 			continue;
-		r = template_render(text, key_lookup, &check, &rendered, &len, &one);
+		keys_fill(&keys, inv, host, host->version);
+		r = template_render(text, keys_lookup, &keys, &rendered, &len, &one);
 		if (r)
 			return why_set(
-				why, r, "for host %s: %s%s", check.host->name, why_text(&one, r),
-				template_uses(text, "address") && !check.host->address
+				why, r, "for host %s: %s%s", host->name, why_text(&one, r),
+				template_uses(text, "address") && !host->address
 					? " (it needs a fixed address: host set HOST address=IP)"
 					: "");
 		free(rendered);

@@ -4,8 +4,9 @@
 # The mount by an ordinary user through fusermount3: the whole of test_mount, as
 # nobody, in a mount namespace of its own where everybody may open /dev/fuse.
 #
-#	tests/net/mount-user.sh TEST_MOUNT	(the built program; as root)
+#	tests/net/mount-user.sh [TEST_MOUNT]	(the built program; as root)
 set -eu
+program=${1:-$(dirname "$0")/../../build/tests/test_mount}
 
 [ "$(id -u)" = 0 ] || { echo "SKIP: needs root"; exit 77; }
 [ -c /dev/fuse ] || { echo "SKIP: no /dev/fuse"; exit 77; }
@@ -18,7 +19,7 @@ test=$(mktemp -d)
 trap 'rm -rf "$test"' EXIT
 trap 'exit 1' INT TERM
 # The build folder may be closed to nobody.
-cp "$1" "$test/test_mount"
+cp "$program" "$test/test_mount"
 mknod -m 666 "$test/fuse" c 10 229
 mount --bind "$test/fuse" /dev/fuse
 chmod 755 "$test"
