@@ -4,6 +4,8 @@
  */
 #include "fsd/tree_nodes.h"
 
+#include "common/array.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
@@ -33,21 +35,6 @@ static int map_put(struct map *map, uint32_t key, uint32_t value)
 		i = (i + 1) & (map->size - 1);
 	map->slots[i] = (struct map_slot){key, value};
 	map->n++;
-	return 0;
-}
-
-/* Room for one more element in an array that doubles at powers of two. */
-static int array_grow(void *array_p, uint32_t n, size_t size)
-{
-	void **array = array_p;
-	void *bigger;
-
-	if (n & (n - 1))
-		return 0;
-	bigger = realloc(*array, (n ? n * 2 : 1) * size);
-	if (!bigger)
-		return -ENOMEM;
-	*array = bigger;
 	return 0;
 }
 

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Who has which address, and both databases kept fresh.
+ */
+#include "common/array.h"
+#include "common/inventory.h"
+#include "common/log.h"
+#include "common/schema.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- addresses ---- */
+
+struct tenants {
+	struct tenant *list; /* by address */
+	unsigned int n;
+};
+
+int tenants_load(struct db *db, struct tenants **out)
+{
+	/* An open boot holds its address though the lease ran out: kernels that boot
+	 * from NFS never renew. */
+	sqlite3_stmt *stmt = db_stmt(
+		db, "SELECT l.address, l.mac, coalesce(b.host, l.host), b.id, b.version, b.change"
+		    " FROM lease l LEFT JOIN boot b ON b.id = (SELECT max(id) FROM boot"
+		    "  WHERE mac = l.mac AND ended IS NULL)"
+		    " WHERE l.state = 2 ORDER BY l.address");
+	cleanup(tenants_freep) struct tenants *t = calloc(1, sizeof(*t));
+	int r;
+
+	if (!t)
+		return -ENOMEM;
+	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
+		struct tenant *one =
+			array_grow(&t->list, t->n, sizeof(*one)) ? NULL : &t->list[t->n++];
+		struct bytes mac = db_column_bytes(stmt, 1);
+
+		if (!one)
+			return -ENOMEM;
+		*one = (struct tenant){
+			.address = (uint32_t)sqlite3_column_int64(stmt, 0),
+			.host = (uint32_t)sqlite3_column_int64(stmt, 2),
+			.boot = (uint32_t)sqlite3_column_int64(stmt, 3),
+			.version = (uint32_t)sqlite3_column_int64(stmt, 4),
+			.change = (uint64_t)sqlite3_column_int64(stmt, 5),
+		};
+		if (mac.len == sizeof(one->mac))
+			memcpy(&one->mac, mac.at, sizeof(one->mac));
+	}
+	if (r)
+		return r;
+	*out = take(&t);
+	return 0;
+}
+
+void tenants_free(struct tenants *t)
+{
+	if (!t)
+		return;
+	free(t->list);
+	free(t);
+}
+
+const struct tenant *tenants_by_address(const struct tenants *t, uint32_t address)
+{
+	unsigned int lo = 0;
+	unsigned int hi = t->n;
+
+	while (lo < hi) {
+		unsigned int mid = lo + (hi - lo) / 2;
+
+		if (t->list[mid].address == address)
+			return &t->list[mid];
+		if (t->list[mid].address < address)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return NULL;
+}
+
+const struct tenant *tenants_at(const struct tenants *t, unsigned int i)
+{
+	return i < t->n ? &t->list[i] : NULL;
+}
+
+/* ---- directory ---- */
+
+struct directory {
+	struct db *rootstock;
+	struct db *leases; /* NULL until dhcp has made it */
+	char *state_dir;
+	int64_t rootstock_seen;
+	int64_t leases_seen;
+	struct inventory *inventory;
+	struct tenants *tenants;
+	bool complained;
+};
+
+static void directory_complain(struct directory *d, struct db *db, const char *what)
+{
+	if (!d->complained)
+		log_error("%s: cannot be read, serving the last state: %s", what, db_error(db));
+	d->complained = true;
+}
+
+static bool directory_poll_rootstock(struct directory *d)
+{
+	/* Read before loading: a commit in between is then seen next time. */
+	int64_t seen = db_data_version(d->rootstock);
+	struct inventory *inv;
+
+	if (seen == d->rootstock_seen)
+		return false;
+	if (inventory_load(d->rootstock, &inv)) {
+		directory_complain(d, d->rootstock, "rootstock.db");
+		return false;
+	}
+	d->rootstock_seen = seen;
+	d->complained = false;
+	inventory_free(d->inventory);
+	d->inventory = inv;
+	return true;
+}
+
+static bool directory_poll_leases(struct directory *d)
+{
+	int64_t seen;
+	struct tenants *t;
+
+	if (!d->leases && db_open(d->state_dir, &schema_leases, DB_READ, &d->leases, NULL))
+		return false;
+	seen = db_data_version(d->leases);
+	if (seen == d->leases_seen)
+		return false;
+	if (tenants_load(d->leases, &t)) {
+		directory_complain(d, d->leases, "leases.db");
+		return false;
+	}
+	d->leases_seen = seen;
+	d->complained = false;
+	tenants_free(d->tenants);
+	d->tenants = t;
+	return true;
+}
+
+bool directory_poll(struct directory *d)
+{
+	bool moved = directory_poll_rootstock(d);
+
+	return directory_poll_leases(d) || moved;
+}
+
+int directory_open(const char *state_dir, struct directory **out, struct why *why)
+{
+	cleanup(directory_closep) struct directory *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (!d)
+		return -ENOMEM;
+	d->rootstock_seen = d->leases_seen = -2; /* db_data_version gives -1 at worst */
+	d->state_dir = strdup(state_dir);
+	d->tenants = calloc(1, sizeof(*d->tenants));
+	if (!d->state_dir || !d->tenants)
+		return -ENOMEM;
+	r = db_open(state_dir, &schema_rootstock, DB_READ, &d->rootstock, why);
+	if (r)
+		return r;
+	directory_poll(d);
+	if (!d->inventory)
+		return why_set(why, -EIO, "%s/rootstock.db: %s", state_dir, db_error(d->rootstock));
+	*out = take(&d);
+	return 0;
+}
+
+void directory_close(struct directory *d)
+{
+	if (!d)
+		return;
+	inventory_free(d->inventory);
+	tenants_free(d->tenants);
+	db_close(d->rootstock);
+	db_close(d->leases);
+	free(d->state_dir);
+	free(d);
+}
+
+const struct inventory *directory_inventory(const struct directory *d)
+{
+	return d->inventory;
+}
+
+const struct tenants *directory_tenants(const struct directory *d)
+{
+	return d->tenants;
+}
+
+int directory_who(const struct directory *d, uint32_t address, const struct host **host,
+		  uint32_t *version, uint64_t *change)
+{
+	const struct tenant *t = tenants_by_address(d->tenants, address);
+	const struct host *h = t ? inventory_by_mac(d->inventory, &t->mac)
+				 : inventory_by_address(d->inventory, address);
+
+	if (!h)
+		return -ENOENT;
+	if (h->pending)
+		return -EACCES;
+	*host = h;
+	*version = t && t->version ? t->version : h->version;
+	*change = t && t->boot ? t->change : UINT64_MAX;
+	return 0;
+}
