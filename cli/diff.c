@@ -162,7 +162,8 @@ static int names_read(const struct view *view, uint32_t dir, struct names *out)
 		if (!out->list[out->n++].text)
 			return -ENOMEM;
 	}
-	qsort(out->list, out->n, sizeof(*out->list), name_cmp);
+	if (out->n)
+		qsort(out->list, out->n, sizeof(*out->list), name_cmp);
 	return r == VIEW_END ? 0 : r;
 }
 
@@ -284,7 +285,8 @@ static int compare_nodes(struct pair *p, const uint32_t node[2], char *path, siz
 				       a[0].uid, a[0].gid, a[1].uid, a[1].gid);
 	if (a[0].rdev_major != a[1].rdev_major || a[0].rdev_minor != a[1].rdev_minor)
 		at += (size_t)snprintf(what + at, sizeof(what) - at, " device");
-	if (target[0].len != target[1].len || memcmp(target[0].at, target[1].at, target[0].len))
+	if (target[0].len != target[1].len ||
+	    (target[0].len && memcmp(target[0].at, target[1].at, target[0].len)))
 		at += (size_t)snprintf(what + at, sizeof(what) - at, " target %.*s, %.*s",
 				       (int)target[0].len, target[0].at, (int)target[1].len,
 				       target[1].at);

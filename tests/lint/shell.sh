@@ -7,6 +7,6 @@ command -v shellcheck >/dev/null || {
 	echo "shellcheck is not installed"
 	exit 77
 }
-mapfile -t scripts < <(grep -rlE --exclude-dir=build --exclude-dir=.git \
+mapfile -t scripts < <(grep -rlE --exclude-dir='build*' --exclude-dir=.git \
 	'^#!.*/(ba)?sh|^# shellcheck shell' . | sort)
 shellcheck --severity=warning "${scripts[@]}"

@@ -79,7 +79,34 @@ ln -s loop2 "$work/origin/loop1"
 refused 1 'nowhere: No such file' rs image add debian "$work/nowhere"
 refused 1 '/dev/null: not a directory|/dev/null: not a' rs image add debian /dev/null
 refused 1 'unfit as a name of images' rs image add 'a/b' "$work/origin"
+# hostile NAME TYPE LINK: an archive with such an entry behind a link to /tmp.
+hostile() {
+	python3 - "$work/hostile.tar" "$@" <<-'EOF'
+		import sys, tarfile
+		with tarfile.open(sys.argv[1], "w") as tar:
+		    for name, kind, link in (("link", "2", "/tmp"), sys.argv[2:]):
+		        info = tarfile.TarInfo(name)
+		        info.type, info.linkname = kind.encode(), link
+		        tar.addfile(info)
+	EOF
+}
+escapee=rootstock-escapee-$$
+hostile "/tmp/$escapee" 0 ''
+refused 1 "hostile.tar: /tmp/$escapee: an absolute name" rs image add debian "$work/hostile.tar"
+hostile "../../../../../../tmp/$escapee" 0 ''
+refused 1 "/tmp/$escapee: a name with '..'" rs image add debian "$work/hostile.tar"
+hostile "link/$escapee" 0 ''
+refused 1 "link/$escapee: below a symbolic link" rs image add debian "$work/hostile.tar"
+hostile "$escapee" 1 /etc/passwd
+refused 1 "$escapee: a hard link to /etc/passwd: an absolute name" \
+	rs image add debian "$work/hostile.tar"
+head -c 700 "$work/hostile.tar" >"$work/cut.tar"
+refused 1 'cut.tar: cut short' rs image add debian "$work/cut.tar"
+echo words >"$work/words"
+refused 1 'words: not a tar archive' rs image add debian "$work/words"
+[[ ! -e /tmp/$escapee ]] || fail "an archive wrote outside"
 [[ -z $(ls "$ROOTSTOCK_STATE/manifests") ]] || fail "a refused image left a manifest"
+[[ -z $(ls "$ROOTSTOCK_STATE/objects/tmp") ]] || fail "a refused image left a draft"
 rs image add debian "$work/origin" >/dev/null
 refused 1 'debian@7: no such version' rs image activate debian@7
 refused 1 'no earlier active version' rs image rollback debian
