@@ -12,7 +12,10 @@
 #define CALLING_NS (180 * NS_PER_SEC) /* nfs tells once a minute who calls */
 #define BOOT_LOOP_NS (30 * NS_PER_SEC)
 
-enum { WAITS_MAX = 8192 };
+enum {
+	WAITS_MAX = 8192,
+	FINAL_OFFER_MS = 600000 /* of a client that takes the OFFER as final */
+};
 
 /* ---- telling ---- */
 
@@ -41,7 +44,10 @@ void dhcp_refuse(struct dhcp_server *s, const struct dhcp_request *rq, const cha
 {
 	struct client *c = clients_of_mac(s->clients, &rq->m->mac);
 
-	if (log_allow(&c->lines, rq->now.mono.ns, 3, 20000))
+	if (!log_allow(&c->lines, rq->now.mono.ns, 3, 20000))
+		return;
+	/* Each made-up MAC has a budget of its own: all of them have one more. */
+	if (rq->host || log_allow(&s->strangers_refused, rq->now.mono.ns, 50, 200))
 		tell_now(rq, EVENT_REFUSED, 0, why);
 }
 
@@ -135,6 +141,12 @@ static uint32_t choose_from_pools(struct dhcp_server *s, const struct dhcp_reque
 }
 
 /* Reserved, else its own, else what it asks for, else one of the pool.  0: none.  */
+/* A stranger may have an address only beyond those kept for registered machines. */
+static bool may_take(const struct dhcp_server *s, const struct dhcp_request *rq)
+{
+	return rq->host || pools_free_count(s->pools, rq->subnet) > pools_kept(s->pools);
+}
+
 static uint32_t choose_address(struct dhcp_server *s, const struct dhcp_request *rq)
 {
 	uint32_t asked = dhcp_message_u32(rq->m, OPTION_REQUESTED_ADDRESS);
@@ -153,8 +165,7 @@ static uint32_t choose_address(struct dhcp_server *s, const struct dhcp_request 
 	if (own)
 		return own->address;
 	if (asked && on_wire(s, rq, asked) && pools_offers(s->pools, asked) &&
-	    !dhcp_lease_at(s, asked) &&
-	    (rq->host || pools_free_count(s->pools, rq->subnet) > pools_kept(s->pools)))
+	    !dhcp_lease_at(s, asked) && may_take(s, rq))
 		return asked;
 	return choose_from_pools(s, rq);
 }
@@ -322,6 +333,7 @@ static void offer(struct dhcp_server *s, const struct dhcp_request *rq, bool pro
 	struct instant until = instant_add_ms(rq->now.mono, (int64_t)s->config->offer_secs * 1000);
 	struct dhcp_reply *reply;
 	struct lease *lease;
+	uint32_t secs;
 	bool fresh;
 
 	if (!address) {
@@ -349,11 +361,17 @@ static void offer(struct dhcp_server *s, const struct dhcp_request *rq, bool pro
 		return;
 	}
 	lease->probing = false;
+	secs = lease_secs(s, rq, address);
 	if (rq->class->offer_is_final) {
+		/* Its ROM never REQUESTs and loads slowly; a lease that it has runs on. */
+		until = instant_add_ms(rq->now.mono, FINAL_OFFER_MS);
+		if (lease->state == LEASE_BOUND && lease->expires.ns > until.ns)
+			until = lease->expires;
+		secs = (uint32_t)((until.ns - rq->now.mono.ns) / NS_PER_SEC);
 		lease_bind(s->leases, lease, until, rq->now.wall_ns);
 		boot_ack(s, rq, address, true);
 	}
-	reply = compose(s, rq, DHCP_OFFER, address, lease_secs(s, rq, address));
+	reply = compose(s, rq, DHCP_OFFER, address, secs);
 	reply->durable = rq->class->offer_is_final;
 	tell(rq, &reply->event, rq->class->offer_is_final ? EVENT_ACK : EVENT_OFFER, address,
 	     dhcp_reply_file(rq), rq->class->offer_is_final ? boot_loop(s, rq) : "");
@@ -422,6 +440,10 @@ static void on_foreign_request(struct dhcp_server *s, const struct dhcp_request 
 
 		if (!address || !on_wire(s, rq, address) || !admit(s, rq))
 			return;
+		/* Anybody can broadcast a REQUEST: whose address it is, while that one
+		 * lives, is not for a stranger to say. */
+		if (!is_free_for(s, rq, address))
+			return dhcp_refuse(s, rq, "claims an address that another machine uses");
 		lease = lease_for(s, rq, address);
 		if (!lease)
 			return;
@@ -454,7 +476,8 @@ static void on_selecting(struct dhcp_server *s, const struct dhcp_request *rq, u
 	}
 	/* The offer was held in memory, and this process may have been restarted:
 	 * what is free and was offered once may be had. */
-	if (!lease && (is_reserved_for(rq, address) || pools_offers(s->pools, address))) {
+	if (!lease && (is_reserved_for(rq, address) ||
+		       (pools_offers(s->pools, address) && may_take(s, rq)))) {
 		ack(s, rq, address, true);
 		return;
 	}
@@ -488,7 +511,7 @@ static void on_claim(struct dhcp_server *s, const struct dhcp_request *rq, uint3
 	if (lease && !lease_is_over(lease, rq->now.mono))
 		return nak(s, rq, "that address is somebody else's");
 	if (is_reserved_for(rq, address) ||
-	    (renewing && !lease && pools_offers(s->pools, address))) {
+	    (renewing && !lease && pools_offers(s->pools, address) && may_take(s, rq))) {
 		/* A lost database must not take a running client's root away. */
 		ack(s, rq, address, false);
 		return;
@@ -574,6 +597,8 @@ static void on_bootp(struct dhcp_server *s, const struct dhcp_request *rq)
 		return;
 	if (!rq->host->address || !on_wire(s, rq, rq->host->address))
 		return dhcp_refuse(s, rq, "BOOTP is answered from reservations, and it has none");
+	if (!is_free_for(s, rq, rq->host->address))
+		return dhcp_refuse(s, rq, "its reserved address is in use by another machine");
 	reply = compose(s, rq, DHCP_BOOTP, rq->host->address, 0);
 	tell(rq, &reply->event, EVENT_ACK, rq->host->address, "", "BOOTP");
 }

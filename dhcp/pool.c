@@ -258,9 +258,10 @@ static uint32_t pool_scan(const struct pool *p, uint32_t start)
 }
 
 /* The address whose tenant has been gone for longest. */
-static uint32_t pool_win_back(struct pools *ps, struct pool *p, struct instant now)
+static uint32_t pool_win_back(struct pools *ps, struct pool *p, bool registered, struct instant now)
 {
 	struct instant earliest = INSTANT_NEVER;
+	bool passed_over = false;
 	uint32_t best = 0;
 
 	if (now.ns < p->full_until.ns)
@@ -274,6 +275,12 @@ static uint32_t pool_win_back(struct pools *ps, struct pool *p, struct instant n
 		lease = leases_by_address(ps->leases, p->base + i);
 		if (!lease)
 			continue;
+		/* A registered machine that is off for a while comes back to its own;
+		 * MACs can be made up. */
+		if (lease->host && !registered) {
+			passed_over = true;
+			continue;
+		}
 		over = lease_over_at(lease);
 		if (over.ns < earliest.ns) {
 			earliest = over;
@@ -282,7 +289,8 @@ static uint32_t pool_win_back(struct pools *ps, struct pool *p, struct instant n
 	}
 	if (best && earliest.ns <= now.ns)
 		return best;
-	p->full_until = earliest;
+	if (!passed_over)
+		p->full_until = earliest;
 	return 0;
 }
 
@@ -313,7 +321,7 @@ uint32_t pools_choose(struct pools *ps, const struct dhcp_subnet *subnet, const 
 	if (p->nfree > (registered ? 0 : pool_kept(ps, p)))
 		address = pool_scan(p, pool_start(p, mac));
 	if (!address)
-		address = pool_win_back(ps, p, now);
+		address = pool_win_back(ps, p, registered, now);
 	if (!address && registered)
 		address = pool_take_over(ps, p);
 	return address;

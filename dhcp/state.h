@@ -40,8 +40,9 @@ struct dhcp_server {
 	struct log_limit declines;
 	struct log_limit faults;
 	struct log_limit foreign;
-	struct log_limit strangers; /* events about their DISCOVERs */
-	uint32_t foreign_server;    /* the last one that was named in the log */
+	struct log_limit strangers;	    /* events about their DISCOVERs */
+	struct log_limit strangers_refused; /* lines about the rest */
+	uint32_t foreign_server;	    /* the last one that was named in the log */
 	void (*refresh)(void *ctx);
 	void *refresh_ctx;
 	struct dhcp_message message; /* of the packet at hand: 8 KiB */

@@ -426,6 +426,12 @@ static void tell_odd(struct source *s, const struct fill_record *record)
 			 s->id, text, s->path);
 }
 
+static void tell_sealed(struct copier *c, uint32_t version, const struct hash *digest)
+{
+	if (c->config.sealed)
+		c->config.sealed(c->config.ctx, version, digest);
+}
+
 /* ---- sources ---- */
 
 /* Open the origin, again when it went.  Threads may be reading below the old one: the
@@ -633,7 +639,7 @@ static int source_seal(struct copier *c, struct source *s)
 	version_progress(s->version, &p);
 	log_info("version %u: sealed: %u files, %u of them changed since they were added, %u lost",
 		 s->id, p.files, p.drifted, p.gone);
-	c->config.sealed(c->config.ctx, s->id, &digest);
+	tell_sealed(c, s->id, &digest);
 	return 0;
 }
 
@@ -657,7 +663,7 @@ static void source_finish(struct copier *c, struct source *s)
 	}
 	/* Sealed already, but the database does not know: it is told again. */
 	if (manifest_sealed(m))
-		c->config.sealed(c->config.ctx, s->id, manifest_digest(m));
+		tell_sealed(c, s->id, manifest_digest(m));
 	else
 		r = source_seal(c, s);
 	if (r) {

@@ -47,7 +47,8 @@ struct copier_config {
 	const char *state_dir;
 	int listen_fd; /* from copier_listen() */
 	int lock_fd;
-	/* A version was sealed: note it in rootstock.db.  Called in the copier's thread. */
+	/* A version was sealed: note it in rootstock.db.  Called in the copier's thread.
+	 * NULL: nobody notes it, and it is told again at the next start. */
 	void (*sealed)(void *ctx, uint32_t version, const struct hash *digest);
 	void *ctx;
 	bool asked_only; /* no fill: for a command that reads a file and ends */

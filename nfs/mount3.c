@@ -168,7 +168,9 @@ static int mount3_mnt(struct call *call, struct reply *reply)
 		handle_write(&call->nfs->key, &handle, p);
 	writer_be32(w, 1); /* flavors */
 	writer_be32(w, AUTH_SYS);
-	mounts_add(call->nfs->mounts, caller->address, caller->who.host, path);
+	/* An administrator who looks at a tree does not boot from it. */
+	mounts_add(call->nfs->mounts, caller->address,
+		   grant.host == caller->who.host ? grant.host : 0, path);
 	return 0;
 }
 

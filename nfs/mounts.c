@@ -126,7 +126,8 @@ void mounts_add(struct mounts *m, uint32_t address, uint32_t host, const char *p
 		snprintf(mount->path, sizeof(mount->path), "%s", path);
 	}
 	pthread_mutex_unlock(&m->lock);
-	tell(m, EVENT_MOUNT, address, host, 0, NULL, path);
+	if (host)
+		tell(m, EVENT_MOUNT, address, host, 0, NULL, path);
 }
 
 void mounts_remove(struct mounts *m, uint32_t address, const char *path)
@@ -194,7 +195,8 @@ int64_t mounts_alive(struct mounts *m, uint32_t address, uint32_t host, int64_t 
 }
 
 /* Is it time to say this of that address (again)? */
-static bool may_say(struct mounts *m, uint32_t address, uint32_t reason, int64_t every_ns)
+static bool may_say(struct mounts *m, uint32_t address, uint32_t reason, int64_t every_ns,
+		    bool is_line)
 {
 	struct said *said = &m->said[(hash32(address) ^ reason) & (SAID - 1)];
 	int64_t now = instant_now().ns;
@@ -203,7 +205,7 @@ static bool may_say(struct mounts *m, uint32_t address, uint32_t reason, int64_t
 	pthread_mutex_lock(&m->lock);
 	say = said->address != address || said->reason != reason || !said->ns ||
 	      now > said->ns + every_ns;
-	if (say)
+	if (say && is_line)
 		say = log_allow(&m->say_limit, now, SAY_BURST, SAY_MS);
 	if (say)
 		*said = (struct said){address, reason, now};
@@ -220,7 +222,9 @@ static uint32_t hash_text(uint32_t hash, const char *text)
 
 void mounts_unknown(struct mounts *m, uint32_t address, const struct mac *mac, const char *path)
 {
-	if (may_say(m, address, hash_text(EVENT_UNKNOWN, path), UNKNOWN_EVERY_NS))
+	/* It has a lease, so there are not many; and the lines of others must not keep it
+	 * from being registered. */
+	if (may_say(m, address, EVENT_UNKNOWN, UNKNOWN_EVERY_NS, false))
 		tell(m, EVENT_UNKNOWN, address, 0, 0, mac, path);
 }
 
@@ -230,7 +234,7 @@ void mounts_refused(struct mounts *m, uint32_t address, uint32_t host, const cha
 	char ip[IP4_TEXT];
 	char text[sizeof(((struct event *)0)->text)];
 
-	if (!may_say(m, address, hash_text(hash_text(5381, what), why), SAY_EVERY_NS))
+	if (!may_say(m, address, hash_text(hash_text(5381, what), why), SAY_EVERY_NS, true))
 		return;
 	log_warn("%s: %s refused: %s", ip4_format(address, ip), what, why);
 	snprintf(text, sizeof(text), "%s: %s", what, why);

@@ -51,6 +51,9 @@ static int caller_view(struct nfs *nfs, struct caller *caller, uint32_t host, ui
 
 	if (host && roster_host(nfs->roster, host, &change, &init))
 		return -ENOENT;
+	/* A host's other card may have booted since: each address has its own pin. */
+	if (host && host == caller->who.host)
+		change = caller->who.change;
 	r = views_get(nfs->views, host, version, change, &view);
 	if (r)
 		return r;

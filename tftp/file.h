@@ -34,7 +34,7 @@ int tftp_file_of_text(char *text, size_t len, struct tftp_file **out); /* text i
 /* `file` as netascii (RFC 764: LF becomes CR LF, CR becomes CR NUL), encoded whole in
  * memory, so that tsize is exact and every repeat the same.  Consumes `file`, also
  * on failure.  Returns 0, -EFBIG over TFTP_NETASCII_MAX, or another negative errno. */
-enum { TFTP_NETASCII_MAX = 32 << 20 };
+enum { TFTP_NETASCII_MAX = 256 << 10 /* menus: what is larger is no text */ };
 int tftp_file_netascii(struct tftp_file *file, struct tftp_file **out);
 
 static inline ssize_t tftp_file_pread(struct tftp_file *f, void *buf, size_t len, uint64_t offset)
