@@ -103,7 +103,7 @@ child=${child%% *}
 check "tshark reads the capture" sh -c "tshark -r '$dir/pcap' -Y rpc 2>/dev/null | wc -l"
 check "  which has all of it" sh -c "test \$(cat '$dir/last') -gt 500"
 check "no frame is malformed" sh -c \
-	"test -z \"\$(tshark -r '$dir/pcap' -Y '_ws.malformed || rpc.fragment.error' 2>/dev/null | tee '$dir/bad')\""
+	"test -z \"\$(tshark -r '$dir/pcap' -d tcp.port==2049,rpc -d udp.port==2049,rpc -Y '_ws.malformed || rpc.fragment.error' 2>/dev/null | tee '$dir/bad')\""
 kill $child
 wait $child
 child=
