@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What the copier's files share, and nobody else includes.
+ *
+ *	copier.c         its life, its loop's turn
+ *	copier_client.c  who asks, and the answers
+ *	copier_job.c     one file on its way: queues, copying threads, what comes of it
+ *	copier_commit.c  the thread that makes copies durable, many at a time
+ *	copier_source.c  versions that are not sealed: origin, fill, seal
+ *
+ * All of it is the main loop's, one thread, but for the queues (under `lock`) and for a
+ * job that a thread took out of one: that is the thread's until it puts it into the next.
+ */
+#ifndef FSD_COPIER_PARTS_H
+#define FSD_COPIER_PARTS_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "common/clock.h"
+#include "common/db.h"
+#include "common/loop.h"
+#include "fsd/copier.h"
+#include "fsd/copy.h"
+#include "fsd/version.h"
+
+enum {
+	COPIER_THREADS = 2,
+	COPIER_CLIENTS = 1024, /* a thread of nfs each, and commands */
+	JOB_BUCKETS = 256
+};
+
+struct waiter {
+	struct client *client;
+	uint64_t id;
+	struct waiter *next;
+};
+
+/* Under way: in a queue or with a thread.  The main loop's word alone. */
+enum job_state { JOB_UNDER_WAY, JOB_LATER, JOB_COPIED };
+
+/* One file on its way.  Owned by the main loop but for the thread that runs it. */
+struct job {
+	struct source *source;
+	uint32_t pos;
+	enum job_state state;
+	bool wanted; /* somebody waits: goes before the fill; under the lock */
+	struct waiter *waiters;
+	struct instant since;
+	struct instant not_before; /* of the next try */
+	int r;
+	struct copy copy;
+	struct job *next;  /* in a queue */
+	struct job *chain; /* in the source's table */
+};
+
+/* A version that is not sealed, and its origin. */
+struct source {
+	uint32_t id;
+	struct version *version;
+	char *path;
+	atomic_int origin; /* -1: was never there; the number stays for good, see
+			    * source_origin() */
+	bool there;	   /* the origin, at the last look */
+	bool strict;
+	bool removed;	/* its row is gone: let go when nothing is under way */
+	bool listed;	/* at this look at the database */
+	bool told_gone; /* each said once, until it is good again */
+	bool told_kept;
+	bool told_bad;
+	int journal;
+	struct instant fill_again; /* no fill before */
+	uint32_t cursor;	   /* of the fill */
+	uint32_t under_way;	   /* jobs, the fill's and others */
+	uint64_t batch;		   /* the committer's: the last one with a file of it */
+	struct job *jobs[JOB_BUCKETS];
+	struct source *next;
+};
+
+struct client {
+	struct loop_source io;
+	struct copier *copier;
+	struct client *next;
+};
+
+struct queue {
+	struct job *first;
+	struct job **last;
+};
+
+struct copier {
+	struct copier_config config;
+	char manifests[PATH_MAX];
+	struct objects *objects;
+	struct db *db;
+	int64_t db_seen;
+	struct instant db_again;
+	struct loop *loop;
+	struct loop_source listener;
+	struct loop_source woken;
+	struct loop_timer poll;
+	struct client *clients;
+	unsigned int nclients;
+	struct source *sources;
+	int wake_fd;
+
+	pthread_t threads[COPIER_THREADS];
+	pthread_t committer;
+	unsigned int nthreads;
+	bool has_committer;
+	uint64_t batches; /* the committer's */
+	pthread_t self;	  /* of copier_start() */
+
+	pthread_mutex_t lock; /* guards the queues and `stop` */
+	pthread_cond_t work;
+	pthread_cond_t copied_some;
+	struct queue wanted;
+	struct queue fill;
+	struct queue done;   /* copied, not answered yet */
+	struct queue copied; /* answered, not durable yet */
+	struct queue durable;
+	unsigned int ncopied;
+	bool stop;
+};
+
+/* ---- copier.c ---- */
+
+/* From any thread: the loop has something in a queue, or is to stop. */
+void copier_wake(struct copier *c);
+
+/* ---- copier_client.c ---- */
+
+void copier_on_listener(struct loop_source *source, uint32_t events);
+void client_close(struct client *client); /* with all its waiters */
+
+/* Tell everybody who waits for the job: its copy, or the negative errno `status`. */
+void job_answer(struct job *job, int status);
+
+/* ---- copier_job.c ---- */
+
+void queue_push(struct queue *q, struct job *job);
+struct job *queue_pop(struct queue *q); /* NULL: empty */
+bool queue_remove(struct queue *q, struct job *job);
+
+/* Where the source's job for `pos` is, or would be. */
+struct job **job_slot(struct source *s, uint32_t pos);
+struct job *job_new(struct copier *c, struct source *s, uint32_t pos, bool wanted);
+void job_free(struct copier *c, struct job *job);
+/* Somebody waits for it: it goes before the fill. */
+void job_want(struct copier *c, struct job *job);
+/* A copy is there, or failed. */
+void job_copied(struct copier *c, struct job *job);
+/* Its batch is durable, or failed. */
+void job_kept(struct copier *c, struct job *job);
+/* Jobs that waited for their origin go into the queue again. */
+void jobs_again(struct copier *c, struct source *s, struct instant now);
+void *copier_copying(void *copier); /* a thread */
+
+/* ---- copier_commit.c ---- */
+
+void *copier_committing(void *copier); /* a thread */
+
+/* ---- copier_source.c ---- */
+
+/* Versions that are not sealed, as the database has them now. */
+void sources_poll(struct copier *c);
+struct source *source_find(struct copier *c, uint32_t version);
+/* Look for the origin, again when it went. */
+void source_origin(struct source *s);
+/* Keep the threads busy with what nobody has asked for yet. */
+void source_fill(struct copier *c, struct source *s);
+/* Something of the fill went wrong: it need not go wrong a thousand times a second. */
+void source_pause(struct source *s);
+/* Where all is in, seal it and let it go; `s` may be gone on return. */
+void source_finish(struct copier *c, struct source *s);
+void source_free(struct copier *c, struct source *s);
+/* To the log: it drifted or is gone; copies cannot be kept; a file cannot be copied. */
+void source_tell_odd(struct source *s, const struct fill_record *record);
+void source_tell_kept(struct source *s, int err);
+void source_tell_bad(struct source *s, uint32_t pos, int err);
+
+#endif
