@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include <openssl/evp.h>
 
@@ -293,7 +294,53 @@ int objects_draft_unnamed(struct objects *o, struct object_draft *draft)
 
 CLEANUP_DEFINE(EVP_MD_CTX *, EVP_MD_CTX_free);
 
-int object_copy(int from, int to, struct hash *hash, uint64_t *size)
+static int write_all(int fd, const uint8_t *data, size_t len, uint64_t offset)
+{
+	while (len) {
+		ssize_t n = pwrite(fd, data, len, (off_t)offset);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n <= 0)
+			continue;
+		data += n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+static bool is_zero(const uint8_t *data, size_t len)
+{
+	return !data[0] && !memcmp(data, data + 1, len - 1);
+}
+
+int object_write(int fd, const uint8_t *data, size_t len, uint64_t offset)
+{
+	enum { HOLE = 64 * 1024 };
+	size_t from = 0;
+	size_t at = 0;
+
+	/* What is gathered, [from, at), goes out before a run of zeros and at the end. */
+	while (at < len) {
+		size_t n = len - at < HOLE ? len - at : HOLE;
+		bool zero = n == HOLE && is_zero(data + at, n);
+
+		if (zero && at > from) {
+			int r = write_all(fd, data + from, at - from, offset + from);
+
+			if (r)
+				return r;
+		}
+		at += n;
+		if (zero)
+			from = at;
+	}
+	return write_all(fd, data + from, at - from, offset + from);
+}
+
+/* Read all of `from`, hash it, and write it where `to` is not -1. */
+static int pass(int from, int to, struct hash *hash, uint64_t *size)
 {
 	enum { CHUNK = 256 * 1024 };
 	cleanup(EVP_MD_CTX_freep) EVP_MD_CTX *md = EVP_MD_CTX_new();
@@ -304,6 +351,7 @@ int object_copy(int from, int to, struct hash *hash, uint64_t *size)
 		return -ENOMEM;
 	for (;;) {
 		ssize_t n = pread(from, chunk, CHUNK, (off_t)total);
+		int r;
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -312,18 +360,31 @@ int object_copy(int from, int to, struct hash *hash, uint64_t *size)
 		if (!n)
 			break;
 		EVP_DigestUpdate(md, chunk, (size_t)n);
-		for (ssize_t done = 0; done < n;) {
-			ssize_t put = write(to, chunk + done, (size_t)(n - done));
-
-			if (put < 0 && errno != EINTR)
-				return -errno;
-			if (put > 0)
-				done += put;
-		}
+		r = to < 0 ? 0 : object_write(to, chunk, (size_t)n, total);
+		if (r)
+			return r;
 		total += (uint64_t)n;
 	}
 	EVP_DigestFinal_ex(md, hash->octet, NULL);
 	*size = total;
+	return 0;
+}
+
+int object_hash(int from, struct hash *hash, uint64_t *size)
+{
+	return pass(from, -1, hash, size);
+}
+
+int object_copy(int from, int to, struct hash *hash, uint64_t *size)
+{
+	struct stat st;
+	int r = pass(from, to, hash, size);
+
+	if (r)
+		return r;
+	/* It may end in a hole. */
+	if (fstat(to, &st) || ((uint64_t)st.st_size < *size && ftruncate(to, (off_t)*size)))
+		return -errno;
 	return 0;
 }
 

@@ -71,8 +71,13 @@ int objects_sync_names(struct objects *o, const struct hash *hashes, unsigned in
 int objects_put(struct objects *o, int from, struct hash *hash, uint64_t *size);
 int objects_put_bytes(struct objects *o, const void *data, size_t len, struct hash *hash);
 
-/* Copy all of `from` to the end of `to` and hash it. */
+/* Copy all of `from` to the empty file `to` and hash it, or only hash it. */
 int object_copy(int from, int to, struct hash *hash, uint64_t *size);
+int object_hash(int from, struct hash *hash, uint64_t *size);
+
+/* Write to a new file at `offset`; runs of zeros are left as holes, so that the file may
+ * end too early: ftruncate() it. */
+int object_write(int fd, const uint8_t *data, size_t len, uint64_t offset);
 
 /* 64 hex digits and nothing else.  Returns 0 or -EINVAL. */
 int hash_parse(const char *text, struct hash *out);
