@@ -45,8 +45,7 @@ static void flight_publish(struct copier *c, struct job *job, struct flight *f)
 
 struct next {
 	bool stop;
-	bool others;  /* that somebody waits for */
-	bool waiters; /* who may be told of what has come */
+	bool others; /* that somebody waits for */
 	bool asked;
 	uint64_t extent; /* when asked: not there, and wanted for longest */
 };
@@ -58,7 +57,6 @@ static struct next look(struct copier *c, struct job *job)
 	pthread_mutex_lock(&c->lock);
 	next.stop = c->stop;
 	next.others = c->wanted.first != NULL;
-	next.waiters = job->waiters != NULL;
 	for (const struct waiter *w = job->waiters; w && !next.asked; w = w->next)
 		next.asked = w->ask.len != COPIER_WHOLE &&
 			     !extents_have(job->flight->extents, w->ask.offset, w->ask.len,
@@ -222,9 +220,10 @@ static bool job_turn(struct copier *c, struct job *job)
 			job->r = flight_failed(c, job, job->r);
 			if (job->r)
 				return false;
-		} else if (next.waiters) {
+		} else {
 			pthread_mutex_lock(&c->lock);
-			job_news_locked(c, job);
+			if (job->waiters)
+				job_news_locked(c, job);
 			pthread_mutex_unlock(&c->lock);
 		}
 		if (next.others)
