@@ -66,6 +66,7 @@ static void node_tell(const struct view *old, const struct view *now, uint32_t n
 	bool is = !view_attr(now, node, &b);
 	bool bytes = false;
 	bool told = false;
+	bool known = true;
 
 	if (!was || !is) {
 		/* Nobody was told of the one, and the other's name is gone. */
@@ -73,10 +74,16 @@ static void node_tell(const struct view *old, const struct view *now, uint32_t n
 			sink->node(sink->ctx, add + node, true);
 		return;
 	}
-	if (!S_ISDIR(a.mode) || !S_ISDIR(b.mode))
+	if (!S_ISDIR(a.mode) || !S_ISDIR(b.mode)) {
 		bytes = !text_equal(old, now, node);
-	else if (names_tell(old, now, node, true, add, sink, &told))
-		names_tell(now, old, node, false, add, sink, &told);
+	} else {
+		if (a.parent != b.parent) { /* its listing says what ".." is */
+			told = true;
+			known = sink->node(sink->ctx, add + node, true);
+		}
+		if (known && names_tell(old, now, node, true, add, sink, &told))
+			names_tell(now, old, node, false, add, sink, &told);
+	}
 	if (!told && (bytes || !attr_equal(&a, &b)))
 		sink->node(sink->ctx, add + node, bytes);
 }
