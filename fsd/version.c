@@ -133,12 +133,20 @@ static void odd_put(struct version *v, const struct fill_record *record)
 	atomic_store_explicit(&v->any_odd, true, memory_order_release);
 }
 
+/* A copied file, drifted or not, or a lost one: nothing else is said of a file. */
+static bool record_good(const struct fill_record *record)
+{
+	if ((record->flags & FILL_DRIFT) && (record->mode & ~07777U) != S_IFREG)
+		return false;
+	return hash_known(&record->hash) == !(record->flags & FILL_GONE);
+}
+
 void version_learn(struct version *v, const struct fill_record *record)
 {
 	const struct manifest_node *node = manifest_at(v->manifest, record->pos);
 
 	if (!v->hashes || !node || !S_ISREG(node->mode) || node->link != record->pos ||
-	    node->data >= v->progress.files)
+	    node->data >= v->progress.files || !record_good(record))
 		return;
 	pthread_rwlock_wrlock(&v->lock);
 	if (hash_known(&record->hash)) {
