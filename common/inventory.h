@@ -86,10 +86,10 @@ struct tenant_boot {
 struct tenant {
 	uint32_t address;
 	struct mac mac;
-	uint32_t host;		  /* 0: not registered */
-	struct tenant_boot boot;  /* the newest: loaders, kernel and MNT are of this one */
-	struct tenant_boot runs;  /* the newest that has mounted, else the newest: anybody
-				   * can forge the start of a boot */
+	uint32_t host;		 /* 0: not registered */
+	struct tenant_boot boot; /* the newest: loaders, kernel and MNT are of this one */
+	struct tenant_boot runs; /* the newest that has mounted, else the newest: anybody
+				  * can forge the start of a boot */
 };
 
 struct tenants;

@@ -130,11 +130,12 @@ static const char *const leases_steps[] = {
 	"DROP INDEX boot_mac;"
 	"DROP INDEX boot_open;"
 	"CREATE INDEX boot_open ON boot(version) WHERE ended IS NULL;"
-	"CREATE INDEX boot_ended ON boot(ended) WHERE ended IS NOT NULL;"
+	"CREATE INDEX boot_ended ON boot(ended) WHERE ended IS NOT NULL AND mounted IS NOT NULL;"
+	"CREATE INDEX boot_failed ON boot(ended) WHERE ended IS NOT NULL AND mounted IS NULL;"
 	/* Machines that wait for `host approve`. */
 	"CREATE TABLE stranger ("
 	" mac BLOB PRIMARY KEY CHECK (length(mac) = 6),"
-	" arch INTEGER,"	/* DHCP option 93 */
+	" arch INTEGER,"	 /* DHCP option 93 */
 	" vendor TEXT NOT NULL," /* option 60, escaped */
 	" first_seen INTEGER NOT NULL,"
 	" last_seen INTEGER NOT NULL) WITHOUT ROWID;",

@@ -34,6 +34,7 @@ struct child {
 	struct db *leases;
 	struct db *rootstock;
 	int64_t rootstock_seen;
+	int64_t leases_seen;
 	struct inventory *inventory;
 	struct dhcp_server *server;
 	struct dhcp_inbox *inbox;
@@ -299,11 +300,25 @@ static void child_checkpoint(struct child *child, struct instant now)
 	child->committed = false;
 }
 
+/* `boot end` writes its rows itself. */
+static void child_reread(struct child *child)
+{
+	int64_t seen = db_data_version(child->leases);
+
+	if (seen == child->leases_seen)
+		return;
+	if (!dhcp_server_reread(child->server, now_both()))
+		child->leases_seen = seen;
+	else if (log_allow(&child->load_failures, instant_now().ns, 1, 60000))
+		log_error("leases.db: cannot be read: %s", db_error(child->leases));
+}
+
 static void on_poll(struct loop_timer *timer, struct instant now)
 {
 	struct child *child = child_of(timer, offsetof(struct child, poll));
 
 	child_refresh(child);
+	child_reread(child);
 	child_flush(child);
 	child_checkpoint(child, now);
 	loop_timer_set(child->loop, timer, instant_add_ms(now, POLL_MS));
@@ -399,6 +414,7 @@ int dhcp_child(const struct dhcp_config *config)
 	struct child child = {
 		.config = config,
 		.rootstock_seen = -2, /* db_data_version gives -1 at worst */
+		.leases_seen = -2,
 		.events = {.ready = on_event, .fd = -1},
 		.deadline = {.due = on_deadline},
 		.poll = {.due = on_poll},

@@ -47,7 +47,7 @@ void dhcp_refuse(struct dhcp_server *s, const struct dhcp_request *rq, const cha
 	if (!log_allow(&c->lines, rq->now.mono.ns, 3, 20000))
 		return;
 	/* Each made-up MAC has a budget of its own: all of them have one more. */
-	if (rq->host || log_allow(&s->strangers_refused, rq->now.mono.ns, 50, 200))
+	if (rq->host || log_allow(&s->stranger_refusals, rq->now.mono.ns, 50, 200))
 		tell_now(rq, EVENT_REFUSED, 0, why);
 }
 
@@ -397,7 +397,7 @@ static void on_discover(struct dhcp_server *s, const struct dhcp_request *rq, bo
 
 		/* A flood of made-up MACs must not become a flood of events. */
 		if (rq->host || (s->config->unknown != DHCP_UNKNOWN_IGNORE &&
-				 log_allow(&s->strangers, rq->now.mono.ns, 1000, 20)))
+				 log_allow(&s->stranger_events, rq->now.mono.ns, 1000, 20)))
 			tell_now(rq, EVENT_DISCOVER, 0,
 				 log_escape(class_id, sizeof(class_id), id->at, id->len));
 		if (!admit(s, rq))
@@ -605,8 +605,26 @@ static void on_bootp(struct dhcp_server *s, const struct dhcp_request *rq)
 
 /* ---- all of them ---- */
 
+/* Who asks for something and is not registered, for `host list --pending`. */
+static void note_stranger(struct dhcp_server *s, const struct dhcp_request *rq)
+{
+	switch (rq->m->type) {
+	case DHCP_DISCOVER:
+	case DHCP_REQUEST:
+	case DHCP_INFORM:
+	case DHCP_BOOTP:
+		strangers_note(s->strangers, &rq->m->mac, dhcp_class_arch(rq->m),
+			       rq->m->option[OPTION_CLASS_ID], rq->now);
+		return;
+	default:
+		return;
+	}
+}
+
 void dhcp_exchange(struct dhcp_server *s, const struct dhcp_request *rq, bool probed)
 {
+	if (!rq->host && !probed && s->config->unknown == DHCP_UNKNOWN_PENDING)
+		note_stranger(s, rq);
 	if (rq->in->port == DHCP_PORT_PXE) {
 		if (rq->m->type == DHCP_REQUEST && admit(s, rq))
 			proxy_answer(s, rq, DHCP_ACK);

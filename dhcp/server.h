@@ -99,14 +99,17 @@ void dhcp_server_packet(struct dhcp_server *server, const struct dhcp_packet *in
 void dhcp_server_arp(struct dhcp_server *server, unsigned int interface, uint32_t address,
 		     const struct mac *mac, struct dhcp_now now, struct dhcp_output *out);
 
-/* EVENT_MOUNT, EVENT_INIT, EVENT_ALIVE from nfs, EVENT_END from the supervisor;
- * others are ignored. */
+/* EVENT_MOUNT, EVENT_INIT, EVENT_ALIVE from nfs; others are ignored. */
 void dhcp_server_event(struct dhcp_server *server, const struct event *event, struct dhcp_now now);
 
 /* What is due: offers whose probe was silent, offers that nobody took.  Call it
  * at dhcp_server_deadline(), again at once while that lies in the past. */
 void dhcp_server_tick(struct dhcp_server *server, struct dhcp_now now, struct dhcp_output *out);
 struct instant dhcp_server_deadline(const struct dhcp_server *server);
+
+/* Somebody else has written to leases.db, as `boot end` does: take over what he
+ * ended.  Returns 0 or a negative errno. */
+int dhcp_server_reread(struct dhcp_server *server, struct dhcp_now now);
 
 /* Put what changed on disk.  On failure everything stays to be written, and no
  * durable reply may leave. */

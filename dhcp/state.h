@@ -9,6 +9,7 @@
 #include "dhcp/client.h"
 #include "dhcp/pool.h"
 #include "dhcp/request.h"
+#include "dhcp/stranger.h"
 
 #define QUARANTINE_MS (600 * INT64_C(1000))
 
@@ -32,6 +33,7 @@ struct dhcp_server {
 	struct boots *boots;
 	struct pools *pools;
 	struct clients *clients;
+	struct strangers *strangers;
 	struct wait *waits; /* by due */
 	struct wait **waits_end;
 	unsigned int nwaits;
@@ -40,8 +42,8 @@ struct dhcp_server {
 	struct log_limit declines;
 	struct log_limit faults;
 	struct log_limit foreign;
-	struct log_limit strangers;	    /* events about their DISCOVERs */
-	struct log_limit strangers_refused; /* lines about the rest */
+	struct log_limit stranger_events;   /* events about their DISCOVERs */
+	struct log_limit stranger_refusals; /* lines about the rest */
 	uint32_t foreign_server;	    /* the last one that was named in the log */
 	void (*refresh)(void *ctx);
 	void *refresh_ctx;
