@@ -139,6 +139,7 @@ void dhcp_server_arp(struct dhcp_server *s, unsigned int interface, uint32_t add
 		 ip4_format(address, text), mac_format(mac, by));
 	lease->probing = false;
 	lease_decline(s->leases, lease, instant_add_ms(now.mono, QUARANTINE_MS));
+	pools_moved(s->pools, lease);
 	for (struct wait *w = s->waits; w; w = w->next)
 		if (w->address == address)
 			w->conflict = true;
@@ -284,6 +285,7 @@ static void register_lease(void *ctx, struct lease *lease)
 		return;
 	lease->host = host->id;
 	lease_changed(g->server->leases, lease);
+	pools_moved(g->server->pools, lease);
 }
 
 void dhcp_server_inventory(struct dhcp_server *s, const struct inventory *inv, uint64_t change)
