@@ -74,6 +74,7 @@ static int run_dhcp(struct child *child)
 		face->fds.pxe = fds_get(&child->fds, "pxe:%s", name);
 		face->fds.raw = fds_get(&child->fds, "raw:%s", name);
 		face->fds.arp = fds_get(&child->fds, "arp:%s", name);
+		face->fds.icmp = fds_get(&child->fds, "icmp:%s", name);
 		config->ninterfaces++;
 	}
 	if (dhcp_config_derive(config, &why)) {

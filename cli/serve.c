@@ -512,6 +512,7 @@ static void share_fds(struct serve *v)
 		fds_add(&s[SERVICE_DHCP].fds, fds->pxe, "pxe:%s", c->interfaces[i]);
 		fds_add(&s[SERVICE_DHCP].fds, fds->raw, "raw:%s", c->interfaces[i]);
 		fds_add(&s[SERVICE_DHCP].fds, fds->arp, "arp:%s", c->interfaces[i]);
+		fds_add(&s[SERVICE_DHCP].fds, fds->icmp, "icmp:%s", c->interfaces[i]);
 		fds_add(&s[SERVICE_TFTP].fds, v->tftp_fds[i], "tftp:%s", c->interfaces[i]);
 	}
 	fds_add(&s[SERVICE_NFS].fds, v->nfs.tcp, "nfs-tcp");

@@ -324,7 +324,8 @@ static bool wait_add(struct dhcp_server *s, const struct dhcp_request *rq, uint3
 	*s->waits_end = w;
 	s->waits_end = &w->next;
 	s->nwaits++;
-	rq->out->probe[rq->out->nprobes++] = (struct dhcp_probe){rq->in->interface, address};
+	rq->out->probe[rq->out->nprobes++] = (struct dhcp_probe){
+		.interface = rq->in->interface, .address = address, .relayed = rq->m->giaddr != 0};
 	return true;
 }
 
@@ -359,7 +360,7 @@ static void offer(struct dhcp_server *s, const struct dhcp_request *rq, bool pro
 	else
 		lease->held = until;
 	pools_moved(s->pools, lease);
-	if (fresh && s->config->probe_ms && !rq->m->giaddr) {
+	if (fresh && s->config->probe_ms) {
 		lease->probing = wait_add(s, rq, address);
 		if (!lease->probing)
 			pools_forget(s->pools, lease);

@@ -122,21 +122,23 @@ void dhcp_server_packet(struct dhcp_server *s, const struct dhcp_packet *in, str
 
 /* ---- ARP, events, time ---- */
 
-void dhcp_server_arp(struct dhcp_server *s, unsigned int interface, uint32_t address,
-		     const struct mac *mac, struct dhcp_now now, struct dhcp_output *out)
+void dhcp_server_taken(struct dhcp_server *s, unsigned int interface, uint32_t address,
+		       const struct mac *mac, struct dhcp_now now)
 {
 	struct lease *lease = dhcp_lease_at(s, address);
-	char by[MAC_TEXT];
+	char by[MAC_TEXT] = "another machine";
 	char text[IP4_TEXT];
 
-	(void)out;
-	if (!lease || !lease->probing || mac_equal(&lease->mac, mac) ||
-	    mac_equal(&s->config->interfaces[interface].mac, mac))
+	if (!lease || !lease->probing)
 		return;
-	if (dhcp_same_host(s, inventory_by_mac(s->inv, &lease->mac), mac))
+	if (mac &&
+	    (mac_equal(&lease->mac, mac) || mac_equal(&s->config->interfaces[interface].mac, mac) ||
+	     dhcp_same_host(s, inventory_by_mac(s->inv, &lease->mac), mac)))
 		return;
+	if (mac)
+		mac_format(mac, by);
 	log_warn("%s is in use by %s, which has no lease for it: not given for ten minutes",
-		 ip4_format(address, text), mac_format(mac, by));
+		 ip4_format(address, text), by);
 	lease->probing = false;
 	lease_decline(s->leases, lease, instant_add_ms(now.mono, QUARANTINE_MS));
 	pools_moved(s->pools, lease);

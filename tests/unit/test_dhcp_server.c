@@ -343,7 +343,7 @@ static void a_new_address_is_asked_for_by_arp_before_it_is_offered(void **state)
 	assert_int_equal(discover(site, BETA, 1), 0);
 	assert_int_equal(site->out.nprobes, 0);
 	/* somebody has it */
-	dhcp_server_arp(site->server, 0, taken, &other, site->now, &site->out);
+	dhcp_server_taken(site->server, 0, taken, &other, site->now);
 	site_pass(site, 200);
 	site->out.nreplies = site->out.nprobes = 0;
 	dhcp_server_tick(site->server, site->now, &site->out);
@@ -361,6 +361,39 @@ static void a_new_address_is_asked_for_by_arp_before_it_is_offered(void **state)
 	assert_int_equal(acquire(site, BETA), second);
 	site_pass(site, 1000);
 	assert_int_equal(discover(site, BETA, 5), second);
+}
+
+static void behind_a_relay_a_new_address_is_asked_for_by_icmp(void **state)
+{
+	struct site *site = *state;
+	struct packet p = packet_of(DHCP_DISCOVER, STRANGER(1), 1);
+	uint32_t taken;
+
+	site->config.probe_ms = 200;
+	set_giaddr(&p, IP(10, 0, 0, 254));
+	assert_null(site_send(site, &p));
+	assert_int_equal(site->out.nprobes, 1);
+	assert_true(site->out.probe[0].relayed);
+	taken = site->out.probe[0].address;
+	/* nobody else waits for it */
+	site->config.probe_ms = 0;
+	assert_int_not_equal(discover(site, BETA, 1), 0);
+	site->config.probe_ms = 200;
+	dhcp_server_taken(site->server, 0, taken + 1, NULL, site->now); /* not asked */
+	dhcp_server_taken(site->server, 0, taken, NULL, site->now);
+	site_pass(site, 200);
+	site->out.nreplies = site->out.nprobes = 0;
+	dhcp_server_tick(site->server, site->now, &site->out);
+	assert_int_equal(site->out.nreplies, 0);
+	assert_int_equal(site->out.nprobes, 1);
+	assert_int_not_equal(site->out.probe[0].address, taken);
+	taken = site->out.probe[0].address;
+	site_pass(site, 200);
+	site->out.nprobes = 0;
+	dhcp_server_tick(site->server, site->now, &site->out);
+	assert_int_equal(site->out.nreplies, 1);
+	assert_reply(&site->out.reply[0], DHCP_OFFER, taken);
+	assert_int_equal(site->out.reply[0].address, IP(10, 0, 0, 254));
 }
 
 static void options_come_once_in_the_order_asked(void **state)
@@ -556,6 +589,7 @@ int main(void)
 		SITE(a_running_client_keeps_its_address_whatever_its_lease_says),
 		SITE(a_full_range_gives_back_the_lease_that_ended_first),
 		SITE(a_new_address_is_asked_for_by_arp_before_it_is_offered),
+		SITE(behind_a_relay_a_new_address_is_asked_for_by_icmp),
 		SITE(options_come_once_in_the_order_asked),
 		SITE(relay_information_is_echoed_last_and_verbatim),
 		SITE(a_relays_subnet_is_chosen_by_giaddr_and_link_selection),
