@@ -79,8 +79,10 @@ static void backing_close(fuse_req_t req, int id)
 
 static int reply_open(fuse_req_t req, int backing)
 {
-	return fuse_reply_open(req, &(struct fuse_file_info){
-					    .keep_cache = 1, .noflush = 1, .backing_id = backing});
+	/* With passthrough there is no cache to keep: the kernel refuses to. */
+	return fuse_reply_open(req, &(struct fuse_file_info){.keep_cache = !backing,
+							     .noflush = 1,
+							     .backing_id = backing});
 }
 
 #else /* then no struct mount_opens is ever made */
