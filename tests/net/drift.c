@@ -35,6 +35,7 @@
 #include <nfsc/libnfs.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 
 enum {
 	FILES = 72,
@@ -248,6 +249,21 @@ static bool page_is(const struct reading *r, uint64_t page, uint32_t state, stru
 	return true;
 }
 
+/* For the reader of a failure. */
+static const char *pages_differ(const struct image *i, const uint32_t *pages, uint64_t n)
+{
+	static char text[128];
+	uint64_t p = 0;
+
+	while (p < n && p < pages_of(i->size) && i->pages[p] == pages[p])
+		p++;
+	if (p == n || p == pages_of(i->size))
+		return "the same pages";
+	snprintf(text, sizeof(text), "page %llu of state %u, not %u", (unsigned long long)p,
+		 i->pages[p], pages[p]);
+	return text;
+}
+
 /* Which state is it?  `what` says where it is from.  Of a page that is cut before its
  * first record's state that is not known. */
 static uint32_t reading_state(const struct reading *r, const char *what)
@@ -257,6 +273,7 @@ static uint32_t reading_state(const struct reading *r, const char *what)
 	uint64_t n = pages_of(r->size);
 	uint32_t newest = 0;
 	struct record bad;
+	char was[256];
 
 	if (n && r->size - (n - 1) * PAGE < offsetof(struct record, page))
 		n--;
@@ -270,15 +287,18 @@ static uint32_t reading_state(const struct reading *r, const char *what)
 		if (pages[p] > newest)
 			newest = pages[p];
 	}
-	for (first(&i, r->file); i.number < STATES_MAX; next(&i)) {
-		if (i.number < newest || !i.there || i.size != r->size ||
-		    memcmp(i.pages, pages, n * sizeof(pages[0])))
+	for (first(&i, r->file); i.number < newest || !i.there;)
+		next(&i);
+	snprintf(was, sizeof(was), "state %u, of its newest page, has %llu bytes and %s", i.number,
+		 (unsigned long long)i.size, pages_differ(&i, pages, n));
+	for (; i.number < STATES_MAX; next(&i)) {
+		if (!i.there || i.size != r->size || memcmp(i.pages, pages, n * sizeof(pages[0])))
 			continue;
 		if (n == pages_of(r->size) || page_is(r, n, i.pages[n], &bad))
 			return i.number;
 	}
-	die("%s: %s: %llu bytes that are no state of it; the newest page is of state %u", what,
-	    name_of(r->file), (unsigned long long)r->size, newest);
+	die("%s: %s: %llu bytes that are no state of it: %s", what, name_of(r->file),
+	    (unsigned long long)r->size, was);
 }
 
 static void reading_file(struct reading *r, const char *path)
@@ -419,6 +439,9 @@ static void edit(const char *dir, const char *stop)
 	while (access(stop, F_OK)) {
 		uint32_t file = (uint32_t)(mix(turn++) % FILES);
 
+		/* Now and then the large ones alone, whose copies take long. */
+		if (instant_now().ns / NS_PER_SEC % 3 == 0)
+			file = turn % 4 ? 3 : 5;
 		if (!is_edited(file))
 			continue;
 		/* A burst, so that a copy that is under way meets some; one that is gone
