@@ -39,6 +39,7 @@
 
 enum {
 	FILES = 72,
+	LARGE_END = 11, /* 3 to 10 are large */
 	PAGE = 4096,
 	PAGES_MAX = (64 << 20) / PAGE + 64, /* after what is appended */
 	STATES_MAX = 200000
@@ -100,19 +101,20 @@ static bool is_edited(uint32_t file)
 	return file % 4;
 }
 
+/* Each last page has its first record's state in it: no two states look alike. */
 static uint64_t first_size(uint32_t file)
 {
 	static const uint64_t sizes[] = {
-		0,	 1,	 16,	  4095,		 4096,	  4097,	   10000,
-		70000,	 300000, 1 << 20, (1 << 20) + 1, 3 << 20, 4 << 20, (4 << 20) + 1,
+		0,	 1,	 16,	  4095,		  4096,	   4108,    10000,
+		70000,	 300000, 1 << 20, (1 << 20) + 12, 3 << 20, 4 << 20, (4 << 20) + 12,
 		5000000, 9 << 20};
 
 	if (file == 1)
 		return 6000000;
 	if (file == 3)
 		return 64 << 20;
-	if (file == 4 || file == 5)
-		return 20 << 20;
+	if (file >= 4 && file < LARGE_END)
+		return 16 << 20;
 	return sizes[file % (sizeof(sizes) / sizeof(sizes[0]))];
 }
 
@@ -140,19 +142,22 @@ static struct step step_of(const struct image *i)
 
 	if (!i->there) {
 		s.op = OP_BACK;
-		s.size = first_size(i->file) + r % 3;
+		s.size = first_size(i->file) + r % 3 * 4;
 		return s;
 	}
 	switch (r % 64) {
 	case 0:
 		s.op = OP_REPLACE;
-		s.size = first_size(i->file) + r / 64 % 5000;
+		s.size = first_size(i->file) + r / 64 % 300 * PAGE / 16;
 		break;
 	case 1:
-		s.op = r / 64 % 4 ? OP_CUT : OP_DELETE;
-		break;
-	case 2:
-		s.op = r / 64 % 4 ? OP_CUT : OP_OTHER;
+	case 2: /* the large ones stay that: a copy of them takes long */
+		if (i->file >= 3 && i->file < LARGE_END)
+			s.op = r / 64 % 16 ? OP_WRITE : OP_CUT;
+		else if (r / 64 % 16)
+			s.op = OP_CUT;
+		else
+			s.op = r % 2 ? OP_DELETE : OP_OTHER;
 		break;
 	case 3:
 	case 4:
@@ -440,8 +445,8 @@ static void edit(const char *dir, const char *stop)
 		uint32_t file = (uint32_t)(mix(turn++) % FILES);
 
 		/* Now and then the large ones alone, whose copies take long. */
-		if (instant_now().ns / NS_PER_SEC % 3 == 0)
-			file = turn % 4 ? 3 : 5;
+		if (instant_now().ns / (100 * NS_PER_MS) % 10 < 4)
+			file = 3 + file % (LARGE_END - 3);
 		if (!is_edited(file))
 			continue;
 		/* A burst, so that a copy that is under way meets some; one that is gone
