@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A boot before it happens (plan) and after (show: the timeline).
+ * A boot before it happens (plan), after (show: the timeline), and its end by hand.
  */
 #include "cli/cmd.h"
 
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "cli/table.h"
+#include "common/clock.h"
 #include "common/event.h"
 #include "common/inventory.h"
 #include "fsd/host.h"
@@ -146,4 +147,82 @@ int cmd_boot_show(struct cli *cli, int argc, char **argv)
 	r = timeline(trace, host, since - 5000000, t);
 	table_print(t, cli->json);
 	return r ? cli_fail("boot show", NULL, r) : 0;
+}
+
+/* The MACs that HOST means: a host's, or the one that it spells. */
+static int boot_macs(struct db *db, const char *name, struct mac *macs, unsigned int *n,
+		     struct why *why)
+{
+	cleanup(inventory_freep) struct inventory *inv = NULL;
+	const struct host *host;
+	uint32_t id;
+	int r = host_find(db, name, &id, why);
+
+	*n = 1;
+	if (r == -ENOENT && !mac_parse(name, macs))
+		return 0;
+	if (!r)
+		r = inventory_load(db, &inv);
+	if (r)
+		return r;
+	host = inventory_by_id(inv, id);
+	*n = host ? host->nmacs : 0;
+	for (unsigned int i = 0; i < *n; i++)
+		macs[i] = host->macs[i];
+	return 0;
+}
+
+/* How many open boots of a MAC there were. */
+static int boots_end_rows(struct db *leases, const struct mac *mac, unsigned int *n)
+{
+	sqlite3_stmt *stmt =
+		db_stmt(leases, "UPDATE boot SET ended = ?, reason = 'ended by command'"
+				" WHERE mac = ? AND ended IS NULL RETURNING id");
+	int r;
+
+	for (r = db_query(leases, stmt, "ib", wall_now_ns(),
+			  (struct bytes){mac->octet, sizeof(mac->octet)});
+	     r == DB_ROW; r = db_next(leases, stmt))
+		(*n)++;
+	return r;
+}
+
+/* The dhcp child sees the rows move, and lets go of what it holds in memory. */
+static int boots_end_all(struct cli *cli, const char *name, const struct mac *macs, unsigned int n,
+			 struct why *why)
+{
+	cleanup(db_closep) struct db *leases = NULL;
+	cleanup(txn_abortp) struct txn *txn = NULL;
+	unsigned int ended = 0;
+	int r = cli_leases(cli, true, &leases, why);
+
+	if (r)
+		return r;
+	r = txn_begin(leases, &txn);
+	for (unsigned int i = 0; i < n && !r; i++)
+		r = boots_end_rows(leases, &macs[i], &ended);
+	if (!r)
+		r = txn_commit(take(&txn));
+	if (r)
+		return why_set(why, r, "leases.db: %s", db_error(leases));
+	return ended ? 0 : why_set(why, -ENOENT, "%s: no boot of it is open", name);
+}
+
+int cmd_boot_end(struct cli *cli, int argc, char **argv)
+{
+	cleanup(db_closep) struct db *db = NULL;
+	struct mac macs[HOST_MACS_MAX];
+	struct why why = {""};
+	unsigned int n;
+	int r;
+
+	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
+		return 2;
+	r = cli_db_read(cli, "boot end", &db);
+	if (r)
+		return r;
+	r = boot_macs(db, argv[1], macs, &n, &why);
+	if (!r)
+		r = boots_end_all(cli, argv[1], macs, n, &why);
+	return r ? cli_fail("boot end", &why, r) : 0;
 }

@@ -66,14 +66,15 @@ static int run_dhcp(struct child *child)
 		struct dhcp_interface *face = &config->interfaces[config->ninterfaces];
 		const char *name = child->config.interfaces[i];
 
-		if (dhcp_link_query(name, face, &why)) {
-			log_error("%s", why.text);
-			return 1;
-		}
+		/* One that is gone for now; the supervisor has said so, and starts us over
+		 * when it is back. */
+		if (dhcp_link_query(name, face, &why))
+			continue;
 		face->fds.udp = fds_get(&child->fds, "udp:%s", name);
 		face->fds.pxe = fds_get(&child->fds, "pxe:%s", name);
 		face->fds.raw = fds_get(&child->fds, "raw:%s", name);
 		face->fds.arp = fds_get(&child->fds, "arp:%s", name);
+		face->fds.icmp = fds_get(&child->fds, "icmp:%s", name);
 		config->ninterfaces++;
 	}
 	if (dhcp_config_derive(config, &why)) {
@@ -99,15 +100,12 @@ static int run_tftp(struct child *child)
 	for (unsigned int i = 0; i < c->nloaders; i++)
 		folders[i] = c->loaders[i];
 	for (unsigned int i = 0; i < c->ninterfaces; i++) {
-		struct tftp_listen *l = &config.server.listen[i];
+		struct tftp_listen *l = &config.server.listen[config.server.nlisten];
 		struct dhcp_interface face;
-		struct why why = {""};
 
 		l->fd = fds_get(&child->fds, "tftp:%s", c->interfaces[i]);
-		if (dhcp_link_query(c->interfaces[i], &face, &why)) {
-			log_error("%s", why.text);
-			return 1;
-		}
+		if (dhcp_link_query(c->interfaces[i], &face, NULL))
+			continue;
 		l->address = face.address;
 		snprintf(l->ifname, sizeof(l->ifname), "%s", c->interfaces[i]);
 		config.server.nlisten++;

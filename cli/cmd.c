@@ -36,6 +36,18 @@ int cli_db_read(struct cli *cli, const char *what, struct db **db)
 	return r ? cli_fail(what, &why, r) : 0;
 }
 
+int cli_leases(struct cli *cli, bool write, struct db **leases, struct why *why)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/leases.db", cli->state_dir);
+	if (access(path, F_OK) && errno == ENOENT)
+		return why_set(why, -ENOENT, "%s: nothing was served from here yet",
+			       cli->state_dir);
+	return db_open(cli->state_dir, &schema_leases, write || !geteuid() ? DB_WRITE : DB_READ,
+		       leases, why);
+}
+
 int cli_scope(struct db *db, const char *text, struct scope *out, struct why *why)
 {
 	if (!strcmp(text, "all")) {

@@ -33,7 +33,7 @@ command_fn cmd_overlay_put, cmd_overlay_link, cmd_overlay_mkdir, cmd_overlay_hid
 	cmd_overlay_opaque, cmd_overlay_attr, cmd_overlay_reset, cmd_overlay_list;
 command_fn cmd_view_ls, cmd_view_stat, cmd_view_cat, cmd_view_explain, cmd_view_diff,
 	cmd_view_digest;
-command_fn cmd_lease_list, cmd_boot_list, cmd_boot_show, cmd_boot_plan;
+command_fn cmd_lease_list, cmd_boot_list, cmd_boot_show, cmd_boot_plan, cmd_boot_end;
 command_fn cmd_mount, cmd_serve, cmd_child;
 
 /* "rootstock: WHAT: WHY" on standard error; returns 1. */
@@ -53,6 +53,9 @@ int cli_args(int argc, char **argv, const struct option *options,
 int cli_db(struct cli *cli, const char *what, struct db **db);
 /* For reading alone; -ENOENT is said as "nothing here yet". */
 int cli_db_read(struct cli *cli, const char *what, struct db **db);
+
+/* leases.db, to write or to read alone; -ENOENT where nothing was served yet. */
+int cli_leases(struct cli *cli, bool write, struct db **leases, struct why *why);
 
 /* all, group:NAME, host:NAME, host:MAC. */
 int cli_scope(struct db *db, const char *text, struct scope *out, struct why *why);

@@ -36,6 +36,11 @@ static int add_option(void *ctx, int val, const char *value)
 	}
 }
 
+static void say_keyless(const char *what)
+{
+	fprintf(stderr, "rootstock: %s: no ssh-keygen here: the host has no SSH host key\n", what);
+}
+
 int cmd_host_add(struct cli *cli, int argc, char **argv)
 {
 	static const struct option options[] = {{"name", required_argument, NULL, 'n'},
@@ -63,8 +68,7 @@ int cmd_host_add(struct cli *cli, int argc, char **argv)
 	if (r)
 		return cli_fail("host add", &why, r);
 	if (!has_keys)
-		fputs("rootstock: host add: no ssh-keygen here: the host has no SSH host key\n",
-		      stderr);
+		say_keyless("host add");
 	return 0;
 }
 
@@ -107,9 +111,46 @@ static int one_host(struct cli *cli, int argc, char **argv, const char *what,
 	return r ? cli_fail(what, &why, r) : 0;
 }
 
+/* Has this machine asked for an address, and waits? */
+static int stranger_waits(struct cli *cli, const struct mac *mac)
+{
+	cleanup(db_closep) struct db *leases = NULL;
+	sqlite3_stmt *stmt;
+	int r = cli_leases(cli, false, &leases, NULL);
+
+	if (r)
+		return r;
+	stmt = db_stmt(leases, "SELECT 1 FROM stranger WHERE mac = ?");
+	r = db_query(leases, stmt, "b", (struct bytes){mac->octet, sizeof(mac->octet)});
+	sqlite3_reset(stmt);
+	return r == DB_ROW ? 0 : r ? r : -ENOENT;
+}
+
+/* A host that was set aside, or a machine that only asked so far, by its MAC. */
 int cmd_host_approve(struct cli *cli, int argc, char **argv)
 {
-	return one_host(cli, argc, argv, "host approve", host_approve);
+	cleanup(db_closep) struct db *db = NULL;
+	struct host_spec spec = {.pending = false};
+	struct why why = {""};
+	bool has_keys = true;
+	uint32_t id;
+	int r;
+
+	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
+		return 2;
+	r = cli_db(cli, "host approve", &db);
+	if (r)
+		return r;
+	r = host_find(db, argv[1], &id, &why);
+	if (!r)
+		r = host_approve(db, id, &why);
+	else if (r == -ENOENT && !mac_parse(argv[1], &spec.mac) && !stranger_waits(cli, &spec.mac))
+		r = host_add(db, cli->state_dir, &spec, &id, &has_keys, &why);
+	if (r)
+		return cli_fail("host approve", &why, r);
+	if (!has_keys)
+		say_keyless("host approve");
+	return 0;
 }
 
 int cmd_host_remove(struct cli *cli, int argc, char **argv)
@@ -128,22 +169,95 @@ static const char *image_text(const struct inventory *inv, const struct host *h,
 	return out;
 }
 
+/* Machines that asked and are nobody's: as dhcp wrote them down. */
+static int stranger_rows(struct db *leases, const struct inventory *inv, struct table *t)
+{
+	sqlite3_stmt *stmt = db_stmt(leases, "SELECT mac, vendor, arch, first_seen, last_seen"
+					     " FROM stranger ORDER BY last_seen DESC, mac");
+	int r;
+
+	for (r = db_query(leases, stmt, ""); r == DB_ROW; r = db_next(leases, stmt)) {
+		struct bytes b = db_column_bytes(stmt, 0);
+		char text[MAC_TEXT];
+		struct mac mac;
+
+		if (b.len != sizeof(mac))
+			continue;
+		memcpy(&mac, b.at, sizeof(mac));
+		if (inventory_by_mac(inv, &mac))
+			continue; /* registered a moment ago */
+		table_row(t);
+		table_text(t, mac_format(&mac, text));
+		table_text(t, NULL);
+		table_text(t, (const char *)sqlite3_column_text(stmt, 1));
+		if (sqlite3_column_type(stmt, 2) == SQLITE_NULL)
+			table_text(t, NULL);
+		else
+			table_number(t, sqlite3_column_int64(stmt, 2));
+		table_time(t, sqlite3_column_int64(stmt, 3));
+		table_time(t, sqlite3_column_int64(stmt, 4));
+	}
+	return r;
+}
+
+static int list_pending(struct cli *cli, const struct inventory *inv)
+{
+	static const char *const columns[] = {"mac",  "host",	    "vendor",
+					      "arch", "first_seen", "last_seen"};
+	cleanup(db_closep) struct db *leases = NULL;
+	struct table *t;
+	int r = cli_leases(cli, false, &leases, NULL);
+
+	if (r && r != -ENOENT) /* never served: nobody has asked */
+		return r;
+	t = table_new(columns, ARRAY_SIZE(columns));
+	for (unsigned int i = 0; i < inventory_count(inv); i++) {
+		const struct host *h = inventory_at(inv, i);
+		char mac[MAC_TEXT];
+
+		if (!h->pending)
+			continue;
+		table_row(t);
+		table_text(t, h->nmacs ? mac_format(&h->macs[0], mac) : NULL);
+		table_text(t, h->name);
+		for (unsigned int c = 2; c < ARRAY_SIZE(columns); c++)
+			table_text(t, NULL);
+	}
+	r = leases ? stranger_rows(leases, inv, t) : 0;
+	table_print(t, cli->json);
+	return r;
+}
+
+static int pending_option(void *ctx, int val, const char *value)
+{
+	(void)val;
+	(void)value;
+	*(bool *)ctx = true;
+	return 0;
+}
+
 int cmd_host_list(struct cli *cli, int argc, char **argv)
 {
+	static const struct option options[] = {{"pending", no_argument, NULL, 'p'}, {0}};
 	static const char *const columns[] = {"name", "mac", "address", "image", "pending"};
 	cleanup(inventory_freep) struct inventory *inv = NULL;
 	cleanup(db_closep) struct db *db = NULL;
+	bool pending = false;
 	struct table *t;
 	int r;
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 0, 0) < 0)
+	if (cli_args(argc, argv, options, pending_option, &pending, 0, 0) < 0)
 		return 2;
 	r = cli_db_read(cli, "host list", &db);
 	if (r)
 		return r;
 	r = inventory_load(db, &inv);
+	if (!r && pending)
+		r = list_pending(cli, inv);
 	if (r)
 		return cli_fail("host list", NULL, r);
+	if (pending)
+		return 0;
 	t = table_new(columns, ARRAY_SIZE(columns));
 	for (unsigned int i = 0; i < inventory_count(inv); i++) {
 		const struct host *h = inventory_at(inv, i);

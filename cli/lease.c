@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/cmd.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,7 +23,7 @@ static int lease_open(struct cli *cli, const char *what, struct lease_view *v)
 
 	if (r)
 		return r;
-	r = db_open(cli->state_dir, &schema_leases, DB_READ, &v->leases, &why);
+	r = cli_leases(cli, false, &v->leases, &why);
 	if (!r)
 		r = inventory_load(v->rootstock, &v->inv);
 	return r ? cli_fail(what, &why, r) : 0;
@@ -102,12 +103,32 @@ static const char *version_text(const struct lease_view *v, uint32_t id, char *o
 	return out;
 }
 
+/* How far it came: started (it has an address), mounted, running (init was read). */
+static const char *stage_of(sqlite3_stmt *stmt)
+{
+	if (sqlite3_column_int64(stmt, 8))
+		return "ended";
+	if (sqlite3_column_int64(stmt, 6))
+		return "running";
+	return sqlite3_column_int64(stmt, 5) ? "mounted" : "started";
+}
+
+static bool is_known(const struct lease_view *v, const char *name)
+{
+	struct mac mac;
+
+	return inventory_by_name(v->inv, name) ||
+	       (!mac_parse(name, &mac) && inventory_by_mac(v->inv, &mac));
+}
+
 int cmd_boot_list(struct cli *cli, int argc, char **argv)
 {
-	static const char *const columns[] = {"boot",	    "host",   "mac",	 "address",
-					      "image",	    "opened", "mounted", "init",
-					      "last_alive", "ended",  "reason"};
+	static const char *const columns[] = {"boot",  "host",	     "mac",    "address",
+					      "image", "stage",	     "opened", "mounted",
+					      "init",  "last_alive", "ended",  "reason"};
 	struct lease_view v = {0};
+	struct why why = {""};
+	bool found = false;
 	sqlite3_stmt *stmt;
 	struct table *t;
 	int n = cli_args(argc, argv, NULL, NULL, NULL, 0, 1);
@@ -132,6 +153,7 @@ int cmd_boot_list(struct cli *cli, int argc, char **argv)
 
 		if (n && strcmp(argv[1], mac_text) && (!name || strcmp(argv[1], name)))
 			continue;
+		found = true;
 		table_row(t);
 		table_number(t, sqlite3_column_int64(stmt, 0));
 		table_text(t, name);
@@ -139,11 +161,17 @@ int cmd_boot_list(struct cli *cli, int argc, char **argv)
 		table_address(t, (uint32_t)sqlite3_column_int64(stmt, 2));
 		table_text(t, version_text(&v, (uint32_t)sqlite3_column_int64(stmt, 3), image,
 					   sizeof(image)));
+		table_text(t, stage_of(stmt));
 		for (int c = 4; c <= 8; c++)
 			table_time(t, sqlite3_column_int64(stmt, c));
 		table_text(t, (const char *)sqlite3_column_text(stmt, 9));
 	}
-	table_print(t, cli->json);
+	if (!r && n && !found && !is_known(&v, argv[1]))
+		r = why_set(&why, -ENOENT, "%s: no such host, and no boot of that MAC", argv[1]);
+	if (r)
+		table_free(t);
+	else
+		table_print(t, cli->json);
 	lease_close(&v);
-	return r ? cli_fail("boot list", NULL, r) : 0;
+	return r ? cli_fail("boot list", &why, r) : 0;
 }

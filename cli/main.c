@@ -39,7 +39,7 @@ static const struct command commands[] = {
 	 cmd_host_add},
 	{"host set", "HOST KEY=VALUE...", cmd_host_set},
 	{"host approve", "HOST", cmd_host_approve},
-	{"host list", "", cmd_host_list},
+	{"host list", "[--pending]", cmd_host_list},
 	{"host show", "HOST", cmd_host_show},
 	{"host remove", "HOST", cmd_host_remove},
 	{"host import", "FILE", cmd_host_import},
@@ -69,6 +69,7 @@ static const struct command commands[] = {
 	{"boot list", "[HOST]", cmd_boot_list},
 	{"boot show", "HOST", cmd_boot_show},
 	{"boot plan", "HOST", cmd_boot_plan},
+	{"boot end", "HOST", cmd_boot_end},
 	{"child", NULL, cmd_child}, /* the supervisor's, not for people */
 };
 

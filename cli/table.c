@@ -150,6 +150,12 @@ static void print_aligned(const struct table *t)
 	free(width);
 }
 
+void table_free(struct table *t)
+{
+	cJSON_Delete(t->rows);
+	free(t);
+}
+
 void table_print(struct table *t, bool json)
 {
 	if (json) {
@@ -160,6 +166,5 @@ void table_print(struct table *t, bool json)
 	} else if (cJSON_GetArraySize(t->rows)) {
 		print_aligned(t);
 	}
-	cJSON_Delete(t->rows);
-	free(t);
+	table_free(t);
 }

@@ -48,6 +48,7 @@ struct caller {
 
 	uint64_t roster_seen; /* generation; 0: never looked */
 	struct roster_who who;
+	uint64_t change; /* that its own view is at */
 	bool known;	 /* `who` is valid */
 	bool admin;	 /* in an admin network */
 	bool port_fine;	 /* reserved, or no need to be */
