@@ -64,7 +64,7 @@ static const struct command commands[] = {
 	{"view explain", "HOST PATH", cmd_view_explain},
 	{"view diff", "HOST|NAME[@N] HOST|NAME[@N]", cmd_view_diff},
 	{"view digest", "HOST|NAME[@N]", cmd_view_digest},
-	{"mount", "DIR [-o OPTIONS] [--foreground]", cmd_mount},
+	{"mount", "DIR [-o OPTIONS] [-f|--foreground]", cmd_mount},
 	{"lease list", "", cmd_lease_list},
 	{"boot list", "[HOST]", cmd_boot_list},
 	{"boot show", "HOST", cmd_boot_show},
@@ -107,8 +107,8 @@ int cli_args(int argc, char **argv, const struct option *options,
 
 	optind = 0; /* glibc: start afresh, permuting */
 	opterr = 0;
-	/* -o is mount's, as everywhere. */
-	while ((o = getopt_long(argc, argv, running->run == cmd_mount ? ":o:" : ":",
+	/* -o and -f are mount's, as everywhere. */
+	while ((o = getopt_long(argc, argv, running->run == cmd_mount ? ":o:f" : ":",
 				options ? options : none, NULL)) != -1) {
 		if (o == '?' || o == ':' || !handle) {
 			fprintf(stderr, "rootstock: %s: %s\n", argv[optind - 1],

@@ -50,7 +50,7 @@ umount "$work/mnt"
 
 "$rootstock" image add other "$work/origin" >/dev/null
 echo "changed again" >"$work/origin/second"
-spawn foreground "$rootstock" mount "$work/mnt" --foreground
+spawn foreground "$rootstock" mount "$work/mnt" -f
 wait_for 30 "the mount" test -e "$work/mnt/images/other@1/second"
 equal "a drifted file" "changed again" "$(cat "$work/mnt/images/other@1/second")"
 told() {
