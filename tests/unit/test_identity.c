@@ -13,7 +13,7 @@ static bool row_of(struct site *s, uint32_t host, const char *path, struct entry
 	struct overlay *ov;
 	bool found = false;
 
-	assert_int_equal(overlay_load(s->db, (struct scope){SCOPE_HOST, host}, &ov), 0);
+	assert_int_equal(overlay_load(s->db, (struct scope){SCOPE_HOST, host}, NULL, &ov), 0);
 	for (unsigned int i = 0; i < ov->n; i++)
 		if (!ov->entries[i].retired && !strcmp(ov->entries[i].path, path)) {
 			*out = ov->entries[i];
