@@ -6,6 +6,7 @@
 #include "cli/cmd.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#include "cli/check_bytes.h"
 #include "cli/table.h"
 #include "fsd/view_source.h"
 #include "tftp/bootfiles.h"
@@ -348,16 +350,34 @@ static void check_programs(struct check *c)
 		say(c, CHECK_LACKS, "no mount: /linuxrc cannot make memory writable");
 }
 
+static int bytes_option(void *ctx, int val, const char *value)
+{
+	bool *bytes = ctx;
+
+	(void)val;
+	(void)value;
+	*bytes = true;
+	return 0;
+}
+
 int cmd_image_check(struct cli *cli, int argc, char **argv)
 {
 	static const char *const columns[] = {"result", "what"};
 	const struct boot_wish wish = {0};
+	static const struct option options[] = {{"bytes", no_argument, NULL, 'b'}, {0}};
 	struct check c = {0};
 	struct why why = {""};
+	bool bytes = false;
+	int n;
 	int r;
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
+	n = cli_args(argc, argv, options, bytes_option, &bytes, 0, 1);
+	if (n < 0)
 		return 2;
+	if (bytes)
+		return check_bytes(cli, n ? argv[1] : NULL);
+	if (!n)
+		return cli_usage();
 	r = cli_view_open(cli, "image check", argv[1], &c.v);
 	if (r)
 		return r;

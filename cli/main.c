@@ -34,7 +34,7 @@ static const struct command commands[] = {
 	{"image rollback", "NAME", cmd_image_rollback},
 	{"image remove", "NAME@N", cmd_image_remove},
 	{"image prune", "NAME --keep N", cmd_image_prune},
-	{"image check", "NAME[@N]", cmd_image_check},
+	{"image check", "[--bytes] [NAME[@N]]", cmd_image_check},
 	{"host add", "MAC [--name N] [--address IP] [--image NAME[@N]] [--group G]...",
 	 cmd_host_add},
 	{"host set", "HOST KEY=VALUE...", cmd_host_set},

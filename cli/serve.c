@@ -41,6 +41,7 @@
 #include "fsd/host.h"
 #include "fsd/image.h"
 #include "fsd/objects.h"
+#include "fsd/verify.h"
 #include "tftp/server.h"
 
 #define CONFIG_DEFAULT "/etc/rootstock.conf"
@@ -83,6 +84,8 @@ struct serve {
 	int copier_listen;
 	int copier_lock; /* -1: somebody else's, for now */
 	bool copier_waits;
+	struct objects *secrets; /* ours to mark: we put most of them, and can read them */
+	struct verifier *verifier;
 	struct db *db;
 	struct db *leases;
 	struct db *trace;
@@ -626,6 +629,22 @@ static void greet(struct serve *v)
 		log_warn("no image yet: rootstock image add NAME DIR");
 }
 
+static int secrets_begin(struct serve *v, struct why *why)
+{
+	char path[PATH_MAX];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/secrets", v->cli->state_dir);
+	r = objects_open(path, true, 0700, &v->secrets, why);
+	if (!r)
+		r = objects_hold(v->secrets, false);
+	if (!r && objects_mark(v->secrets))
+		log_warn("%s: no mark can be made: what a power cut does there will not be seen",
+			 path);
+	objects_release(v->secrets);
+	return r ? r : verifier_start(v->cli->state_dir, "secrets", &v->verifier);
+}
+
 static int serve_run(struct serve *v, struct why *why)
 {
 	struct rlimit files;
@@ -638,6 +657,9 @@ static int serve_run(struct serve *v, struct why *why)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
+	r = secrets_begin(v, why);
+	if (r)
+		return r;
 	note_address(v);
 	greet(v);
 	copier_begin(v);
@@ -662,6 +684,8 @@ static void serve_fini(struct serve *v)
 	nfs_fds_close(&v->nfs);
 	closep(&v->copier_listen);
 	closep(&v->copier_lock);
+	verifier_stop(v->verifier);
+	objects_close(v->secrets);
 	closep(&v->lock);
 	closep(&v->config_fd);
 	if (v->signals.loop)

@@ -22,7 +22,8 @@
 enum {
 	CONTENT_BUCKETS = 1024,
 	COPIER_PATIENCE_SECS = 30, /* for a copier that went away to come back */
-	COPIER_RETRY_MS = 100
+	COPIER_RETRY_MS = 100,
+	CONTENT_PRUNE_MS = 1000
 };
 
 struct content {
@@ -64,6 +65,8 @@ struct contents {
 	int socket; /* -1: not connected */
 	uint64_t next_id;
 	struct ask *asks;
+	struct instant prune_again;
+	int64_t removals; /* of the stores, at the last look */
 };
 
 int contents_new(const char *state_dir, unsigned int max_open, struct contents **out,
@@ -171,6 +174,32 @@ static int cache_add(struct contents *cs, const struct hash *hash, int fd, struc
 	}
 	*out = c;
 	return 0;
+}
+
+/* Once a second: objects that were taken away, damaged or to make room, are not kept
+ * open beyond their use. */
+static void cache_prune(struct contents *cs)
+{
+	struct instant now = instant_now();
+	int64_t removals;
+	struct stat st;
+
+	if (now.ns < cs->prune_again.ns)
+		return;
+	cs->prune_again = instant_add_ms(now, CONTENT_PRUNE_MS);
+	removals = objects_removals(cs->objects);
+	if (cs->secrets)
+		removals += objects_removals(cs->secrets);
+	if (removals == cs->removals)
+		return;
+	cs->removals = removals;
+	for (struct content *c = cs->oldest; c;) {
+		struct content *newer = c->newer;
+
+		if (fstat(c->fd, &st) || !st.st_nlink || object_is_aside(&st))
+			cache_remove(c);
+		c = newer;
+	}
 }
 
 void contents_free(struct contents *cs)
@@ -415,16 +444,18 @@ int contents_fd(const struct contents *cs)
 /* ---- opening ---- */
 
 static int open_object(struct contents *cs, struct objects *store, const struct hash *hash,
-		       struct content **out)
+		       uint64_t size, struct content **out)
 {
-	struct content *c = cache_find(cs, hash);
+	struct content *c;
 	int fd;
 	int r;
 
+	cache_prune(cs);
+	c = cache_find(cs, hash);
 	if (!c) {
 		if (!store)
 			return -EACCES;
-		fd = objects_get(store, hash);
+		fd = objects_get(store, hash, (int64_t)size);
 		if (fd < 0)
 			return fd;
 		r = cache_add(cs, hash, fd, &c);
@@ -456,9 +487,10 @@ static int open_image(struct contents *cs, const struct view_source *source, str
 	if (version_known(source->version, source->pos, &record)) {
 		if (record.flags & FILL_GONE)
 			return -EIO;
-		r = open_object(cs, cs->objects, &record.hash, out);
-		/* Known but not under its name yet, or evicted: the copier has it, or can. */
-		if (r != -ENOENT)
+		r = open_object(cs, cs->objects, &record.hash, record.size, out);
+		/* Known but not under its name yet, evicted or damaged: the copier has
+		 * it, or can. */
+		if (r != -ENOENT && r != -EBADMSG)
 			return r;
 	}
 	return wait ? ask_new(cs, source, wait) : -EAGAIN;
@@ -476,11 +508,11 @@ int contents_open(struct contents *cs, struct view *view, uint32_t node, struct 
 	case TREE_IMAGE:
 		return open_image(cs, &source, out, wait);
 	case TREE_OBJECT:
-		r = open_object(cs, cs->objects, &source.hash, out);
-		return r == -ENOENT ? -EIO : r;
+		r = open_object(cs, cs->objects, &source.hash, source.size, out);
+		return r == -ENOENT || r == -EBADMSG ? -EIO : r;
 	case TREE_SECRET:
-		r = open_object(cs, cs->secrets, &source.hash, out);
-		return r == -ENOENT ? -EIO : r;
+		r = open_object(cs, cs->secrets, &source.hash, source.size, out);
+		return r == -ENOENT || r == -EBADMSG ? -EIO : r;
 	case TREE_TEXT:
 		return open_text(view, source.text, out);
 	default:

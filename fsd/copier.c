@@ -84,6 +84,7 @@ static void copier_fini(struct copier *c)
 	pthread_cond_broadcast(&c->work);
 	pthread_cond_broadcast(&c->copied_some);
 	pthread_mutex_unlock(&c->lock);
+	verifier_stop(c->verifier);
 	for (unsigned int i = 0; i < c->nthreads; i++)
 		pthread_join(c->threads[i], NULL);
 	if (c->has_committer)
@@ -155,6 +156,8 @@ static int copier_init(const struct copier_config *config, struct copier **out, 
 		r = -pthread_create(&c->committer, NULL, copier_committing, c);
 		c->has_committer = !r;
 	}
+	if (!r && !config->asked_only)
+		r = verifier_start(config->state_dir, "objects", &c->verifier);
 	if (r) {
 		copier_fini(c);
 		return r;

@@ -15,9 +15,12 @@ static int commit_held(struct copier *c, struct job *batch)
 	struct fill_record records[COPIER_BATCH];
 	struct hash hashes[COPIER_BATCH];
 	unsigned int named = 0;
+	int64_t before = wall_now_ns();
 	int r;
 
-	r = objects_sync_data(c->objects);
+	r = objects_mark(c->objects);
+	if (!r)
+		r = objects_sync_data(c->objects);
 	for (struct job *job = batch; job && !r; job = job->next) {
 		if (!job->copy.draft.name[0])
 			continue;
@@ -26,6 +29,9 @@ static int commit_held(struct copier *c, struct job *batch)
 	}
 	if (!r && named)
 		r = objects_sync_names(c->objects, hashes, named);
+	/* What we named before this batch was durable before it. */
+	if (!r)
+		objects_synced(c->objects, before);
 	/* The batch may be of several versions: one write for each. */
 	c->batches++;
 	for (struct job *first = batch; first && !r; first = first->next) {

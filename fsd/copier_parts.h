@@ -23,6 +23,7 @@
 #include "common/loop.h"
 #include "fsd/copier.h"
 #include "fsd/copy.h"
+#include "fsd/verify.h"
 #include "fsd/version.h"
 
 enum {
@@ -93,6 +94,7 @@ struct copier {
 	struct copier_config config;
 	char manifests[PATH_MAX];
 	struct objects *objects;
+	struct verifier *verifier; /* NULL: not ours to do */
 	struct db *db;
 	int64_t db_seen;
 	struct instant db_again;
