@@ -57,11 +57,34 @@ static int give(const struct mark_store *store, int fd)
 	return geteuid() == 0 && fchown(fd, store->owner, store->group) ? -errno : 0;
 }
 
+/* Without a name, where the file system can: nothing is left of a mark half made.  Else
+ * it is a command's draft, by `draft`. */
+static int draft_open(const struct mark_store *store, char draft[static 24])
+{
+	int fd = openat(store->tmp, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0640);
+
+	if (fd < 0 && (errno == EOPNOTSUPP || errno == EISDIR))
+		fd = openat(store->tmp, draft, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+	else
+		draft[0] = '\0';
+	return fd < 0 ? -errno : fd;
+}
+
+static int draft_name(const struct mark_store *store, int fd, const char *draft, const char *name)
+{
+	char path[32];
+
+	if (draft[0])
+		return renameat(store->tmp, draft, store->dir, name) ? -errno : 0;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return linkat(AT_FDCWD, path, store->dir, name, AT_SYMLINK_FOLLOW) ? -errno : 0;
+}
+
 int mark_make(const struct mark_store *store, struct mark *mark)
 {
 	struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	cleanup(closep) int fd = -1;
-	char draft[sizeof(mark->name) + 8];
+	char draft[24];
 	char name[sizeof(mark->name)];
 	uint64_t random;
 	int r;
@@ -69,11 +92,11 @@ int mark_make(const struct mark_store *store, struct mark *mark)
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		return -errno;
 	snprintf(name, sizeof(name), "w%016" PRIx64, random);
-	/* Locked before it has its name; until then it is a command's draft. */
 	snprintf(draft, sizeof(draft), "p%s", name);
-	fd = openat(store->tmp, draft, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+	fd = draft_open(store, draft);
 	if (fd < 0)
-		return -errno;
+		return fd;
+	/* Locked before it has its name. */
 	r = give(store, fd);
 	if (!r && fcntl(fd, F_OFD_SETLK, &lock))
 		r = -errno;
@@ -81,15 +104,15 @@ int mark_make(const struct mark_store *store, struct mark *mark)
 		r = time_write(fd, wall_now_ns() - MARK_SLACK_NS);
 	if (!r && fdatasync(fd))
 		r = -errno;
-	if (!r && renameat(store->tmp, draft, store->dir, name))
-		r = -errno;
-	if (r) {
-		unlinkat(store->tmp, draft, 0);
-		return r;
-	}
-	if (fsync(store->dir)) {
+	if (!r)
+		r = draft_name(store, fd, draft, name);
+	if (!r && fsync(store->dir)) {
 		r = -errno;
 		unlinkat(store->dir, name, 0);
+	}
+	if (r) {
+		if (draft[0])
+			unlinkat(store->tmp, draft, 0);
 		return r;
 	}
 	mark->fd = take_fd(&fd);
