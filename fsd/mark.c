@@ -92,7 +92,7 @@ int mark_make(const struct mark_store *store, struct mark *mark)
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		return -errno;
 	snprintf(name, sizeof(name), "w%016" PRIx64, random);
-	snprintf(draft, sizeof(draft), "p%s", name);
+	snprintf(draft, sizeof(draft), "p%016" PRIx64, random);
 	fd = draft_open(store, draft);
 	if (fd < 0)
 		return fd;
