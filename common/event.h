@@ -25,8 +25,13 @@ enum event_kind {
 	EVENT_ALIVE,   /* nfs: about once a minute for each address that called */
 	EVENT_SEALED,  /* copier: `host` is the version's id, text its digest in hex */
 	EVENT_END,     /* to dhcp: end the open boots of `mac`, else of `host` */
+	EVENT_READS,   /* nfs: files of the version `bytes` that a boot read first, in order:
+			* positions in `text`, as uint32_t up to a 0; `ms` is when, but in
+			* microseconds since the mount */
 	EVENT_KINDS
 };
+
+enum { EVENT_READS_MAX = 22 };
 
 struct event {
 	uint32_t kind;

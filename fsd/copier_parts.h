@@ -72,7 +72,10 @@ struct source {
 	bool told_bad;
 	int journal;
 	struct instant fill_again; /* no fill before */
-	uint32_t cursor;	   /* of the fill */
+	uint32_t *hot;		   /* files that earlier boots read, in their order */
+	uint32_t nhot;
+	uint32_t hot_at;
+	uint32_t cursor;	   /* of the fill, behind those */
 	uint32_t under_way;	   /* jobs, the fill's and others */
 	uint64_t batch;		   /* the committer's: the last one with a file of it */
 	struct job *jobs[JOB_BUCKETS];

@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 
 #include "common/log.h"
+#include "common/schema.h"
+#include "fsd/hot.h"
 #include "fsd/origin.h"
 
 enum {
@@ -90,6 +92,7 @@ void source_free(struct copier *c, struct source *s)
 	closep(&s->journal);
 	version_unref(s->version);
 	free(s->path);
+	free(s->hot);
 	free(s);
 }
 
@@ -106,6 +109,20 @@ static void nothing(void *ctx, const struct fill_record *record)
 {
 	(void)ctx;
 	(void)record;
+}
+
+/* Without the trace, as where nothing was booted yet, files go by their positions. */
+static void source_hot(struct copier *c, struct source *s)
+{
+	cleanup(db_closep) struct db *trace = NULL;
+	int r = db_open(c->config.state_dir, &schema_trace, DB_READ, &trace, NULL);
+
+	if (!r)
+		r = hot_order(c->db, trace, c->config.state_dir, s->id,
+			      version_manifest(s->version), &s->hot, &s->nhot);
+	if (r)
+		log_debug("version %u: in what order boots read is not known: %s", s->id,
+			  strerror(-r));
 }
 
 static int source_new(struct copier *c, uint32_t id, const char *path, bool strict)
@@ -134,6 +151,7 @@ static int source_new(struct copier *c, uint32_t id, const char *path, bool stri
 		source_free(c, s);
 		return r;
 	}
+	source_hot(c, s);
 	source_origin(s);
 	s->next = c->sources;
 	c->sources = s;
@@ -178,6 +196,18 @@ void source_pause(struct source *s)
 	s->fill_again = instant_add_ms(instant_now(), COPIER_PAUSE_SECS * 1000);
 }
 
+/* Returns 0 or -ENOMEM. */
+static int fill_one(struct copier *c, struct source *s, uint32_t pos)
+{
+	const struct manifest_node *n = manifest_at(version_manifest(s->version), pos);
+	struct fill_record record;
+
+	if (!n || !S_ISREG(n->mode) || n->link != pos || *job_slot(s, pos) ||
+	    version_known(s->version, pos, &record))
+		return 0;
+	return job_new(c, s, pos, false) ? 0 : -ENOMEM;
+}
+
 void source_fill(struct copier *c, struct source *s)
 {
 	const struct manifest *m = version_manifest(s->version);
@@ -187,16 +217,12 @@ void source_fill(struct copier *c, struct source *s)
 		return;
 	if (c->config.asked_only)
 		return;
-	while (s->cursor < count && s->under_way < COPIER_FILL_AHEAD) {
-		const struct manifest_node *n = manifest_at(m, s->cursor);
-		struct fill_record record;
-
-		if (n && S_ISREG(n->mode) && n->link == s->cursor &&
-		    !version_known(s->version, s->cursor, &record) && !*job_slot(s, s->cursor) &&
-		    !job_new(c, s, s->cursor, false))
+	while (s->hot_at < s->nhot && s->under_way < COPIER_FILL_AHEAD)
+		if (fill_one(c, s, s->hot[s->hot_at++]))
 			return;
-		s->cursor++;
-	}
+	while (s->cursor < count && s->under_way < COPIER_FILL_AHEAD)
+		if (fill_one(c, s, s->cursor++))
+			return;
 }
 
 static void tell_sealed(struct copier *c, uint32_t version, const struct hash *digest)

@@ -219,7 +219,7 @@ void conn_close(struct worker *worker, struct conn *conn)
 	if (conn->in)
 		inbuf_give(worker, take(&conn->in));
 	record_fini(&conn->record);
-	caller_forget(&conn->caller);
+	caller_fini(&conn->caller);
 	if (conn->prev)
 		conn->prev->next = conn->next;
 	else

@@ -26,6 +26,14 @@ void caller_forget(struct caller *caller)
 	caller->init_node = 0;
 }
 
+void caller_fini(struct caller *caller)
+{
+	caller_forget(caller);
+	reads_free(caller->reads);
+	caller->reads = NULL;
+	caller->reads_of = 0;
+}
+
 void caller_refresh(struct nfs *nfs, struct caller *caller)
 {
 	uint32_t host = caller->who.host;
@@ -34,7 +42,7 @@ void caller_refresh(struct nfs *nfs, struct caller *caller)
 	if (!caller->known)
 		caller->who = (struct roster_who){.address = caller->address};
 	if (caller->who.host != host)
-		caller_forget(caller); /* the address went to another machine */
+		caller_fini(caller); /* the address went to another machine */
 	caller->admin = exports_admin(nfs->config, caller->address);
 	caller->port_fine = caller->port < 1024 || !nfs->config->require_reserved_port;
 	caller->roster_seen = roster_generation(nfs->roster);

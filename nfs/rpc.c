@@ -259,9 +259,12 @@ enum rpc_verdict rpc_answer(struct nfs *nfs, struct caller *caller, struct bytes
 	}
 	call.args = c;
 
-	if (caller->who.host && nfs->now_ns >= caller->busy_ns)
+	if (caller->who.host && nfs->now_ns >= caller->busy_ns) {
 		caller->busy_ns =
 			mounts_alive(nfs->mounts, caller->address, caller->who.host, nfs->now_ns);
+		if (caller->reads)
+			reads_tell(caller->reads);
+	}
 
 	rpc_put_success(w, call.xid);
 	switch (proc(&call, reply)) {

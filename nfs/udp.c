@@ -100,7 +100,7 @@ void udp_free(struct worker *worker, struct udp *udp)
 		free(p);
 	}
 	for (unsigned int i = 0; i < WORKER_PEERS; i++)
-		caller_forget(&udp->peers[i]);
+		caller_fini(&udp->peers[i]);
 	free(udp);
 }
 
@@ -112,7 +112,7 @@ static struct caller *udp_caller(struct udp *udp, const struct udp_route *route)
 	struct caller *c = &udp->peers[(hash ^ hash >> 16) & (WORKER_PEERS - 1)];
 
 	if (c->address != address) {
-		caller_forget(c);
+		caller_fini(c);
 		*c = (struct caller){.address = address};
 	}
 	if (c->port != port)
