@@ -34,6 +34,14 @@ static void copier_turn(struct copier *c)
 	struct job *job;
 
 	pthread_mutex_lock(&c->lock);
+	/* All news before what is done, and may be freed. */
+	while ((job = c->news)) {
+		c->news = job->news;
+		job->has_news = false;
+		pthread_mutex_unlock(&c->lock);
+		job_answer_some(c, job);
+		pthread_mutex_lock(&c->lock);
+	}
 	done = c->done;
 	durable = c->durable;
 	c->done.first = c->durable.first = NULL;

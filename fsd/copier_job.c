@@ -6,7 +6,8 @@
 
 enum {
 	COPIER_ORIGIN_SECS = 10, /* how long a miss waits for an origin to come back */
-	COPIER_RETRY_MS = 500
+	COPIER_RETRY_MS = 500,
+	COPIER_BROKEN_SECS = 10
 };
 
 void queue_push(struct queue *q, struct job *job)
@@ -16,6 +17,14 @@ void queue_push(struct queue *q, struct job *job)
 		q->last = &q->first;
 	*q->last = job;
 	q->last = &job->next;
+}
+
+void queue_push_front(struct queue *q, struct job *job)
+{
+	job->next = q->first;
+	if (!q->first)
+		q->last = &job->next;
+	q->first = job;
 }
 
 struct job *queue_pop(struct queue *q)
@@ -69,6 +78,7 @@ void job_free(struct copier *c, struct job *job)
 	}
 	closep(&job->copy.read_fd);
 	objects_discard(c->objects, &job->copy.draft);
+	flight_free(c->objects, job->flight);
 	while (job->waiters) {
 		struct waiter *w = job->waiters;
 
@@ -98,31 +108,14 @@ struct job *job_new(struct copier *c, struct source *s, uint32_t pos, bool wante
 	return job;
 }
 
-void *copier_copying(void *arg)
+void job_news_locked(struct copier *c, struct job *job)
 {
-	struct copier *c = arg;
-	struct job *job;
-	bool wanted;
-
-	pthread_mutex_lock(&c->lock);
-	for (;;) {
-		while (!c->stop && !c->wanted.first && !c->fill.first)
-			pthread_cond_wait(&c->work, &c->lock);
-		if (c->stop)
-			break;
-		job = queue_pop(&c->wanted);
-		if (!job)
-			job = queue_pop(&c->fill);
-		wanted = job->wanted;
-		pthread_mutex_unlock(&c->lock);
-		job->r = copy_file(job->source->origin, version_manifest(job->source->version),
-				   job->pos, job->source->strict, wanted, c->objects, &job->copy);
-		pthread_mutex_lock(&c->lock);
-		queue_push(&c->done, job);
-		copier_wake(c);
-	}
-	pthread_mutex_unlock(&c->lock);
-	return NULL;
+	if (job->has_news)
+		return;
+	job->has_news = true;
+	job->news = c->news;
+	c->news = job;
+	copier_wake(c);
 }
 
 static bool job_retry(struct job *job, struct instant now)
@@ -142,34 +135,78 @@ static bool job_retry(struct job *job, struct instant now)
 	return true;
 }
 
+/* Part of a large file is in memory, for those who asked for it. */
+static void job_window(struct copier *c, struct job *job)
+{
+	source_tell_kept(job->source, -ENOSPC);
+	source_pause(job->source);
+	if (job->flight)
+		job_answer_some(c, job);
+	pthread_mutex_lock(&c->lock);
+	flight_free(c->objects, job->flight);
+	job->flight = NULL;
+	if (job->waiters) {
+		queue_push(&c->wanted, job);
+		pthread_cond_signal(&c->work);
+		job = NULL;
+	}
+	pthread_mutex_unlock(&c->lock);
+	if (job)
+		job_free(c, job);
+}
+
+/* It changed, and somebody may have bytes of what it was.  Whoever reads on is told so;
+ * who comes when they have given up gets all of the new state. */
+static void job_break(struct copier *c, struct job *job)
+{
+	source_tell_broken(job->source, job->pos);
+	job_answer(c, job, -ESTALE);
+	flight_free(c->objects, job->flight);
+	job->flight = NULL;
+	job->state = JOB_BROKEN;
+	job->not_before = instant_add_ms(instant_now(), COPIER_BROKEN_SECS * 1000);
+}
+
+static void job_failed(struct copier *c, struct job *job)
+{
+	if (job_retry(job, instant_now()))
+		return; /* jobs_again() puts it back: a sleep would hold a thread */
+	/* Of the fill's, one stands for all until a pass goes well. */
+	if (job->wanted || (job->source->there && !job->source->told_bad && job->r != -ENOSPC &&
+			    job->r != -EDQUOT)) {
+		source_tell_bad(job->source, job->pos, job->r);
+		job->source->told_bad = true;
+	}
+	job_answer(c, job, -EIO);
+	job_free(c, job);
+}
+
 void job_copied(struct copier *c, struct job *job)
 {
-	struct instant now = instant_now();
+	bool gone = job->copy.record.flags & FILL_GONE;
 
+	if (job->broken) {
+		job_break(c, job);
+		return;
+	}
 	if (job->r) {
-		if (job_retry(job, now))
-			return; /* jobs_again() puts it back: a sleep would hold a thread */
-		/* Of the fill's, one stands for all until a pass goes well. */
-		if (job->wanted || (job->source->there && !job->source->told_bad &&
-				    job->r != -ENOSPC && job->r != -EDQUOT)) {
-			source_tell_bad(job->source, job->pos, job->r);
-			job->source->told_bad = true;
-		}
-		job_answer(job, -EIO);
-		job_free(c, job);
+		job_failed(c, job);
+		return;
+	}
+	if (job->unkept && !gone && job->copy.read_fd < 0) {
+		job_window(c, job);
 		return;
 	}
 	source_tell_odd(job->source, &job->copy.record);
 	job->state = JOB_COPIED;
-	if (job->copy.read_fd >= 0 && !job->copy.draft.name[0]) {
+	job_answer(c, job, gone ? -EIO : 0);
+	if (!gone && !job->copy.draft.name[0]) {
 		/* The store is full: these bytes are for those who wait alone. */
 		source_tell_kept(job->source, -ENOSPC);
 		source_pause(job->source);
-		job_answer(job, 0);
 		job_free(c, job);
 		return;
 	}
-	job_answer(job, job->copy.record.flags & FILL_GONE ? -EIO : 0);
 	pthread_mutex_lock(&c->lock);
 	queue_push(&c->copied, job);
 	c->ncopied++;
@@ -191,10 +228,18 @@ void job_kept(struct copier *c, struct job *job)
 
 void jobs_again(struct copier *c, struct source *s, struct instant now)
 {
+	struct job *next;
+
 	for (int b = 0; b < JOB_BUCKETS; b++)
-		for (struct job *job = s->jobs[b]; job; job = job->chain) {
-			if (job->state != JOB_LATER || job->not_before.ns > now.ns)
+		for (struct job *job = s->jobs[b]; job; job = next) {
+			next = job->chain;
+			if ((job->state != JOB_LATER && job->state != JOB_BROKEN) ||
+			    job->not_before.ns > now.ns)
 				continue;
+			if (job->state == JOB_BROKEN) {
+				job_free(c, job);
+				continue;
+			}
 			job->state = JOB_UNDER_WAY;
 			pthread_mutex_lock(&c->lock);
 			queue_push(&c->wanted, job);

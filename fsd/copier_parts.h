@@ -4,12 +4,15 @@
  *
  *	copier.c         its life, its loop's turn
  *	copier_client.c  who asks, and the answers
- *	copier_job.c     one file on its way: queues, copying threads, what comes of it
+ *	copier_job.c     one file on its way: queues, what comes of it
+ *	copier_thread.c  the copying threads: which file, which extent
  *	copier_commit.c  the thread that makes copies durable, many at a time
  *	copier_source.c  versions that are not sealed: origin, fill, seal
  *
  * All of it is the main loop's, one thread, but for the queues (under `lock`) and for a
  * job that a thread took out of one: that is the thread's until it puts it into the next.
+ * While a large file is with a thread, the loop answers of it what is there: what both
+ * look at, the waiters and the flight, is under the lock too.
  */
 #ifndef FSD_COPIER_PARTS_H
 #define FSD_COPIER_PARTS_H
@@ -22,37 +25,46 @@
 #include "common/db.h"
 #include "common/loop.h"
 #include "fsd/copier.h"
-#include "fsd/copy.h"
+#include "fsd/flight.h"
 #include "fsd/verify.h"
 #include "fsd/version.h"
 
 enum {
 	COPIER_THREADS = 2,
+	COPIER_UNKEPT = 64,    /* extents of a file in memory at once, where the store is full */
 	COPIER_CLIENTS = 1024, /* a thread of nfs each, and commands */
 	JOB_BUCKETS = 256
 };
 
 struct waiter {
 	struct client *client;
-	uint64_t id;
+	struct copier_ask ask;
 	struct waiter *next;
 };
 
-/* Under way: in a queue or with a thread.  The main loop's word alone. */
-enum job_state { JOB_UNDER_WAY, JOB_LATER, JOB_COPIED };
+/* Under way: in a queue or with a thread.  Broken: it changed when somebody had read of it,
+ * and is left alone for a while.  The main loop's word alone. */
+enum job_state { JOB_UNDER_WAY, JOB_LATER, JOB_COPIED, JOB_BROKEN };
 
 /* One file on its way.  Owned by the main loop but for the thread that runs it. */
 struct job {
 	struct source *source;
 	uint32_t pos;
 	enum job_state state;
-	bool wanted; /* somebody waits: goes before the fill; under the lock */
-	struct waiter *waiters;
+	bool wanted;		/* somebody waits: goes before the fill; under the lock */
+	struct waiter *waiters; /* the longest first; under the lock */
 	struct instant since;
 	struct instant not_before; /* of the next try */
 	int r;
 	struct copy copy;
+	uint64_t stamp;	       /* of the state that is copied; 0: not known yet */
+	struct flight *flight; /* of a large file; under the lock */
+	unsigned int restarts;
+	bool unkept; /* a large file, and the store is full */
+	bool broken; /* see JOB_BROKEN */
+	bool has_news;
 	struct job *next;  /* in a queue */
+	struct job *news;  /* in the copier's */
 	struct job *chain; /* in the source's table */
 };
 
@@ -61,9 +73,10 @@ struct source {
 	uint32_t id;
 	struct version *version;
 	char *path;
-	atomic_int origin; /* -1: was never there; the number stays for good, see
-			    * source_origin() */
-	bool there;	   /* the origin, at the last look */
+	atomic_bool no_clone; /* its file system does not share blocks with the store's */
+	atomic_int origin;    /* -1: was never there; the number stays for good, see
+			       * source_origin() */
+	bool there;	      /* the origin, at the last look */
 	bool strict;
 	bool removed;	/* its row is gone: let go when nothing is under way */
 	bool listed;	/* at this look at the database */
@@ -75,9 +88,9 @@ struct source {
 	uint32_t *hot;		   /* files that earlier boots read, in their order */
 	uint32_t nhot;
 	uint32_t hot_at;
-	uint32_t cursor;	   /* of the fill, behind those */
-	uint32_t under_way;	   /* jobs, the fill's and others */
-	uint64_t batch;		   /* the committer's: the last one with a file of it */
+	uint32_t cursor;    /* of the fill, behind those */
+	uint32_t under_way; /* jobs, the fill's and others */
+	uint64_t batch;	    /* the committer's: the last one with a file of it */
 	struct job *jobs[JOB_BUCKETS];
 	struct source *next;
 };
@@ -85,6 +98,7 @@ struct source {
 struct client {
 	struct loop_source io;
 	struct copier *copier;
+	unsigned int waiting;
 	struct client *next;
 };
 
@@ -122,6 +136,7 @@ struct copier {
 	pthread_cond_t copied_some;
 	struct queue wanted;
 	struct queue fill;
+	struct job *news;    /* large files with more extents than their waiters know */
 	struct queue done;   /* copied, not answered yet */
 	struct queue copied; /* answered, not durable yet */
 	struct queue durable;
@@ -140,11 +155,14 @@ void copier_on_listener(struct loop_source *source, uint32_t events);
 void client_close(struct client *client); /* with all its waiters */
 
 /* Tell everybody who waits for the job: its copy, or the negative errno `status`. */
-void job_answer(struct job *job, int status);
+void job_answer(struct copier *c, struct job *job, int status);
+/* Tell those who wait for extents that are there. */
+void job_answer_some(struct copier *c, struct job *job);
 
 /* ---- copier_job.c ---- */
 
 void queue_push(struct queue *q, struct job *job);
+void queue_push_front(struct queue *q, struct job *job);
 struct job *queue_pop(struct queue *q); /* NULL: empty */
 bool queue_remove(struct queue *q, struct job *job);
 
@@ -160,6 +178,11 @@ void job_copied(struct copier *c, struct job *job);
 void job_kept(struct copier *c, struct job *job);
 /* Jobs that waited for their origin go into the queue again. */
 void jobs_again(struct copier *c, struct source *s, struct instant now);
+/* The loop tells the waiters of a large file what is there.  `lock` is held. */
+void job_news_locked(struct copier *c, struct job *job);
+
+/* ---- copier_thread.c ---- */
+
 void *copier_copying(void *copier); /* a thread */
 
 /* ---- copier_commit.c ---- */
@@ -180,9 +203,11 @@ void source_pause(struct source *s);
 /* Where all is in, seal it and let it go; `s` may be gone on return. */
 void source_finish(struct copier *c, struct source *s);
 void source_free(struct copier *c, struct source *s);
-/* To the log: it drifted or is gone; copies cannot be kept; a file cannot be copied. */
+/* To the log: it drifted or is gone; copies cannot be kept; a file changed under its
+ * readers; it cannot be copied. */
 void source_tell_odd(struct source *s, const struct fill_record *record);
 void source_tell_kept(struct source *s, int err);
+void source_tell_broken(struct source *s, uint32_t pos);
 void source_tell_bad(struct source *s, uint32_t pos, int err);
 
 #endif

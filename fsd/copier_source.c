@@ -44,6 +44,19 @@ void source_tell_kept(struct source *s, int err)
 	s->told_kept = true;
 }
 
+void source_tell_broken(struct source *s, uint32_t pos)
+{
+	char path[PATH_MAX];
+	char text[512];
+
+	if (manifest_path(version_manifest(s->version), pos, path, sizeof(path)) < 0)
+		path[0] = '\0';
+	log_escape(text, sizeof(text), path, strlen(path));
+	log_error("version %u: /%s: changed in %s while it was read for the first time: an error "
+		  "for who reads it now, then taken as it is",
+		  s->id, text, s->path);
+}
+
 void source_tell_bad(struct source *s, uint32_t pos, int err)
 {
 	char path[PATH_MAX];

@@ -321,7 +321,8 @@ static void serve(struct mount *m, fuse_req_t req, uint64_t number, bool getattr
 	if (!r)
 		r = reader_get(m, &reader);
 	if (!r)
-		r = contents_open(reader->contents, p.view, node, &content, NULL);
+		r = contents_open_at(reader->contents, p.view, node, (uint64_t)offset, size,
+				     &content, NULL);
 	if (r == -EAGAIN)
 		park(m, &p);
 	else if (getattr)
@@ -376,7 +377,8 @@ static void parked_ask(struct mount *m, struct parked *p)
 	if (p->next)
 		p->next->link = &p->next;
 	m->parked = p;
-	r = contents_open(m->contents, p->view, (uint32_t)p->number, &content, &p->wait);
+	r = contents_open_at(m->contents, p->view, (uint32_t)p->number, (uint64_t)p->offset,
+			     p->size, &content, &p->wait);
 	if (r != CONTENT_WAIT)
 		parked_answer(p, r, content);
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include <openssl/evp.h>
 
@@ -144,12 +145,13 @@ void objects_release(struct objects *o)
 static int suspect_check(struct objects *o, int fd, const struct hash *hash, const struct stat *st)
 {
 	struct hash have;
+	uint64_t size;
 	int r;
 
 	if (object_changed(st) < atomic_load_explicit(&o->suspect, memory_order_relaxed) ||
 	    !objects_look(o) || object_changed(st) < o->suspect)
 		return 0;
-	r = object_hash(fd, NULL, &have);
+	r = object_hash(fd, NULL, &have, &size);
 	return r ? r : memcmp(&have, hash, sizeof(have)) ? -EBADMSG : 0;
 }
 
@@ -338,7 +340,53 @@ int objects_draft_unnamed(struct objects *o, struct object_draft *draft)
 	return 0;
 }
 
-int object_copy(int from, int to, struct hash *hash, uint64_t *size)
+static int write_all(int fd, const uint8_t *data, size_t len, uint64_t offset)
+{
+	while (len) {
+		ssize_t n = pwrite(fd, data, len, (off_t)offset);
+
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n <= 0)
+			continue;
+		data += n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+static bool is_zero(const uint8_t *data, size_t len)
+{
+	return !data[0] && !memcmp(data, data + 1, len - 1);
+}
+
+int object_write(int fd, const uint8_t *data, size_t len, uint64_t offset)
+{
+	enum { HOLE = 64 * 1024 };
+	size_t from = 0;
+	size_t at = 0;
+
+	/* What is gathered, [from, at), goes out before a run of zeros and at the end. */
+	while (at < len) {
+		size_t n = len - at < HOLE ? len - at : HOLE;
+		bool zero = n == HOLE && is_zero(data + at, n);
+
+		if (zero && at > from) {
+			int r = write_all(fd, data + from, at - from, offset + from);
+
+			if (r)
+				return r;
+		}
+		at += n;
+		if (zero)
+			from = at;
+	}
+	return write_all(fd, data + from, at - from, offset + from);
+}
+
+/* Read all of `from`, hash it, and write it where `to` is not -1. */
+static int pass(int from, int to, const atomic_bool *stop, struct hash *hash, uint64_t *size)
 {
 	enum { CHUNK = 256 * 1024 };
 	cleanup(EVP_MD_CTX_freep) EVP_MD_CTX *md = EVP_MD_CTX_new();
@@ -349,7 +397,10 @@ int object_copy(int from, int to, struct hash *hash, uint64_t *size)
 		return -ENOMEM;
 	for (;;) {
 		ssize_t n = pread(from, chunk, CHUNK, (off_t)total);
+		int r;
 
+		if (stop && *stop)
+			return -ECANCELED;
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -357,18 +408,31 @@ int object_copy(int from, int to, struct hash *hash, uint64_t *size)
 		if (!n)
 			break;
 		EVP_DigestUpdate(md, chunk, (size_t)n);
-		for (ssize_t done = 0; done < n;) {
-			ssize_t put = write(to, chunk + done, (size_t)(n - done));
-
-			if (put < 0 && errno != EINTR)
-				return -errno;
-			if (put > 0)
-				done += put;
-		}
+		r = to < 0 ? 0 : object_write(to, chunk, (size_t)n, total);
+		if (r)
+			return r;
 		total += (uint64_t)n;
 	}
 	EVP_DigestFinal_ex(md, hash->octet, NULL);
 	*size = total;
+	return 0;
+}
+
+int object_hash(int from, const atomic_bool *stop, struct hash *hash, uint64_t *size)
+{
+	return pass(from, -1, stop, hash, size);
+}
+
+int object_copy(int from, int to, struct hash *hash, uint64_t *size)
+{
+	struct stat st;
+	int r = pass(from, to, NULL, hash, size);
+
+	if (r)
+		return r;
+	/* It may end in a hole. */
+	if (fstat(to, &st) || ((uint64_t)st.st_size < *size && ftruncate(to, (off_t)*size)))
+		return -errno;
 	return 0;
 }
 
@@ -415,30 +479,4 @@ int objects_put_bytes(struct objects *o, const void *data, size_t len, struct ha
 	}
 	EVP_Digest(data, len, hash->octet, NULL, EVP_sha256(), NULL);
 	return objects_finish(o, &draft, hash);
-}
-
-int object_hash(int fd, const atomic_bool *stop, struct hash *hash)
-{
-	enum { CHUNK = 256 * 1024 };
-	cleanup(EVP_MD_CTX_freep) EVP_MD_CTX *md = EVP_MD_CTX_new();
-	cleanup(freep) uint8_t *chunk = malloc(CHUNK);
-	off_t at = 0;
-
-	if (!md || !chunk || !EVP_DigestInit_ex(md, EVP_sha256(), NULL))
-		return -ENOMEM;
-	while (!stop || !*stop) {
-		ssize_t n = pread(fd, chunk, CHUNK, at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return -errno;
-		if (!n) {
-			EVP_DigestFinal_ex(md, hash->octet, NULL);
-			return 0;
-		}
-		EVP_DigestUpdate(md, chunk, (size_t)n);
-		at += n;
-	}
-	return -ECANCELED;
 }

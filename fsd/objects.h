@@ -65,9 +65,6 @@ int objects_trust(struct objects *o, int64_t since);
 int objects_each(struct objects *o, int64_t since,
 		 int (*each)(void *ctx, const struct hash *hash, const struct stat *st), void *ctx);
 
-/* The hash of an open file's bytes, while `*stop` (NULL is fine) is false: -ECANCELED. */
-int object_hash(int fd, const atomic_bool *stop, struct hash *hash);
-
 /* Take an object away from its name, into `damaged`/ of the store (and all permissions
  * off it, so that who has it open can tell), or for good.  The caller holds the store
  * alone. */
@@ -114,8 +111,14 @@ int objects_sync_names(struct objects *o, const struct hash *hashes, unsigned in
 int objects_put(struct objects *o, int from, struct hash *hash, uint64_t *size);
 int objects_put_bytes(struct objects *o, const void *data, size_t len, struct hash *hash);
 
-/* Copy all of `from` to the end of `to` and hash it. */
+/* Copy all of `from` to the empty file `to` and hash it, or only hash it: until `*stop`
+ * (NULL: never) with -ECANCELED. */
 int object_copy(int from, int to, struct hash *hash, uint64_t *size);
+int object_hash(int from, const atomic_bool *stop, struct hash *hash, uint64_t *size);
+
+/* Write to a new file at `offset`; runs of zeros are left as holes, so that the file may
+ * end too early: ftruncate() it. */
+int object_write(int fd, const uint8_t *data, size_t len, uint64_t offset);
 
 /* 64 hex digits and nothing else.  Returns 0 or -EINVAL. */
 int hash_parse(const char *text, struct hash *out);

@@ -80,16 +80,14 @@ static int object_check(struct verifying *ing, const struct hash *hash, uint64_t
 {
 	int fd = objects_open_raw(ing->objects, hash);
 	struct hash have;
-	struct stat st;
 	int r;
 
 	if (fd < 0)
 		return fd;
-	r = fstat(fd, &st) ? -errno : object_hash(fd, ing->v->stop, &have);
+	r = object_hash(fd, ing->v->stop, &have, size);
 	close(fd);
 	if (r)
 		return r == -EIO ? 1 : r; /* the disk's own word for it */
-	*size = (uint64_t)st.st_size;
 	return memcmp(&have, hash, sizeof(have)) != 0;
 }
 

@@ -2,7 +2,7 @@
  *
  * READ.  The reply names the bytes; the worker moves them (worker.h).  A file
  * that is not in the store yet parks the call: it goes on in read_finish() when
- * the copier has it.
+ * the copier has it, or these bytes of it.
  */
 #include "nfs/proc.h"
 
@@ -135,7 +135,8 @@ int nfs3_read(struct call *call, struct reply *reply)
 		.offset = offset,
 		.count = count < max ? count : max,
 	};
-	r = contents_open(call->nfs->contents, object.view, object.attr.node, &content, NULL);
+	r = contents_open_at(call->nfs->contents, object.view, object.attr.node, read.offset,
+			     read.count, &content, NULL);
 	if (r == -EAGAIN) {
 		reply->parked = read;
 		view_ref(reply->parked.view);

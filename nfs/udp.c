@@ -213,7 +213,8 @@ static void udp_park(struct worker *worker, const struct udp_route *route, struc
 	p->read = reply->parked;
 	p->route = *route;
 	p->worker = worker;
-	r = contents_open(worker->nfs.contents, p->read.view, p->read.node, &content, &p->wait);
+	r = contents_open_at(worker->nfs.contents, p->read.view, p->read.node, p->read.offset,
+			     p->read.count, &content, &p->wait);
 	if (r == CONTENT_WAIT) {
 		p->next = udp->parked;
 		if (p->next)
