@@ -22,10 +22,11 @@ static int commit_held(struct copier *c, struct job *batch)
 	if (!r)
 		r = objects_sync_data(c->objects);
 	for (struct job *job = batch; job && !r; job = job->next) {
-		if (!job->copy.draft.name[0])
-			continue;
-		r = objects_commit(c->objects, &job->copy.draft, &job->copy.record.hash);
-		hashes[named++] = job->copy.record.hash;
+		if (job->copy.draft.name[0])
+			r = objects_commit(c->objects, &job->copy.draft, &job->copy.record.hash);
+		/* All, those too that got their names in a try before. */
+		if (hash_known(&job->copy.record.hash))
+			hashes[named++] = job->copy.record.hash;
 	}
 	if (!r && named)
 		r = objects_sync_names(c->objects, hashes, named);
@@ -51,13 +52,17 @@ static int commit_held(struct copier *c, struct job *batch)
 
 static int commit_batch(struct copier *c, struct job *batch)
 {
-	int r = objects_hold(c->objects, false);
+	for (bool again = true;; again = false) {
+		int r = objects_hold(c->objects, false);
 
-	if (r)
-		return r;
-	r = commit_held(c, batch);
-	objects_release(c->objects);
-	return r;
+		if (r)
+			return r;
+		r = commit_held(c, batch);
+		objects_release(c->objects);
+		/* Names, directories and journals need some room, too. */
+		if ((r != -ENOSPC && r != -EDQUOT) || !again || !room_make(c, r, 0, true))
+			return r;
+	}
 }
 
 void *copier_committing(void *arg)

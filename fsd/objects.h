@@ -77,6 +77,14 @@ int objects_drop(struct objects *o, const struct hash *hash);
 /* What was set aside is needed no more. */
 void objects_aside_drop(struct objects *o, const struct hash *hash);
 
+/* Of the store's file system. */
+struct objects_space {
+	uint64_t total; /* bytes */
+	uint64_t free;	/* that we may use */
+	bool inodes;	/* some are left */
+};
+int objects_space(const struct objects *o, struct objects_space *out);
+
 /* Moves when objects were taken away: whoever keeps them open should look which. */
 int64_t objects_removals(const struct objects *o);
 void objects_removed(struct objects *o);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/statvfs.h>
 
 #define DAMAGED "damaged"
 #define REMOVALS "removals"
@@ -124,6 +125,20 @@ void objects_aside_drop(struct objects *o, const struct hash *hash)
 
 	hash_format(hash, name + sizeof(DAMAGED));
 	unlinkat(o->at.dir, name, 0);
+}
+
+int objects_space(const struct objects *o, struct objects_space *out)
+{
+	struct statvfs fs;
+
+	if (fstatvfs(o->at.dir, &fs))
+		return -errno;
+	*out = (struct objects_space){
+		.total = (uint64_t)fs.f_blocks * fs.f_frsize,
+		.free = (uint64_t)fs.f_bavail * fs.f_frsize,
+		.inodes = !fs.f_files || fs.f_favail > 16,
+	};
+	return 0;
 }
 
 int64_t objects_removals(const struct objects *o)
