@@ -352,35 +352,21 @@ static void check_programs(struct check *c)
 		say(c, CHECK_LACKS, "no mount: /linuxrc cannot make memory writable");
 }
 
-static int bytes_option(void *ctx, int val, const char *value)
-{
-	bool *bytes = ctx;
+static const struct option check_options[] = {{"bytes", no_argument, NULL, 'b'}, {0}};
 
-	(void)val;
-	(void)value;
-	*bytes = true;
-	return 0;
-}
-
-int cmd_image_check(struct cli *cli, int argc, char **argv)
+static int check_run(struct cli *cli)
 {
 	static const char *const columns[] = {"result", "what"};
 	const struct boot_wish wish = {0};
-	static const struct option options[] = {{"bytes", no_argument, NULL, 'b'}, {0}};
 	struct check c = {0};
 	struct why why = {""};
-	bool bytes = false;
-	int n;
 	int r;
 
-	n = cli_args(argc, argv, options, bytes_option, &bytes, 0, 1);
-	if (n < 0)
-		return 2;
-	if (bytes)
-		return check_bytes(cli, n ? argv[1] : NULL);
-	if (!n)
-		return cli_usage();
-	r = cli_view_open(cli, "image check", argv[1], &c.v);
+	if (cli_option(cli, 'b'))
+		return check_bytes(cli, cli->nargs ? cli->args[0] : NULL);
+	if (!cli->nargs)
+		return cli_usage(cli);
+	r = cli_view_open(cli, cli->args[0], &c.v);
 	if (r)
 		return r;
 	c.table = table_new(columns, ARRAY_SIZE(columns));
@@ -401,7 +387,14 @@ int cmd_image_check(struct cli *cli, int argc, char **argv)
 	free(c.builtin);
 	free(c.depends);
 	cli_view_close(&c.v);
-	if (r < 0)
-		return cli_fail("image check", &why, r);
-	return c.fails;
+	return r < 0 ? why_set(&cli->why, r, "%s", why_text(&why, r)) : c.fails;
 }
+
+const struct command command_image_check = {
+	.words = "image check",
+	.usage = "[--bytes] [NAME[@N]]",
+	.run = check_run,
+	.db = CLI_READ,
+	.max = 1,
+	.options = check_options,
+};

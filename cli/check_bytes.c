@@ -13,7 +13,6 @@
 
 struct bytes_check {
 	struct cli *cli;
-	struct db *db;
 	struct table *table;
 	const struct inventory *inv;
 	uint32_t version; /* 0: all */
@@ -68,11 +67,12 @@ static int check_manifest(struct bytes_check *c, const struct image_version *v)
 
 static int check_manifests(struct bytes_check *c, struct why *why)
 {
-	sqlite3_stmt *stmt = db_stmt(c->db, "SELECT id FROM version WHERE ?1 IN (0, id)");
+	sqlite3_stmt *stmt = db_stmt(c->cli->db, "SELECT id FROM version WHERE ?1 IN (0, id)");
 	bool damaged = false;
 	int r;
 
-	for (r = db_query(c->db, stmt, "u", c->version); r == DB_ROW; r = db_next(c->db, stmt)) {
+	for (r = db_query(c->cli->db, stmt, "u", c->version); r == DB_ROW;
+	     r = db_next(c->cli->db, stmt)) {
 		const struct image_version *v =
 			inventory_version(c->inv, (uint32_t)sqlite3_column_int64(stmt, 0));
 
@@ -80,7 +80,7 @@ static int check_manifests(struct bytes_check *c, struct why *why)
 			damaged = true;
 	}
 	if (r)
-		return why_set(why, r, "%s", db_error(c->db));
+		return why_set(why, r, "%s", db_error(c->cli->db));
 	return damaged ? -EUCLEAN : 0;
 }
 
@@ -105,7 +105,7 @@ static int check_store(struct bytes_check *c, const char *store, struct why *why
 		return 0;
 	}
 	v.mend = !access(path, W_OK);
-	r = verify(c->db, &v, &found, why);
+	r = verify(c->cli->db, &v, &found, why);
 	if (r)
 		return r;
 	snprintf(text, sizeof(text), "%s: %" PRIu64 " files of %" PRIu64 " bytes looked at", store,
@@ -119,36 +119,26 @@ int check_bytes(struct cli *cli, const char *name)
 {
 	static const char *const columns[] = {"result", "what"};
 	cleanup(inventory_freep) struct inventory *inv = NULL;
-	cleanup(db_closep) struct db *db = NULL;
 	const struct image_version *v = NULL;
 	struct bytes_check c = {.cli = cli};
-	struct why why = {""};
-	int r = cli_db_read(cli, "image check", &db);
+	int r = inventory_load(cli->db, &inv);
 
 	if (r)
 		return r;
-	r = inventory_load(db, &inv);
-	if (r)
-		return cli_fail("image check", NULL, r);
 	if (name) {
 		v = inventory_version_by_name(inv, name);
 		if (!v)
-			return cli_fail("image check",
-					(why_set(&why, -ENOENT, "%s: no such version", name), &why),
-					-ENOENT);
+			return why_set(&cli->why, -ENOENT, "%s: no such version", name);
 		c.version = v->id;
 	}
-	c.db = db;
 	c.inv = inv;
 	c.table = table_new(columns, ARRAY_SIZE(columns));
-	r = check_manifests(&c, &why);
+	r = check_manifests(&c, &cli->why);
 	/* What a damaged manifest names is not known, so nothing can be said of the rest. */
 	if (!r)
-		r = check_store(&c, "objects", &why);
+		r = check_store(&c, "objects", &cli->why);
 	if (!r && !name)
-		r = check_store(&c, "secrets", &why);
+		r = check_store(&c, "secrets", &cli->why);
 	table_print(c.table, cli->json);
-	if (r && !(r == -EUCLEAN && c.fails))
-		return cli_fail("image check", &why, r);
-	return c.fails;
+	return r && !(r == -EUCLEAN && c.fails) ? r : c.fails;
 }

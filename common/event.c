@@ -38,7 +38,6 @@ const char *event_word(uint32_t kind)
 		[EVENT_REFUSED] = "refused",   [EVENT_LOADER] = "loader",   [EVENT_FILE] = "file",
 		[EVENT_MOUNT] = "mount",       [EVENT_UNKNOWN] = "unknown", [EVENT_INIT] = "init",
 		[EVENT_ALIVE] = "alive",       [EVENT_SEALED] = "sealed",   [EVENT_READS] = "reads",
-		[EVENT_END] = "end",
 	};
 
 	return kind < ARRAY_SIZE(word) && word[kind] ? word[kind] : "event";
