@@ -6,6 +6,7 @@
 #include "cli/cmd.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#include "cli/check_bytes.h"
 #include "cli/table.h"
 #include "fsd/view_source.h"
 #include "tftp/bootfiles.h"
@@ -350,7 +352,9 @@ static void check_programs(struct check *c)
 		say(c, CHECK_LACKS, "no mount: /linuxrc cannot make memory writable");
 }
 
-int cmd_image_check(struct cli *cli, int argc, char **argv)
+static const struct option check_options[] = {{"bytes", no_argument, NULL, 'b'}, {0}};
+
+static int check_run(struct cli *cli)
 {
 	static const char *const columns[] = {"result", "what"};
 	const struct boot_wish wish = {0};
@@ -358,9 +362,11 @@ int cmd_image_check(struct cli *cli, int argc, char **argv)
 	struct why why = {""};
 	int r;
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
-		return 2;
-	r = cli_view_open(cli, "image check", argv[1], &c.v);
+	if (cli_option(cli, 'b'))
+		return check_bytes(cli, cli->nargs ? cli->args[0] : NULL);
+	if (!cli->nargs)
+		return cli_usage(cli);
+	r = cli_view_open(cli, cli->args[0], &c.v);
 	if (r)
 		return r;
 	c.table = table_new(columns, ARRAY_SIZE(columns));
@@ -381,7 +387,14 @@ int cmd_image_check(struct cli *cli, int argc, char **argv)
 	free(c.builtin);
 	free(c.depends);
 	cli_view_close(&c.v);
-	if (r < 0)
-		return cli_fail("image check", &why, r);
-	return c.fails;
+	return r < 0 ? why_set(&cli->why, r, "%s", why_text(&why, r)) : c.fails;
 }
+
+const struct command command_image_check = {
+	.words = "image check",
+	.usage = "[--bytes] [NAME[@N]]",
+	.run = check_run,
+	.db = CLI_READ,
+	.max = 1,
+	.options = check_options,
+};

@@ -75,16 +75,18 @@ int contents_fd(const struct contents *cs)
 /* ---- opening ---- */
 
 static int open_object(struct contents *cs, struct objects *store, const struct hash *hash,
-		       struct content **out)
+		       uint64_t size, struct content **out)
 {
-	struct content *c = cache_find(cs, hash);
+	struct content *c;
 	int fd;
 	int r;
 
+	cache_prune(cs);
+	c = cache_find(cs, hash);
 	if (!c) {
 		if (!store)
 			return -EACCES;
-		fd = objects_get(store, hash);
+		fd = objects_get(store, hash, (int64_t)size);
 		if (fd < 0)
 			return fd;
 		r = cache_add(cs, hash, fd, &c);
@@ -128,9 +130,9 @@ static int open_known(struct contents *cs, struct version *version, uint32_t pos
 		return 1; /* it drifted, and is on its way */
 	if (like && !content_is(like, &record))
 		return -ESTALE;
-	r = open_object(cs, cs->objects, &record.hash, out);
-	/* Known but not under its name yet, or evicted: the copier has it, or can. */
-	return r == -ENOENT ? 1 : r;
+	r = open_object(cs, cs->objects, &record.hash, record.size, out);
+	/* Known but not under its name yet, evicted or damaged: the copier has it, or can. */
+	return r == -ENOENT || r == -EBADMSG ? 1 : r;
 }
 
 static int open_file(struct contents *cs, struct version *version, uint32_t pos,
@@ -179,11 +181,11 @@ int contents_open_at(struct contents *cs, struct view *view, uint32_t node, uint
 		return open_file(cs, source.version, source.pos, NULL, (struct range){offset, len},
 				 out, wait);
 	case TREE_OBJECT:
-		r = open_object(cs, cs->objects, &source.hash, out);
-		return r == -ENOENT ? -EIO : r;
+		r = open_object(cs, cs->objects, &source.hash, source.size, out);
+		return r == -ENOENT || r == -EBADMSG ? -EIO : r;
 	case TREE_SECRET:
-		r = open_object(cs, cs->secrets, &source.hash, out);
-		return r == -ENOENT ? -EIO : r;
+		r = open_object(cs, cs->secrets, &source.hash, source.size, out);
+		return r == -ENOENT || r == -EBADMSG ? -EIO : r;
 	case TREE_TEXT:
 		return open_text(view, source.text, out);
 	default:

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+enum { CONTENT_PRUNE_MS = 1000 };
+
 static unsigned int bucket_of(const struct hash *hash)
 {
 	return hash->octet[0] | (hash->octet[1] & 3) << 8;
@@ -45,6 +47,30 @@ struct content *cache_find(struct contents *cs, const struct hash *hash)
 	*(c->older ? &c->older->newer : &cs->oldest) = c->newer;
 	cache_front(cs, c);
 	return c;
+}
+
+void cache_prune(struct contents *cs)
+{
+	struct instant now = instant_now();
+	int64_t removals;
+	struct stat st;
+
+	if (now.ns < cs->prune_again.ns)
+		return;
+	cs->prune_again = instant_add_ms(now, CONTENT_PRUNE_MS);
+	removals = objects_removals(cs->objects);
+	if (cs->secrets)
+		removals += objects_removals(cs->secrets);
+	if (removals == cs->removals)
+		return;
+	cs->removals = removals;
+	for (struct content *c = cs->oldest; c;) {
+		struct content *newer = c->newer;
+
+		if (fstat(c->fd, &st) || !st.st_nlink || object_is_aside(&st))
+			cache_remove(c);
+		c = newer;
+	}
 }
 
 void cache_put(struct contents *cs, const struct hash *hash, struct content *c)

@@ -79,6 +79,8 @@ struct contents {
 	int socket; /* -1: not connected */
 	uint64_t next_id;
 	struct ask *asks;
+	struct instant prune_again;
+	int64_t removals; /* of the stores, at the last look */
 };
 
 /* ---- contents_cache.c ---- */
@@ -89,6 +91,9 @@ struct content *cache_find(struct contents *cs, const struct hash *hash);
 int cache_add(struct contents *cs, const struct hash *hash, int fd, struct content **out);
 /* Keep one that is open already; the caller's reference is the cache's now. */
 void cache_put(struct contents *cs, const struct hash *hash, struct content *c);
+/* Once a second: objects that were taken away, damaged or to make room, are not kept open
+ * beyond their use. */
+void cache_prune(struct contents *cs);
 void cache_clear(struct contents *cs);
 
 /* ---- contents_partial.c ---- */

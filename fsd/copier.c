@@ -75,6 +75,7 @@ static void on_poll(struct loop_timer *timer, struct instant now)
 {
 	struct copier *c = (struct copier *)((char *)timer - offsetof(struct copier, poll));
 
+	room_poll(c, now);
 	sources_poll(c);
 	for (struct source *s = c->sources; s; s = s->next) {
 		if (!s->there)
@@ -92,6 +93,7 @@ static void copier_fini(struct copier *c)
 	pthread_cond_broadcast(&c->work);
 	pthread_cond_broadcast(&c->copied_some);
 	pthread_mutex_unlock(&c->lock);
+	verifier_stop(c->verifier);
 	for (unsigned int i = 0; i < c->nthreads; i++)
 		pthread_join(c->threads[i], NULL);
 	if (c->has_committer)
@@ -113,6 +115,7 @@ static void copier_fini(struct copier *c)
 	objects_close(c->objects);
 	closep(&c->wake_fd);
 	pthread_mutex_destroy(&c->lock);
+	pthread_mutex_destroy(&c->room_lock);
 	pthread_cond_destroy(&c->work);
 	pthread_cond_destroy(&c->copied_some);
 	free(c);
@@ -130,6 +133,7 @@ static int copier_init(const struct copier_config *config, struct copier **out, 
 	c->config = *config;
 	c->db_seen = -2;
 	pthread_mutex_init(&c->lock, NULL);
+	pthread_mutex_init(&c->room_lock, NULL);
 	pthread_cond_init(&c->work, NULL);
 	/* A step of the wall clock must not hold a batch up. */
 	pthread_condattr_init(&monotonic);
@@ -163,6 +167,8 @@ static int copier_init(const struct copier_config *config, struct copier **out, 
 		r = -pthread_create(&c->committer, NULL, copier_committing, c);
 		c->has_committer = !r;
 	}
+	if (!r && !config->asked_only)
+		r = verifier_start(config->state_dir, "objects", &c->verifier);
 	if (r) {
 		copier_fini(c);
 		return r;

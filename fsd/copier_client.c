@@ -197,7 +197,7 @@ static int ask_sealed(struct copier *c, struct client *client, const struct copi
 	    manifest_sealed(version_manifest(v)) && version_known(v, ask->pos, &record) &&
 	    !(record.flags & FILL_GONE)) {
 		record.flags |= FILL_DRIFT;
-		fd = objects_get(c->objects, &record.hash);
+		fd = objects_get(c->objects, &record.hash, (int64_t)record.size);
 	}
 	return reply_whole(client, ask, fd < 0 ? -EIO : 0, 0, &record, fd);
 }
@@ -255,7 +255,7 @@ static int ask_take(struct copier *c, struct client *client, const struct copier
 
 		if (record.flags & FILL_GONE)
 			return reply_whole(client, ask, -EIO, 0, &record, -1);
-		fd = objects_get(c->objects, &record.hash);
+		fd = objects_get(c->objects, &record.hash, (int64_t)record.size);
 		if (fd >= 0)
 			return reply_whole(client, ask, 0, 0, &record, fd);
 	}

@@ -15,17 +15,24 @@ static int commit_held(struct copier *c, struct job *batch)
 	struct fill_record records[COPIER_BATCH];
 	struct hash hashes[COPIER_BATCH];
 	unsigned int named = 0;
+	int64_t before = wall_now_ns();
 	int r;
 
-	r = objects_sync_data(c->objects);
+	r = objects_mark(c->objects);
+	if (!r)
+		r = objects_sync_data(c->objects);
 	for (struct job *job = batch; job && !r; job = job->next) {
-		if (!job->copy.draft.name[0])
-			continue;
-		r = objects_commit(c->objects, &job->copy.draft, &job->copy.record.hash);
-		hashes[named++] = job->copy.record.hash;
+		if (job->copy.draft.name[0])
+			r = objects_commit(c->objects, &job->copy.draft, &job->copy.record.hash);
+		/* All, those too that got their names in a try before. */
+		if (hash_known(&job->copy.record.hash))
+			hashes[named++] = job->copy.record.hash;
 	}
 	if (!r && named)
 		r = objects_sync_names(c->objects, hashes, named);
+	/* What we named before this batch was durable before it. */
+	if (!r)
+		objects_synced(c->objects, before);
 	/* The batch may be of several versions: one write for each. */
 	c->batches++;
 	for (struct job *first = batch; first && !r; first = first->next) {
@@ -45,13 +52,17 @@ static int commit_held(struct copier *c, struct job *batch)
 
 static int commit_batch(struct copier *c, struct job *batch)
 {
-	int r = objects_hold(c->objects, false);
+	for (bool again = true;; again = false) {
+		int r = objects_hold(c->objects, false);
 
-	if (r)
-		return r;
-	r = commit_held(c, batch);
-	objects_release(c->objects);
-	return r;
+		if (r)
+			return r;
+		r = commit_held(c, batch);
+		objects_release(c->objects);
+		/* Names, directories and journals need some room, too. */
+		if ((r != -ENOSPC && r != -EDQUOT) || !again || !room_make(c, r, 0, true))
+			return r;
+	}
 }
 
 void *copier_committing(void *arg)

@@ -124,8 +124,6 @@ static bool job_retry(struct job *job, struct instant now)
 
 	if (job->r == -ENODEV || !job->source->there)
 		source_origin(job->source);
-	if (job->r == -ENOSPC || job->r == -EDQUOT)
-		source_tell_kept(job->source, job->r);
 	if (!job->wanted)
 		source_pause(job->source);
 	if (!job->wanted || !patient)
@@ -138,7 +136,6 @@ static bool job_retry(struct job *job, struct instant now)
 /* Part of a large file is in memory, for those who asked for it. */
 static void job_window(struct copier *c, struct job *job)
 {
-	source_tell_kept(job->source, -ENOSPC);
 	source_pause(job->source);
 	if (job->flight)
 		job_answer_some(c, job);
@@ -202,7 +199,8 @@ void job_copied(struct copier *c, struct job *job)
 	job_answer(c, job, gone ? -EIO : 0);
 	if (!gone && !job->copy.draft.name[0]) {
 		/* The store is full: these bytes are for those who wait alone. */
-		source_tell_kept(job->source, -ENOSPC);
+		if (hash_known(&job->copy.record.hash))
+			source_remember(job->source, &job->copy.record);
 		source_pause(job->source);
 		job_free(c, job);
 		return;

@@ -7,6 +7,7 @@
  *	copier_job.c     one file on its way: queues, what comes of it
  *	copier_thread.c  the copying threads: which file, which extent
  *	copier_commit.c  the thread that makes copies durable, many at a time
+ *	copier_room.c    what is done about a full store
  *	copier_source.c  versions that are not sealed: origin, fill, seal
  *
  * All of it is the main loop's, one thread, but for the queues (under `lock`) and for a
@@ -26,6 +27,7 @@
 #include "common/loop.h"
 #include "fsd/copier.h"
 #include "fsd/flight.h"
+#include "fsd/verify.h"
 #include "fsd/version.h"
 
 enum {
@@ -84,12 +86,20 @@ struct source {
 	bool told_bad;
 	int journal;
 	struct instant fill_again; /* no fill before */
-	uint32_t cursor;	   /* of the fill */
-	uint32_t under_way;	   /* jobs, the fill's and others */
-	uint64_t batch;		   /* the committer's: the last one with a file of it */
+	uint32_t *hot;		   /* files that earlier boots read, in their order */
+	uint32_t nhot;
+	uint32_t hot_at;
+	pthread_mutex_t had_lock; /* guards `had`; the loop alone changes it */
+	struct fill_record *had;  /* files that were given out, and the store has not; by position */
+	size_t nhad;
+	uint32_t cursor;    /* of the fill, behind those */
+	uint32_t under_way; /* jobs, the fill's and others */
+	uint64_t batch;	    /* the committer's: the last one with a file of it */
 	struct job *jobs[JOB_BUCKETS];
 	struct source *next;
 };
+
+enum room_state { ROOM_ENOUGH, ROOM_FULL, ROOM_QUOTA };
 
 struct client {
 	struct loop_source io;
@@ -107,6 +117,7 @@ struct copier {
 	struct copier_config config;
 	char manifests[PATH_MAX];
 	struct objects *objects;
+	struct verifier *verifier; /* NULL: not ours to do */
 	struct db *db;
 	int64_t db_seen;
 	struct instant db_again;
@@ -137,6 +148,14 @@ struct copier {
 	struct queue durable;
 	unsigned int ncopied;
 	bool stop;
+
+	atomic_int full; /* enum room_state */
+	bool told_full;
+	struct instant full_look;
+	pthread_mutex_t room_lock; /* guards what is below; taken with no other held */
+	atomic_ullong room_made;   /* how often */
+	struct instant room_again; /* no try before */
+	struct instant garbage_again;
 };
 
 /* ---- copier.c ---- */
@@ -184,6 +203,16 @@ void *copier_copying(void *copier); /* a thread */
 
 void *copier_committing(void *copier); /* a thread */
 
+/* ---- copier_room.c ---- */
+
+/* A thread met `err`, ENOSPC or EDQUOT, with a copy of `bytes`, for which somebody waits
+ * (`wanted`) or not.  Returns true when it may try again. */
+bool room_make(struct copier *c, int err, uint64_t bytes, bool wanted);
+/* Is the store too small for a file of so many bytes, though it is far from full? */
+bool room_lacks(struct copier *c, uint64_t bytes);
+/* Say that the store is full, look whether it is still. */
+void room_poll(struct copier *c, struct instant now);
+
 /* ---- copier_source.c ---- */
 
 /* Versions that are not sealed, as the database has them now. */
@@ -191,6 +220,10 @@ void sources_poll(struct copier *c);
 struct source *source_find(struct copier *c, uint32_t version);
 /* Look for the origin, again when it went. */
 void source_origin(struct source *s);
+/* Were the bytes at `pos` given out before?  Then the file is never to be another, though
+ * the store may have lost it.  From the source's threads too. */
+bool source_had(struct source *s, uint32_t pos, struct fill_record *out);
+int source_remember(struct source *s, const struct fill_record *record);
 /* Keep the threads busy with what nobody has asked for yet. */
 void source_fill(struct copier *c, struct source *s);
 /* Something of the fill went wrong: it need not go wrong a thousand times a second. */

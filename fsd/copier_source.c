@@ -7,7 +7,10 @@
 #include <stdlib.h>
 #include <sys/stat.h>
 
+#include "common/array.h"
 #include "common/log.h"
+#include "common/schema.h"
+#include "fsd/hot.h"
 #include "fsd/origin.h"
 
 enum {
@@ -26,7 +29,7 @@ void source_tell_odd(struct source *s, const struct fill_record *record)
 		return;
 	log_escape(text, sizeof(text), path, strlen(path));
 	if (record->flags & FILL_GONE)
-		log_warn("version %u: /%s: gone from %s or not as scanned: reading it is an error",
+		log_warn("version %u: /%s: gone from %s, or not as it was: reading it is an error",
 			 s->id, text, s->path);
 	else
 		log_warn("version %u: /%s: changed in %s since it was added: taken as it is now",
@@ -35,6 +38,8 @@ void source_tell_odd(struct source *s, const struct fill_record *record)
 
 void source_tell_kept(struct source *s, int err)
 {
+	if (err == -ENOSPC || err == -EDQUOT)
+		return; /* room_poll() says it, of the store */
 	if (!s->told_kept)
 		log_error("version %u: copies cannot be kept: %s; what is not in the store is read "
 			  "from %s each time",
@@ -103,6 +108,9 @@ void source_free(struct copier *c, struct source *s)
 	closep(&s->journal);
 	version_unref(s->version);
 	free(s->path);
+	free(s->hot);
+	free(s->had);
+	pthread_mutex_destroy(&s->had_lock);
 	free(s);
 }
 
@@ -121,6 +129,20 @@ static void nothing(void *ctx, const struct fill_record *record)
 	(void)record;
 }
 
+/* Without the trace, as where nothing was booted yet, files go by their positions. */
+static void source_hot(struct copier *c, struct source *s)
+{
+	cleanup(db_closep) struct db *trace = NULL;
+	int r = db_open(c->config.state_dir, &schema_trace, DB_READ, &trace, NULL);
+
+	if (!r)
+		r = hot_order(c->db, trace, c->config.state_dir, s->id,
+			      version_manifest(s->version), &s->hot, &s->nhot);
+	if (r)
+		log_debug("version %u: in what order boots read is not known: %s", s->id,
+			  strerror(-r));
+}
+
 static int source_new(struct copier *c, uint32_t id, const char *path, bool strict)
 {
 	struct source *s = calloc(1, sizeof(*s));
@@ -132,6 +154,7 @@ static int source_new(struct copier *c, uint32_t id, const char *path, bool stri
 		return -ENOMEM;
 	s->id = id;
 	s->origin = s->journal = -1;
+	pthread_mutex_init(&s->had_lock, NULL);
 	s->strict = strict;
 	s->path = strdup(path);
 	r = s->path ? version_open(c->config.state_dir, id, &s->version, &why) : -ENOMEM;
@@ -147,6 +170,7 @@ static int source_new(struct copier *c, uint32_t id, const char *path, bool stri
 		source_free(c, s);
 		return r;
 	}
+	source_hot(c, s);
 	source_origin(s);
 	s->next = c->sources;
 	c->sources = s;
@@ -191,25 +215,33 @@ void source_pause(struct source *s)
 	s->fill_again = instant_add_ms(instant_now(), COPIER_PAUSE_SECS * 1000);
 }
 
+/* Returns 0 or -ENOMEM. */
+static int fill_one(struct copier *c, struct source *s, uint32_t pos)
+{
+	const struct manifest_node *n = manifest_at(version_manifest(s->version), pos);
+	struct fill_record record;
+
+	if (!n || !S_ISREG(n->mode) || n->link != pos || *job_slot(s, pos) ||
+	    version_known(s->version, pos, &record))
+		return 0;
+	return job_new(c, s, pos, false) ? 0 : -ENOMEM;
+}
+
 void source_fill(struct copier *c, struct source *s)
 {
 	const struct manifest *m = version_manifest(s->version);
 	uint32_t count = manifest_count(m);
 
-	if (s->removed || !s->there || instant_now().ns < s->fill_again.ns)
+	if (s->removed || !s->there || c->full || instant_now().ns < s->fill_again.ns)
 		return;
 	if (c->config.asked_only)
 		return;
-	while (s->cursor < count && s->under_way < COPIER_FILL_AHEAD) {
-		const struct manifest_node *n = manifest_at(m, s->cursor);
-		struct fill_record record;
-
-		if (n && S_ISREG(n->mode) && n->link == s->cursor &&
-		    !version_known(s->version, s->cursor, &record) && !*job_slot(s, s->cursor) &&
-		    !job_new(c, s, s->cursor, false))
+	while (s->hot_at < s->nhot && s->under_way < COPIER_FILL_AHEAD)
+		if (fill_one(c, s, s->hot[s->hot_at++]))
 			return;
-		s->cursor++;
-	}
+	while (s->cursor < count && s->under_way < COPIER_FILL_AHEAD)
+		if (fill_one(c, s, s->cursor++))
+			return;
 }
 
 static void tell_sealed(struct copier *c, uint32_t version, const struct hash *digest)
@@ -239,17 +271,70 @@ static void seal_fix(void *ctx, uint32_t pos, struct manifest_node *node)
 	node->mtime_nsec = record.mtime_nsec;
 }
 
+static int by_pos(const void *a, const void *b)
+{
+	const struct fill_record *x = a;
+	const struct fill_record *y = b;
+
+	return (x->pos > y->pos) - (x->pos < y->pos);
+}
+
+bool source_had(struct source *s, uint32_t pos, struct fill_record *out)
+{
+	const struct fill_record key = {.pos = pos};
+	const struct fill_record *had;
+
+	if (version_known(s->version, pos, out) && hash_known(&out->hash))
+		return true;
+	pthread_mutex_lock(&s->had_lock);
+	had = s->nhad ? bsearch(&key, s->had, s->nhad, sizeof(key), by_pos) : NULL;
+	if (had)
+		*out = *had;
+	pthread_mutex_unlock(&s->had_lock);
+	return had;
+}
+
+int source_remember(struct source *s, const struct fill_record *record)
+{
+	size_t at = s->nhad;
+	int r = 0;
+
+	pthread_mutex_lock(&s->had_lock);
+	while (at && s->had[at - 1].pos >= record->pos)
+		at--;
+	if (at == s->nhad || s->had[at].pos != record->pos) {
+		r = array_grow(&s->had, s->nhad, sizeof(*s->had));
+		if (!r) {
+			memmove(&s->had[at + 1], &s->had[at], (s->nhad - at) * sizeof(*s->had));
+			s->had[at] = *record;
+			s->nhad++;
+		}
+	}
+	pthread_mutex_unlock(&s->had_lock);
+	return r;
+}
+
 static int source_seal(struct copier *c, struct source *s)
 {
 	const struct manifest *m = version_manifest(s->version);
 	cleanup(freep) struct hash *hashes = calloc(manifest_hash_count(m) + 1, sizeof(*hashes));
+	cleanup(objects_closep) struct objects *store = NULL;
 	struct version_progress p;
 	struct hash digest;
 	uint32_t lost = 0;
+	char path[PATH_MAX];
 	int r;
 
 	if (!hashes)
 		return -ENOMEM;
+	/* What is looked for now must not be evicted before the seal is there: by an open
+	 * file of our own, for the committer holds and lets go by the other. */
+	snprintf(path, sizeof(path), "%s/objects", c->config.state_dir);
+	r = objects_open(path, false, 0, &store, NULL);
+	if (!r)
+		r = objects_hold(store, false);
+	if (r)
+		return r;
 	for (uint32_t pos = 0; pos < manifest_count(m); pos++) {
 		const struct manifest_node *n = manifest_at(m, pos);
 		struct fill_record record;
@@ -259,14 +344,18 @@ static int source_seal(struct copier *c, struct source *s)
 		if (!S_ISREG(n->mode) || n->link != pos || !version_known(s->version, pos, &record))
 			continue;
 		hashes[n->data] = record.hash;
-		if (hash_known(&record.hash) && !objects_has(c->objects, &record.hash)) {
-			version_forget(s->version, pos);
-			lost++;
-		}
+		if (!hash_known(&record.hash) || objects_has(store, &record.hash))
+			continue;
+		r = source_remember(s, &record);
+		if (r)
+			return r;
+		version_forget(s->version, pos);
+		lost++;
 	}
 	if (lost) {
-		log_error("version %u: %u files that were copied are not in the store: again",
-			  s->id, lost);
+		log_info("version %u: %u files that were copied are not in the store any more: "
+			 "again",
+			 s->id, lost);
 		return -EAGAIN;
 	}
 	r = manifest_seal(m, c->manifests, hashes, seal_fix, s, &digest);

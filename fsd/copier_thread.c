@@ -2,6 +2,7 @@
 #include "fsd/copier_parts.h"
 
 #include <errno.h>
+#include <string.h>
 
 enum { COPY_TRIES = 8 };
 
@@ -93,21 +94,41 @@ static int window_copy(struct copier *c, struct job *job, struct copy_from *from
 	return r;
 }
 
+/* Nothing more of it may be given out.  Returns false where something was: then the job is
+ * broken, and its flight stays to say so. */
+static bool flight_withdraw(struct copier *c, struct job *job)
+{
+	struct flight *f = job->flight;
+
+	pthread_mutex_lock(&c->lock);
+	job->broken = f->announced;
+	if (!job->broken)
+		job->flight = NULL;
+	pthread_mutex_unlock(&c->lock);
+	if (job->broken)
+		extents_break(f->extents);
+	else
+		flight_free(c->objects, f);
+	return !job->broken;
+}
+
 /* Every extent is in. */
 static void flight_finish(struct copier *c, struct job *job, const struct hash *hash)
 {
 	struct flight *f = job->flight;
-	struct fill_record known;
+	struct fill_record before;
+	bool had = source_had(job->source, job->pos, &before);
 
-	/* What this version gave out under a hash it goes on to give. */
-	if (f->announced && version_known(job->source->version, job->pos, &known) &&
-	    hash_known(&known.hash) && memcmp(&known.hash, hash, sizeof(*hash))) {
-		extents_break(f->extents);
-		job->broken = true;
+	/* What this version gave out under a hash it goes on to give, or nothing. */
+	if (had && memcmp(&before.hash, hash, sizeof(*hash))) {
+		if (flight_withdraw(c, job))
+			job->copy.record.flags = FILL_GONE;
 		return;
 	}
 	extents_complete(f->extents, hash);
 	pthread_mutex_lock(&c->lock);
+	if (had)
+		job->copy.record = before;
 	job->copy.record.hash = *hash;
 	job->copy.read_fd = take_fd(&f->read_fd);
 	closep(&f->draft.fd);
@@ -122,42 +143,72 @@ static void flight_finish(struct copier *c, struct job *job, const struct hash *
 /* The file is of another state than its flight.  Returns 0 where it is copied anew. */
 static int flight_changed(struct copier *c, struct job *job)
 {
-	struct flight *f = job->flight;
-	bool announced;
-
-	pthread_mutex_lock(&c->lock);
-	announced = f->announced;
-	if (!announced)
-		job->flight = NULL;
-	pthread_mutex_unlock(&c->lock);
-	if (announced) {
-		extents_break(f->extents);
-		job->broken = true;
+	if (!flight_withdraw(c, job))
 		return -ESTALE;
-	}
-	flight_free(c->objects, f);
 	return ++job->restarts < COPY_TRIES ? 0 : -EBUSY;
 }
 
 /* ---- any file ---- */
 
+static bool same_file(const struct fill_record *a, const struct fill_record *b)
+{
+	return a->size == b->size && a->mtime_sec == b->mtime_sec && a->mtime_nsec == b->mtime_nsec;
+}
+
+/* It was given out before, and the store lost it: it is the same, attributes and all, or
+ * it is gone. */
+static void job_compare(struct copier *c, struct job *job, const struct fill_record *before)
+{
+	struct copy *copy = &job->copy;
+
+	if (!memcmp(&copy->record.hash, &before->hash, sizeof(before->hash))) {
+		copy->record = *before;
+		return;
+	}
+	copy->record.flags = FILL_GONE;
+	copy->record.hash = (struct hash){0};
+	closep(&copy->read_fd);
+	copy->read_fd = -1;
+	objects_discard(c->objects, &copy->draft);
+}
+
 /* One state of the file, copied whole where it is small; a large one only begun. */
-static int job_begin_once(struct copier *c, struct job *job, bool wanted)
+static int job_begin_once(struct copier *c, struct job *job)
 {
 	struct source *s = job->source;
+	struct fill_record before;
 	struct copy_from from;
 	struct flight *f;
+	bool had;
 	int r;
 
 	r = copy_open(s->origin, version_manifest(s->version), job->pos, s->strict, &from,
 		      &job->copy);
 	if (r || (job->copy.record.flags & FILL_GONE))
 		return r;
+	had = source_had(s, job->pos, &before);
 	job->stamp = copy_stamp(&from);
 	if (job->copy.record.size <= EXTENTS_LEAST) {
-		r = copy_whole(&from, c->objects, wanted, &s->no_clone, &job->copy);
+		r = copy_whole(&from, c->objects, job->unkept, &s->no_clone, &job->copy);
 		copy_close(&from);
+		if (!r && had)
+			job_compare(c, job, &before);
 		return r;
+	}
+	/* A fill that tries it in vain would do so for ever. */
+	if (!job_is_wanted(c, job) && room_lacks(c, job->copy.record.size)) {
+		copy_close(&from);
+		return -EFBIG;
+	}
+	/* Its first bytes go out long before all of it can be compared. */
+	if (had && !same_file(&job->copy.record, &before)) {
+		copy_close(&from);
+		job->copy.record.flags = FILL_GONE;
+		return 0;
+	}
+	if (had) {
+		job->copy.record = before;
+		job->copy.record.hash = (struct hash){0};
 	}
 	if (job->unkept)
 		return window_copy(c, job, &from);
@@ -171,7 +222,10 @@ static int job_begin(struct copier *c, struct job *job)
 {
 	for (int i = 0; i < COPY_TRIES; i++) {
 		bool wanted = job_is_wanted(c, job);
-		int r = job_begin_once(c, job, wanted);
+		int r = job_begin_once(c, job);
+
+		if (is_full(r) && room_make(c, r, job->copy.record.size, wanted))
+			continue;
 		if (is_full(r) && wanted && !job->unkept)
 			job->unkept = true;
 		else if (r != -EBUSY)
@@ -185,6 +239,8 @@ static int flight_failed(struct copier *c, struct job *job, int r)
 {
 	if (r == -EBUSY)
 		return flight_changed(c, job);
+	if (is_full(r) && room_make(c, r, job->copy.record.size, job_is_wanted(c, job)))
+		return 0; /* the same extent again */
 	/* Who has bytes of it asks again and names their state. */
 	flight_drop(c, job);
 	if (!is_full(r) || !job_is_wanted(c, job))

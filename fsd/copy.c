@@ -183,7 +183,7 @@ static int copy_once(struct copy_from *from, struct objects *objects, bool kept,
 	if (r)
 		return r;
 	if (kept && copy_clone(from, &out->draft, no_clone))
-		r = object_hash(out->draft.fd, &out->record.hash, &size);
+		r = object_hash(out->draft.fd, NULL, &out->record.hash, &size);
 	else
 		r = object_copy(from->fd, out->draft.fd, &out->record.hash, &size);
 	if (!r)

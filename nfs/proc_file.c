@@ -13,6 +13,9 @@
 #include "nfs/attr.h"
 #include "nfs3.h"
 
+/* Below it a node is a position in the manifest, + 1 (fsd/tree.h). */
+#define IMAGE_NODES (UINT32_C(1) << 30)
+
 enum { READ_LIMIT_TCP = 1 << 20, READ_LIMIT_UDP = 32 << 10 };
 
 static void put_failure(struct reply *reply, const struct view *view, uint32_t status,
@@ -32,6 +35,27 @@ static void tell_secret(struct nfs *nfs, const struct caller *caller, const stru
 		len = snprintf(path, sizeof(path), "node %u", read->node);
 	path[len] = '\0';
 	mounts_secret_read(nfs->mounts, caller->address, caller->who.host, path);
+}
+
+/* Of a boot's own image, what it reads first is told to those who fill later ones. */
+static void note_read(struct nfs *nfs, struct caller *caller, const struct rpc_parked *read)
+{
+	uint32_t version = view_version(read->view);
+
+	if (caller->reads_of != version) {
+		int64_t mounted = 0;
+
+		reads_free(caller->reads);
+		caller->reads = NULL;
+		caller->reads_of = version;
+		if (caller->who.host && caller->who.host == view_host(read->view))
+			mounted = mounts_when(nfs->mounts, caller->address);
+		if (mounted)
+			caller->reads = reads_new(nfs->config->event_fd, caller->address,
+						  caller->who.host, version, mounted);
+	}
+	if (caller->reads && read->node < IMAGE_NODES)
+		reads_note(caller->reads, read->node - 1, nfs->now_ns);
 }
 
 void read_finish(struct nfs *nfs, struct caller *caller, const struct rpc_parked *read, int r,
@@ -66,6 +90,7 @@ void read_finish(struct nfs *nfs, struct caller *caller, const struct rpc_parked
 		reply->body_offset = read->offset;
 		reply->body_len = count;
 	}
+	note_read(nfs, caller, read);
 	if (!read->offset && view_secret(read->view, read->node))
 		tell_secret(nfs, caller, read);
 	if (read->node == caller->init_node && caller->init_node) {
