@@ -105,8 +105,10 @@ if command -v dhcpcd >/dev/null; then
 		dhcpcd -4 -B --noipv4ll -c /bin/true eth0
 	wait_for 20 "dhcpcd's lease" has_line "leased $address" "$work/dhcpcd.log"
 	before=$(grep -c "$address class=other" "$work/server.log")
-	kill -HUP "$spawned"
+	# One that comes while it still sets its route up is lost.
 	rebound() {
+		kill -HUP "$spawned"
+		sleep 2
 		(($(grep -c "$address class=other" "$work/server.log") > before))
 	}
 	wait_for 20 "dhcpcd's second lease" rebound
@@ -140,16 +142,17 @@ echo "# dhclient: renewal by unicast at T1, rebinding by broadcast at T2"
 stop "$server"
 rm -rf "$work/state"
 start_server -l 12 br0
-cat >"$work/dhclient.script" <<-'END'
+# (dhclient hands nothing of its environment on)
+cat >"$work/dhclient.script" <<-END
 	#!/bin/sh
-	case $reason in
-	BOUND|RENEW|REBIND|REBOOT) ip address replace "$new_ip_address/24" dev "$interface" ;;
+	case \$reason in
+	BOUND|RENEW|REBIND|REBOOT) ip address replace "\$new_ip_address/24" dev "\$interface" ;;
 	esac
-	echo "$reason $new_ip_address" >>"$DHCLIENT_OUT"
+	echo "\$reason \$new_ip_address" >>"$work/dhclient.out"
 END
 chmod 755 "$work/dhclient.script"
 rm -f "$work/dhclient.leases"
-DHCLIENT_OUT=$work/dhclient.out spawn dhclient nsenter --net="/run/netns/$net_ns-a" dhclient -d \
+spawn dhclient nsenter --net="/run/netns/$net_ns-a" dhclient -d \
 	-sf "$work/dhclient.script" -lf "$work/dhclient.leases" -pf "$work/dhclient.pid" eth0
 pid=$spawned
 wait_for 20 "dhclient's renewal" has_line "^RENEW $address" "$work/dhclient.out"
