@@ -124,6 +124,8 @@ void server_due(struct session *s, struct instant at)
 		heap_put(server, server->nheap++, s);
 	heap_up(server, s->heap_at - 1);
 	heap_down(server, s->heap_at - 1);
+	/* The tree may answer when no packet is there to set it. */
+	timer_set(server);
 }
 
 /* ---- sessions ---- */
@@ -157,6 +159,7 @@ void server_run(struct session *s)
 	s->run_next = NULL;
 	*server->run_end = s;
 	server->run_end = &s->run_next;
+	timer_set(server);
 }
 
 static void run_remove(struct session *s)
@@ -184,7 +187,8 @@ void server_forget(struct session *s)
 	*p = s->hash_next;
 	heap_remove(server, s);
 	run_remove(s);
-	server->nsessions--;
+	server->all[s->all_at] = server->all[--server->nsessions];
+	server->all[s->all_at]->all_at = s->all_at;
 	session_free(s);
 }
 
@@ -268,9 +272,26 @@ static unsigned int count_of_address(const struct tftp_server *server, uint32_t 
 {
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; i < server->nheap; i++)
-		n += server->heap[i]->peer.sin_addr.s_addr == address;
+	for (unsigned int i = 0; i < server->nsessions; i++)
+		n += server->all[i]->peer.sin_addr.s_addr == address;
 	return n;
+}
+
+/* All places are taken: the oldest request that nobody has acknowledged gives way.
+ * Sources can be made up, and a flood of them must only displace itself. */
+static void make_room(struct tftp_server *server)
+{
+	struct session *oldest = NULL;
+
+	for (unsigned int i = 0; i < server->nsessions; i++) {
+		struct session *s = server->all[i];
+
+		if ((s->state == SESSION_ASKING || s->transfer.opening) &&
+		    (!oldest || s->started.ns < oldest->started.ns))
+			oldest = s;
+	}
+	if (oldest)
+		server_forget(oldest);
 }
 
 static bool has_room(struct tftp_server *server, const struct sockaddr_in *peer)
@@ -278,6 +299,8 @@ static bool has_room(struct tftp_server *server, const struct sockaddr_in *peer)
 	const char *what = NULL;
 	char address[IP4_TEXT];
 
+	if (server->nsessions >= server->config.sessions)
+		make_room(server);
 	if (server->nsessions >= server->config.sessions)
 		what = "all transfers are taken";
 	else if (server->nsessions >= server->config.per_address &&
@@ -294,8 +317,8 @@ static bool has_room(struct tftp_server *server, const struct sockaddr_in *peer)
  * its transfer is under way) a new start. */
 static struct session *session_of_peer(struct tftp_server *server, const struct sockaddr_in *peer)
 {
-	for (unsigned int i = 0; i < server->nheap; i++) {
-		struct session *s = server->heap[i];
+	for (unsigned int i = 0; i < server->nsessions; i++) {
+		struct session *s = server->all[i];
 
 		if (s->peer.sin_port == peer->sin_port &&
 		    s->peer.sin_addr.s_addr == peer->sin_addr.s_addr)
@@ -352,7 +375,8 @@ static void open_session(struct listener *listener, const struct sockaddr_in *pe
 	h = hash_of(s->fd, peer);
 	s->hash_next = server->hash[h];
 	server->hash[h] = s;
-	server->nsessions++;
+	s->all_at = server->nsessions;
+	server->all[server->nsessions++] = s;
 	server_due(s, now);
 	session_start(s, now);
 }
@@ -543,7 +567,8 @@ int tftp_server_new(struct loop *loop, struct tftp_tree *tree,
 	if (getrandom(&server->random, sizeof(server->random), 0) < 0)
 		return -errno;
 	server->heap = calloc(server->config.sessions, sizeof(struct session *));
-	if (!server->heap)
+	server->all = calloc(server->config.sessions, sizeof(struct session *));
+	if (!server->heap || !server->all)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < config->nlisten; i++) {
 		struct listener *l = &server->listeners[i];
@@ -570,6 +595,7 @@ void tftp_server_free(struct tftp_server *server)
 		loop_remove(&server->listeners[i].source);
 	loop_timer_clear(&server->timer);
 	free(server->heap);
+	free(server->all);
 	free(server);
 }
 

@@ -312,9 +312,7 @@ static void go_on(struct session *s, int outcome, const struct tftp_reply *reply
 	if (reply->len)
 		session_send_small(s->fd, from_address(s), &s->peer, reply->packet, reply->len);
 	if (reply->count) {
-		/* What an earlier window still had to send is in this one. */
-		if (reply->first != s->last + 1 || s->next > s->last)
-			s->next = reply->first;
+		s->next = reply->first; /* what an earlier window still had to send is in it */
 		s->last = reply->first + reply->count - 1;
 		session_run(s, now);
 		return;

@@ -26,6 +26,7 @@ struct session {
 	struct session *run_next; /* queue of those with blocks to send */
 	bool in_run;
 	unsigned int heap_at; /* index + 1 in the heap of deadlines; 0: none */
+	unsigned int all_at;  /* index in `all` */
 	struct instant due;
 
 	int fd;			 /* its own, or the listener's */
@@ -67,6 +68,7 @@ struct tftp_server {
 	struct session *hash[SESSION_HASH];
 	struct session **heap;
 	unsigned int nheap;
+	struct session **all; /* in no order; the heap lacks those that are sending */
 	unsigned int nsessions;
 	struct session *run_first;
 	struct session **run_end;

@@ -6,7 +6,7 @@
 #define RTO_MAX (8 * NS_PER_SEC)
 #define PATIENCE (30 * NS_PER_SEC)
 
-enum { TRIES_LEAST = 6 };
+enum { TRIES_LEAST = 6, TRIES_HURRIED = 2 };
 
 /* Well over the client's own time-out: atftp ignores a block that it has and starts its
  * clock anew, so that repeats closer together than that clock keep it from ever
@@ -23,48 +23,50 @@ static int64_t clamp(int64_t v, int64_t lo, int64_t hi)
 	return v < lo ? lo : v > hi ? hi : v;
 }
 
-/* Jacobson and Karels, as RFC 6298 has it. */
+static int64_t rtt_late(const struct tftp_transfer *t)
+{
+	return t->srtt_ns + 4 * t->rttvar_ns;
+}
+
+/* Jacobson and Karels, as RFC 6298 has it.  The ACK of a window that was sent again
+ * may be the first one's (Karn), and measures nothing; unless it comes soon, but
+ * later than expected: then an estimate that is too low is why it was sent again. */
 static void rtt_measure(struct tftp_transfer *t, struct instant now)
 {
 	int64_t rtt = now.ns - t->sent_at.ns;
 	int64_t off;
 
-	if (!t->resent) {
-		if (!t->srtt_ns) {
-			t->srtt_ns = rtt;
-			t->rttvar_ns = rtt / 2;
-			t->rtt_min_ns = rtt;
-		} else {
-			off = rtt > t->srtt_ns ? rtt - t->srtt_ns : t->srtt_ns - rtt;
-			t->rttvar_ns += (off - t->rttvar_ns) / 4;
-			t->srtt_ns += (rtt - t->srtt_ns) / 8;
-			if (rtt < t->rtt_min_ns)
-				t->rtt_min_ns = rtt;
-		}
+	if (t->resent && (!t->srtt_ns || rtt <= t->srtt_ns || rtt > RTO_MIN))
+		return;
+	if (!t->srtt_ns) {
+		t->srtt_ns = rtt;
+		t->rttvar_ns = rtt / 2;
+	} else {
+		off = rtt > t->srtt_ns ? rtt - t->srtt_ns : t->srtt_ns - rtt;
+		t->rttvar_ns += (off - t->rttvar_ns) / 4;
+		t->srtt_ns += (rtt - t->srtt_ns) / 8;
 	}
-	if (t->srtt_ns)
-		t->rto_ns = clamp(t->srtt_ns + 4 * t->rttvar_ns, RTO_MIN, rto_ceiling(t));
 }
 
-/* Send the window after `acked`, all of it or only from block `from` on.  Windows
- * only move up, so that the last block of this one is the highest ever sent. */
-static void send_from(struct tftp_transfer *t, uint64_t from, struct tftp_reply *out)
+/* Progress ends the back-off. */
+static void rto_renew(struct tftp_transfer *t)
 {
-	uint64_t left = t->blocks - t->acked;
-	uint64_t last = t->acked + (left < t->window ? left : t->window);
-
-	out->first = from;
-	out->count = from <= last ? (uint32_t)(last - from + 1) : 0;
-	if (from <= t->sent)
-		t->retransmits += t->sent - from + 1;
-	t->packets += out->count;
-	t->sent = last;
+	t->rto_ns = t->srtt_ns ? clamp(rtt_late(t), RTO_MIN, rto_ceiling(t)) : RTO_FIRST;
 }
 
+/* Send the window after `acked`.  Windows only move up, so that the last block of
+ * this one is the highest ever sent. */
 static void send_window(struct tftp_transfer *t, struct instant now, struct tftp_reply *out)
 {
-	t->resent = t->acked < t->sent;
-	send_from(t, t->acked + 1, out);
+	uint64_t left = t->blocks - t->acked;
+	uint64_t again = t->sent - t->acked;
+
+	out->first = t->acked + 1;
+	out->count = (uint32_t)(left < t->window ? left : t->window);
+	t->resent = again > 0;
+	t->retransmits += again < out->count ? again : out->count;
+	t->packets += out->count;
+	t->sent = t->acked + out->count;
 	t->sent_at = now;
 	t->deadline = (struct instant){now.ns + t->rto_ns};
 }
@@ -140,52 +142,51 @@ static int on_time(struct tftp_transfer *t, struct instant now, struct tftp_repl
 	return TFTP_GOING;
 }
 
-/* Can this ACK speak of the window that was sent last?  One that comes sooner
- * than any round trip so far is an echo of what was sent before. */
-static bool about_this_window(const struct tftp_transfer *t, struct instant now)
+/* Something of the window is missing, or a packet came twice: which one shows when
+ * the ACK of the whole window is late by the measured round trip.  Not sooner than
+ * half of one from now, so that echoes of the repeat are over before the next; and
+ * after two repeats for nothing the back-off alone decides. */
+static void hurry(struct tftp_transfer *t, struct instant now)
 {
-	return now.ns - t->sent_at.ns >= t->rtt_min_ns;
-}
+	int64_t due = t->sent_at.ns + rtt_late(t);
+	int64_t least = now.ns + t->srtt_ns / 2;
 
-/* A window's first block may be lost: see the promise in the header. */
-static bool believe_repeat(const struct tftp_transfer *t, struct instant now)
-{
-	return t->window > 1 && t->believed != t->acked + 1 && about_this_window(t, now);
+	if (t->window == 1 || !t->srtt_ns || t->tries > TRIES_HURRIED)
+		return;
+	if (due < least)
+		due = least;
+	if (due < t->deadline.ns)
+		t->deadline.ns = due;
 }
 
 static int on_ack(struct tftp_transfer *t, uint16_t block, struct instant now,
 		  struct tftp_reply *out)
 {
 	uint16_t ahead = (uint16_t)(block - (uint16_t)t->acked);
-	bool echo;
 
 	if (t->opening && t->oack) {
 		if (block) /* nothing has been sent that it could acknowledge */
 			return TFTP_GOING;
 		ahead = 0;
 	} else if (!ahead) {
-		if (!believe_repeat(t, now))
-			return TFTP_GOING;
-		t->believed = t->acked + 1;
-		send_window(t, now, out);
+		hurry(t, now);
 		return TFTP_GOING;
 	} else if (ahead > t->sent - t->acked) {
 		return TFTP_GOING; /* of long ago, or of what was never sent */
 	}
-	echo = !t->opening && t->acked + ahead < t->sent && !about_this_window(t, now);
-	if (!echo)
-		rtt_measure(t, now);
 	t->opening = false;
 	t->acked += ahead;
 	t->moved_at = now;
 	t->tries = 1;
 	if (t->acked == t->blocks)
 		return TFTP_FINISHED;
-	if (echo) {
-		send_from(t, t->sent + 1, out);
-		t->deadline = (struct instant){now.ns + t->rto_ns};
-	} else {
+	rtt_measure(t, now);
+	rto_renew(t);
+	if (t->acked == t->sent) {
 		send_window(t, now, out);
+	} else {
+		t->deadline = (struct instant){now.ns + t->rto_ns};
+		hurry(t, now);
 	}
 	return TFTP_GOING;
 }

@@ -13,12 +13,11 @@
  *
  * Promises:
  * - An address that never answers gets TFTP_OPENING_TRIES packets, not more.
- * - A repeated ACK sends nothing (sorcerer's apprentice, RFC 1123, 4.2.3.1).  With a
- *   window, an ACK of what was acknowledged before the window says that its
- *   first block was lost (RFC 7440): it is believed once a window, and only a
- *   round trip after the window left, when it cannot be an echo.
- * - A partial ACK slides the window, and what follows it is sent again, at most
- *   once a round trip; one that comes sooner only lets new blocks go.
+ * - No ACK but that of a whole window sends anything at once (sorcerer's apprentice,
+ *   RFC 1123, 4.2.3.1).  With a window, an ACK of less than all of it, or one that
+ *   repeats the last, may tell of a loss (RFC 7440) or be the echo of a packet that
+ *   came twice: the rest goes again when the whole window's ACK is late by the
+ *   measured round trip, instead of by the time-out and its floor of 100 ms.
  * - Time-outs follow the measured round trip and double; never under 100 ms, and at
  *   last longer than the client's own, so that it gets a word in.
  */
@@ -56,11 +55,9 @@ struct tftp_transfer {
 	int64_t rto_ns;
 	int64_t srtt_ns; /* 0: not measured */
 	int64_t rttvar_ns;
-	int64_t rtt_min_ns;
 	struct instant sent_at;
 	struct instant moved_at; /* the last progress */
-	bool resent;		 /* the window holds repeats: its ACK measures nothing */
-	uint64_t believed;	 /* acked + 1 when a repeated ACK was last believed */
+	bool resent;		 /* the window holds repeats */
 	unsigned int tries;
 
 	/* for the log */

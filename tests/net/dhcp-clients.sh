@@ -159,8 +159,11 @@ wait_for 20 "dhclient's renewal" has_line "^RENEW $address" "$work/dhclient.out"
 logged "$address class=other renewed" || fail "dhclient's renewal is not in the log"
 # Frames to the server alone go astray from here on.
 net_peer_run a ip neighbour replace 10.77.0.1 lladdr 02:00:00:00:00:99 nud permanent dev eth0
-wait_for 30 "dhclient's rebinding" has_line "^REBIND $address" "$work/dhclient.out"
-logged "$address class=other rebound" || fail "dhclient's rebinding is not in the log"
+wait_for 30 "dhclient's rebinding" logged "$address class=other rebound"
+took_it() { # RENEW is its word for both
+	(($(grep -c '^RENEW' "$work/dhclient.out") >= 2))
+}
+wait_for 10 "dhclient to take it" took_it
 stop "$pid"
 net_peer_run a ip neighbour flush all nud permanent dev eth0
 net_peer_run a ip address flush dev eth0

@@ -37,10 +37,13 @@ def sock(address=None):
     if address: s.bind(address)
     return s
 listen = sock(('127.0.0.1', 69))
-pairs, queue = {}, []
+pairs, queue, answered = {}, [], set()
 def put(s, data, to):
     if random.randrange(100) < loss: return
-    # A second OACK ends atftp: data and ACKs only.
+    # A second OACK ends atftp, whoever's packet was lost.
+    if data[1] == 6:
+        if s in answered: return
+        answered.add(s)
     again = data[1] in (3, 4) and random.randrange(100) < repeat
     for _ in range(2 if again else 1):
         delay = random.random() * 0.01 if random.randrange(100) < late else 0

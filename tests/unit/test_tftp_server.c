@@ -89,7 +89,8 @@ static void serve(int fd, int events, unsigned int files, const struct tftp_serv
 	}
 	config.nlisten = 1;
 	config.listen[0].fd = fd;
-	config.sessions = config.per_address = 2000;
+	if (!config.sessions)
+		config.sessions = config.per_address = 2000;
 	config.event_fd = events;
 	if (loop_new(&loop) || tftp_server_new(loop, &tree, &config, &server))
 		_exit(1);
@@ -111,6 +112,7 @@ static struct world *start(unsigned int files, const struct tftp_server_config *
 	assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
 	w->port = ntohs(sin.sin_port);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+	alarm(100); /* a server that is full answers nothing */
 	w->pid = fork();
 	if (!w->pid)
 		serve(fd, pair[1], files, config);
@@ -492,6 +494,44 @@ static void a_server_out_of_descriptors_goes_on(void **state)
 	finish(w);
 }
 
+static void requests_that_nobody_acknowledges_displace_only_each_other(void **state)
+{
+	enum { FLOOD = 40 };
+	struct tftp_server_config few = {.sessions = 8, .per_address = 8};
+	struct world *w = start(0, &few);
+	struct sockaddr_in from;
+	struct tftp_packet p;
+	uint8_t buf[1024];
+	int flood[FLOOD];
+	int fd = client();
+
+	(void)state;
+	request(fd, INADDR_LOOPBACK, w->port, "5000", NULL);
+	p = expect(fd, buf, sizeof(buf), &from);
+	assert_int_equal(p.block, 1);
+	send_ack(fd, &from, 1);
+	p = expect(fd, buf, sizeof(buf), &from);
+	assert_int_equal(p.block, 2);
+	/* More than there are places, from an address of their own each. */
+	for (int i = 0; i < FLOOD; i++) {
+		struct sockaddr_in mine = at(INADDR_LOOPBACK + 1 + (uint32_t)i, 0);
+
+		flood[i] = client();
+		assert_int_equal(bind(flood[i], (struct sockaddr *)&mine, sizeof(mine)), 0);
+		request(flood[i], INADDR_LOOPBACK, w->port, "100000", NULL);
+		assert_true(receive(flood[i], buf, sizeof(buf), &(struct sockaddr_in){0}, 2000) >
+			    0);
+	}
+	send_ack(fd, &from, 2);
+	p = expect(fd, buf, sizeof(buf), &from);
+	assert_int_equal(p.block, 3);
+	download(w, 1000, &(struct tftp_options){0}, 0);
+	for (int i = 0; i < FLOOD; i++)
+		close(flood[i]);
+	close(fd);
+	finish(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -504,6 +544,7 @@ int main(void)
 		cmocka_unit_test(a_machine_that_is_being_registered_is_served_when_it_is),
 		cmocka_unit_test(a_thousand_transfers_run_at_once),
 		cmocka_unit_test(a_server_out_of_descriptors_goes_on),
+		cmocka_unit_test(requests_that_nobody_acknowledges_displace_only_each_other),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
