@@ -243,8 +243,10 @@ int image_add(struct db *db, const char *state_dir, const struct image_add *add,
 	r = objects_open(path, true, 0750, &store, why);
 	if (!r)
 		r = objects_hold(store, false);
+	if (!r && source.kind != ORIGIN_DIR)
+		r = objects_mark(store);
 	if (r)
-		return r;
+		return why_set(why, r, "%s: %s", path, strerror(-r));
 	source.builder = builder;
 	r = source_read(db, state_dir, add, &source, why);
 	if (!r)

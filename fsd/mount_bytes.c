@@ -205,6 +205,15 @@ static void park(struct mount_bytes *b, const struct question *q, struct view *v
 	wake(b->wake_fd);
 }
 
+/* What passes through, without us, is all of a file. */
+static int question_open(struct contents *contents, const struct question *q, struct view *view,
+			 uint32_t node, struct content **out, struct content_wait *wait)
+{
+	if (q->ask == MOUNT_ASK_OPEN)
+		return contents_open(contents, view, node, out, wait);
+	return contents_open_at(contents, view, node, (uint64_t)q->offset, q->size, out, wait);
+}
+
 void mount_bytes_ask(struct mount_bytes *b, fuse_req_t req, uint64_t number, enum mount_ask ask,
 		     size_t size, off_t offset)
 {
@@ -221,7 +230,7 @@ void mount_bytes_ask(struct mount_bytes *b, fuse_req_t req, uint64_t number, enu
 	if (!r)
 		r = reader_get(b, &reader);
 	if (!r)
-		r = contents_open(reader->contents, view, node, &content, NULL);
+		r = question_open(reader->contents, &q, view, node, &content, NULL);
 	if (r == -EAGAIN) {
 		park(b, &q, view);
 	} else {
@@ -269,7 +278,8 @@ static void parked_ask(struct mount_bytes *b, struct parked *p)
 	if (p->next)
 		p->next->link = &p->next;
 	b->parked = p;
-	r = contents_open(b->contents, p->view, (uint32_t)p->question.number, &content, &p->wait);
+	r = question_open(b->contents, &p->question, p->view, (uint32_t)p->question.number,
+			  &content, &p->wait);
 	if (r != CONTENT_WAIT)
 		parked_answer(p, r, content);
 }
