@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 
 #include <openssl/hmac.h>
@@ -18,6 +19,8 @@
 #include "fsd/overlay.h"
 
 #define KEY "etc/ssh/ssh_host_ed25519_key"
+
+enum { KEY_BLOCKS = 4 }; /* that a pair of keys needs, at most */
 
 extern char **environ;
 
@@ -29,6 +32,7 @@ static int keygen(const char *dir, const char *name)
 	char comment[128];
 	const char *const argv[] = {"ssh-keygen", "-q",	   "-t", "ed25519", "-N", "",
 				    "-C",	  comment, "-f", file,	    NULL};
+	struct statvfs fs;
 	pid_t pid;
 	int status;
 	int r;
@@ -38,6 +42,7 @@ static int keygen(const char *dir, const char *name)
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
 	r = -posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	if (r)
@@ -47,7 +52,10 @@ static int keygen(const char *dir, const char *name)
 			return -errno;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
 		return -ENOENT;
-	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EIO;
+	if (WIFEXITED(status) && !WEXITSTATUS(status))
+		return 0;
+	/* It has one status for all; that one reason is worth telling apart. */
+	return !statvfs(dir, &fs) && fs.f_bavail < KEY_BLOCKS ? -ENOSPC : -EIO;
 }
 
 /* Put the body of a file from `dir` into a store, and say what to put for it. */
