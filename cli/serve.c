@@ -29,19 +29,20 @@
 
 #include "cli/config.h"
 #include "cli/fds.h"
+#include "cli/wire.h"
 #include "common/clock.h"
 #include "common/event.h"
 #include "common/inventory.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/state.h"
-#include "dhcp/link.h"
 #include "dhcp/probe.h"
 #include "fsd/copier.h"
 #include "fsd/host.h"
+#include "fsd/hot.h"
 #include "fsd/image.h"
 #include "fsd/objects.h"
-#include "tftp/server.h"
+#include "fsd/verify.h"
 
 #define CONFIG_DEFAULT "/etc/rootstock.conf"
 
@@ -56,7 +57,10 @@ enum {
 	REGISTER_BURST = 2000, /* new machines at once, then one each ... */
 	REGISTER_MS = 5000,
 	TRACE_DAYS = 30,
-	PROBE_MS = 1500
+	HOT_FLUSH_MS = 5000,
+	PROBE_MS = 1500,
+	LOOK_MS = 200,
+	LOOK_AGAIN_MS = 1000
 };
 
 static const char *const service_names[SERVICES] = {"copier", "dhcp", "tftp", "nfs"};
@@ -71,18 +75,23 @@ struct service {
 	pid_t pid;   /* 0: not running */
 	struct instant started;
 	int64_t delay_ms;
+	bool renewed; /* told to end, to start over at once */
 };
 
 struct serve {
 	struct cli *cli;
 	struct config config;
 	int config_fd; /* the text, for the children */
-	struct dhcp_interface faces[CONFIG_INTERFACES_MAX];
-	int tftp_fds[CONFIG_INTERFACES_MAX];
+	struct wire wires[CONFIG_INTERFACES_MAX];
+	struct loop_source wires_moved;
+	struct loop_timer wires_timer;
 	struct nfs_fds nfs;
+	uint32_t nfs_address; /* 0: any */
 	int copier_listen;
 	int copier_lock; /* -1: somebody else's, for now */
 	bool copier_waits;
+	struct objects *secrets; /* ours to mark: we put most of them, and can read them */
+	struct verifier *verifier;
 	struct db *db;
 	struct db *leases;
 	struct db *trace;
@@ -94,6 +103,9 @@ struct serve {
 	unsigned int nqueue;
 	struct loop_timer registrar;
 	struct loop_timer trim;
+	struct hot *hot;
+	struct loop_timer hot_flush;
+	bool hot_waits; /* for it */
 	struct log_limit registered;
 	int lock; /* one server a state directory */
 	bool stopping;
@@ -136,13 +148,29 @@ static void service_spawn(struct service *s)
 	s->started = instant_now();
 }
 
+/* DHCP and TFTP are of no use without any interface. */
+static bool service_waits(const struct service *s)
+{
+	const struct serve *v = s->serve;
+
+	if (s != &v->services[SERVICE_DHCP] && s != &v->services[SERVICE_TFTP])
+		return false;
+	for (unsigned int i = 0; i < v->config.ninterfaces; i++)
+		if (!v->wires[i].gone)
+			return false;
+	return true;
+}
+
 static void copier_begin(struct serve *v);
 
 static void service_restart(struct loop_timer *timer, struct instant now)
 {
 	struct service *s = container(timer, struct service, restart);
 
-	(void)now;
+	if (service_waits(s)) {
+		loop_timer_set(s->serve->loop, timer, instant_add_ms(now, LOOK_AGAIN_MS));
+		return;
+	}
 	if (s == &s->serve->services[SERVICE_COPIER] && s->serve->copier_lock < 0)
 		copier_begin(s->serve);
 	else
@@ -158,6 +186,11 @@ static void service_died(struct service *s, int status)
 	s->pid = 0;
 	if (v->stopping)
 		return;
+	if (s->renewed) {
+		s->renewed = false;
+		service_spawn(s);
+		return;
+	}
 	if (WIFSIGNALED(status))
 		snprintf(how, sizeof(how), "killed by signal %d", WTERMSIG(status));
 	else
@@ -183,6 +216,13 @@ static void reap(struct serve *v)
 
 /* ---- events ---- */
 
+static void trace_told(struct serve *v, int r)
+{
+	if (r && !v->trace_broken)
+		log_error("trace.db: %s; the timeline has a gap", db_error(v->trace));
+	v->trace_broken = r != 0;
+}
+
 static void trace_write(struct serve *v, const struct event *e)
 {
 	static const char sql[] =
@@ -192,9 +232,7 @@ static void trace_write(struct serve *v, const struct event *e)
 		       (struct bytes){e->mac.octet, sizeof(e->mac.octet)}, e->address,
 		       (int64_t)e->bytes, e->ms, e->text);
 
-	if (r && !v->trace_broken)
-		log_error("trace.db: %s; the timeline has a gap", db_error(v->trace));
-	v->trace_broken = r != 0;
+	trace_told(v, r);
 }
 
 /* Whose is an address, by its lease? */
@@ -286,6 +324,31 @@ static void seal_note(struct serve *v, const struct event *e)
 		log_error("version %u: its seal cannot be noted: %s", e->host, db_error(v->db));
 }
 
+/* ---- first reads ---- */
+
+static void hot_write(struct loop_timer *timer, struct instant now)
+{
+	struct serve *v = container(timer, struct serve, hot_flush);
+
+	(void)now;
+	v->hot_waits = false;
+	trace_told(v, hot_flush(v->hot, v->trace));
+}
+
+static void hot_take(struct serve *v, const struct event *e)
+{
+	uint32_t list[EVENT_READS_MAX];
+	bool full = false;
+
+	memcpy(list, e->text, sizeof(list));
+	for (uint32_t i = 0; i < EVENT_READS_MAX && list[i]; i++)
+		full |= hot_note(v->hot, (uint32_t)e->bytes, list[i], e->ms + i);
+	if (full || !v->hot_waits)
+		loop_timer_set(v->loop, &v->hot_flush,
+			       instant_add_ms(instant_now(), full ? 0 : HOT_FLUSH_MS));
+	v->hot_waits = true;
+}
+
 /* The timeline is for looking at lately; once a day what is older goes. */
 static void trace_trim(struct loop_timer *timer, struct instant now)
 {
@@ -293,6 +356,7 @@ static void trace_trim(struct loop_timer *timer, struct instant now)
 
 	db_run(v->trace, "DELETE FROM event WHERE at < ?", "i",
 	       wall_now_ns() - TRACE_DAYS * 86400 * NS_PER_SEC);
+	hot_trim(v->trace, v->db);
 	loop_timer_set(v->loop, timer, instant_add_ms(now, INT64_C(86400000)));
 }
 
@@ -302,6 +366,10 @@ static void event_act(struct serve *v, const struct service *from, const struct 
 	case EVENT_SEALED:
 		if (from == &v->services[SERVICE_COPIER])
 			seal_note(v, e);
+		return;
+	case EVENT_READS:
+		if (from == &v->services[SERVICE_NFS])
+			hot_take(v, e);
 		return;
 	/* Only from whom it can come: a child that was taken over must not register
 	 * machines in another's name. */
@@ -393,11 +461,11 @@ static int find_interfaces(struct serve *v, struct why *why)
 	struct config *c = &v->config;
 
 	for (unsigned int i = 0; i < c->ninterfaces; i++) {
-		int r = dhcp_link_query(c->interfaces[i], &v->faces[i], why);
+		int r = wire_find(&v->wires[i], c->interfaces[i], why);
 
 		if (r)
 			return r;
-		c->dhcp.interfaces[c->dhcp.ninterfaces++] = v->faces[i];
+		c->dhcp.interfaces[c->dhcp.ninterfaces++] = v->wires[i].face;
 	}
 	return dhcp_config_derive(&c->dhcp, why);
 }
@@ -408,7 +476,7 @@ static int look_around(struct serve *v, struct why *why)
 	for (unsigned int i = 0; i < v->config.ninterfaces && !v->config.mode_given; i++) {
 		char text[IP4_TEXT];
 		uint32_t other;
-		int r = dhcp_probe_server(&v->faces[i], PROBE_MS, &other, why);
+		int r = dhcp_probe_server(&v->wires[i].face, PROBE_MS, &other, why);
 
 		if (r)
 			return r;
@@ -424,19 +492,14 @@ static int look_around(struct serve *v, struct why *why)
 /* What needs root and may be taken: before anything is made. */
 static int open_sockets(struct serve *v, struct why *why)
 {
-	struct config *c = &v->config;
 	int r = 0;
 
-	for (unsigned int i = 0; !r && i < c->ninterfaces; i++) {
-		r = dhcp_link_open(c->interfaces[i], &v->faces[i].fds, why);
-		if (!r)
-			r = tftp_listen(v->faces[i].address, TFTP_PORT, c->interfaces[i],
-					&v->tftp_fds[i], why);
-	}
+	for (unsigned int i = 0; !r && i < v->config.ninterfaces; i++)
+		r = wire_open(&v->wires[i], why);
 	/* With one interface NFS answers there alone. */
+	v->nfs_address = v->config.ninterfaces == 1 ? v->wires[0].face.address : 0;
 	if (!r)
-		r = nfs_listen(c->ninterfaces == 1 ? v->faces[0].address : 0, c->nfs_port, &v->nfs,
-			       why);
+		r = nfs_listen(v->nfs_address, v->config.nfs_port, &v->nfs, why);
 	return r;
 }
 
@@ -496,28 +559,114 @@ static void copier_begin(struct serve *v)
 	service_spawn(s);
 }
 
-static void share_fds(struct serve *v)
+/* What a child gets when it starts next. */
+static void share_fds(struct serve *v, int service)
 {
-	const struct config *c = &v->config;
-	struct service *s = v->services;
+	struct fds *fds = &v->services[service].fds;
 
-	for (int i = 0; i < SERVICES; i++) {
-		fds_add(&s[i].fds, s[i].ends[1], "events");
-		fds_add(&s[i].fds, v->config_fd, "config");
-	}
-	for (unsigned int i = 0; i < c->ninterfaces; i++) {
-		const struct dhcp_link_fds *fds = &v->faces[i].fds;
+	fds->n = 0;
+	fds_add(fds, v->services[service].ends[1], "events");
+	fds_add(fds, v->config_fd, "config");
+	for (unsigned int i = 0; i < v->config.ninterfaces; i++) {
+		const struct wire *w = &v->wires[i];
 
-		fds_add(&s[SERVICE_DHCP].fds, fds->udp, "udp:%s", c->interfaces[i]);
-		fds_add(&s[SERVICE_DHCP].fds, fds->pxe, "pxe:%s", c->interfaces[i]);
-		fds_add(&s[SERVICE_DHCP].fds, fds->raw, "raw:%s", c->interfaces[i]);
-		fds_add(&s[SERVICE_DHCP].fds, fds->arp, "arp:%s", c->interfaces[i]);
-		fds_add(&s[SERVICE_TFTP].fds, v->tftp_fds[i], "tftp:%s", c->interfaces[i]);
+		if (service == SERVICE_DHCP) {
+			fds_add(fds, w->face.fds.udp, "udp:%s", w->name);
+			fds_add(fds, w->face.fds.pxe, "pxe:%s", w->name);
+			fds_add(fds, w->face.fds.raw, "raw:%s", w->name);
+			fds_add(fds, w->face.fds.arp, "arp:%s", w->name);
+			fds_add(fds, w->face.fds.icmp, "icmp:%s", w->name);
+		}
+		if (service == SERVICE_TFTP)
+			fds_add(fds, w->tftp, "tftp:%s", w->name);
 	}
-	fds_add(&s[SERVICE_NFS].fds, v->nfs.tcp, "nfs-tcp");
-	fds_add(&s[SERVICE_NFS].fds, v->nfs.udp, "nfs-udp");
-	fds_add(&s[SERVICE_NFS].fds, v->nfs.portmap_tcp, "portmap-tcp");
-	fds_add(&s[SERVICE_NFS].fds, v->nfs.portmap_udp, "portmap-udp");
+	if (service == SERVICE_NFS) {
+		fds_add(fds, v->nfs.tcp, "nfs-tcp");
+		fds_add(fds, v->nfs.udp, "nfs-udp");
+		fds_add(fds, v->nfs.portmap_tcp, "portmap-tcp");
+		fds_add(fds, v->nfs.portmap_udp, "portmap-udp");
+	}
+}
+
+/* ---- interfaces that come and go ---- */
+
+/* Start a child over, with other descriptors. */
+static void service_renew(struct serve *v, int service)
+{
+	struct service *s = &v->services[service];
+
+	share_fds(v, service);
+	s->renewed = s->pid != 0;
+	if (s->pid)
+		kill(s->pid, SIGTERM);
+}
+
+/* NFS hangs on the address of a single interface. */
+static int nfs_follow(struct serve *v, struct why *why)
+{
+	uint32_t address = v->config.ninterfaces == 1 ? v->wires[0].face.address : 0;
+	struct nfs_fds fds;
+	int r;
+
+	if (address == v->nfs_address)
+		return 0;
+	r = nfs_listen(address, v->config.nfs_port, &fds, why);
+	if (r)
+		return r;
+	nfs_unregister(&v->nfs);
+	nfs_fds_close(&v->nfs);
+	v->nfs = fds;
+	v->nfs_address = address;
+	service_renew(v, SERVICE_NFS);
+	return 0;
+}
+
+static void note_address(struct serve *v);
+
+static void wires_look(struct loop_timer *timer, struct instant now)
+{
+	struct serve *v = container(timer, struct serve, wires_timer);
+	struct why why = {""};
+	bool again = false;
+	bool moved = false;
+
+	for (unsigned int i = 0; i < v->config.ninterfaces; i++) {
+		enum wire_change change = wire_look(&v->wires[i]);
+
+		again |= change == WIRE_AGAIN;
+		moved |= change == WIRE_NEW;
+	}
+	if (moved) {
+		service_renew(v, SERVICE_DHCP);
+		service_renew(v, SERVICE_TFTP);
+		if (nfs_follow(v, &why))
+			log_error("nfs: %s", why.text);
+		note_address(v);
+	}
+	if (again)
+		loop_timer_set(v->loop, timer, instant_add_ms(now, LOOK_AGAIN_MS));
+}
+
+static void on_wires(struct loop_source *source, uint32_t events)
+{
+	struct serve *v = container(source, struct serve, wires_moved);
+
+	(void)events;
+	wires_drain(source->fd);
+	/* Links come up in several steps: one look for all. */
+	loop_timer_set(v->loop, &v->wires_timer, instant_add_ms(instant_now(), LOOK_MS));
+}
+
+static int wires_watch(struct serve *v)
+{
+	int fd;
+	int r = wires_open(&fd);
+
+	if (r)
+		return r;
+	v->wires_moved.ready = on_wires;
+	v->wires_timer.due = wires_look;
+	return loop_add(v->loop, &v->wires_moved, fd, EPOLLIN);
 }
 
 static void on_signal(struct loop_source *source, uint32_t events)
@@ -555,6 +704,9 @@ static int watch(struct serve *v)
 	r = loop_add(v->loop, &v->signals, fd, EPOLLIN);
 	v->registrar.due = register_next;
 	v->trim.due = trace_trim;
+	v->hot_flush.due = hot_write;
+	if (!r)
+		r = hot_new(&v->hot);
 	loop_timer_set(v->loop, &v->trim, instant_now());
 	for (int i = 0; i < SERVICES && !r; i++) {
 		struct service *s = &v->services[i];
@@ -600,7 +752,7 @@ static void note_address(struct serve *v)
 {
 	char text[IP4_TEXT];
 
-	ip4_format(v->faces[0].address, text);
+	ip4_format(v->wires[0].face.address, text);
 	if (db_run(v->db,
 		   "INSERT INTO site (key, value) VALUES ('server', ?)"
 		   " ON CONFLICT DO UPDATE SET value = excluded.value"
@@ -618,12 +770,28 @@ static void greet(struct serve *v)
 		return;
 	for (unsigned int i = 0; i < v->config.ninterfaces; i++)
 		log_info("serving %s on %s, %s%u host%s registered", v->config.interfaces[i],
-			 ip4_format(v->faces[i].address, text),
+			 ip4_format(v->wires[i].face.address, text),
 			 v->config.dhcp.mode == DHCP_MODE_PROXY ? "beside another DHCP server, "
 								: "",
 			 inventory_count(inv), inventory_count(inv) == 1 ? "" : "s");
 	if (!inventory_default_version(inv))
 		log_warn("no image yet: rootstock image add NAME DIR");
+}
+
+static int secrets_begin(struct serve *v, struct why *why)
+{
+	char path[PATH_MAX];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/secrets", v->cli->state_dir);
+	r = objects_open(path, true, 0700, &v->secrets, why);
+	if (!r)
+		r = objects_hold(v->secrets, false);
+	if (!r && objects_mark(v->secrets))
+		log_warn("%s: no mark can be made: what a power cut does there will not be seen",
+			 path);
+	objects_release(v->secrets);
+	return r ? r : verifier_start(v->cli->state_dir, "secrets", &v->verifier);
 }
 
 static int serve_run(struct serve *v, struct why *why)
@@ -633,11 +801,18 @@ static int serve_run(struct serve *v, struct why *why)
 
 	if (r)
 		return why_set(why, r, "%s", strerror(-r));
-	share_fds(v);
+	for (int i = 0; i < SERVICES; i++)
+		share_fds(v, i);
+	r = wires_watch(v);
+	if (r)
+		return why_set(why, r, "netlink: %s", strerror(-r));
 	if (!getrlimit(RLIMIT_NOFILE, &files)) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
+	r = secrets_begin(v, why);
+	if (r)
+		return r;
 	note_address(v);
 	greet(v);
 	copier_begin(v);
@@ -654,18 +829,23 @@ static void serve_fini(struct serve *v)
 		closep(&v->services[i].ends[0]);
 		closep(&v->services[i].ends[1]);
 	}
-	for (unsigned int i = 0; i < v->config.ninterfaces; i++) {
-		dhcp_link_close(&v->faces[i].fds);
-		closep(&v->tftp_fds[i]);
-	}
+	for (unsigned int i = 0; i < v->config.ninterfaces; i++)
+		wire_close(&v->wires[i]);
+	if (v->wires_moved.loop)
+		close(v->wires_moved.fd);
 	nfs_unregister(&v->nfs);
 	nfs_fds_close(&v->nfs);
 	closep(&v->copier_listen);
 	closep(&v->copier_lock);
+	verifier_stop(v->verifier);
+	objects_close(v->secrets);
 	closep(&v->lock);
 	closep(&v->config_fd);
 	if (v->signals.loop)
 		close(v->signals.fd);
+	if (v->hot && v->trace)
+		hot_flush(v->hot, v->trace);
+	hot_free(v->hot);
 	db_close(v->trace);
 	db_close(v->leases);
 	db_close(v->db);
@@ -674,67 +854,50 @@ static void serve_fini(struct serve *v)
 	free(v);
 }
 
-struct serve_args {
-	struct config *config;
-	const char *file;
-	struct why why;
-};
-
-static int serve_option(void *ctx, int val, const char *value)
+static int serve_command(struct cli *cli)
 {
-	struct serve_args *args = ctx;
-
-	if (val == 'c') {
-		args->file = value;
-		return 0;
-	}
-	if (!config_add_interface(args->config, value, &args->why))
-		return 0;
-	cli_fail("serve", &args->why, -EINVAL);
-	return -1;
-}
-
-int cmd_serve(struct cli *cli, int argc, char **argv)
-{
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-						{"interface", required_argument, NULL, 'i'},
-						{0}};
+	const char *file = cli_option(cli, 'c');
+	struct why *why = &cli->why;
 	struct serve *v = calloc(1, sizeof(*v));
-	struct serve_args args = {0};
-	struct why why = {""};
-	int r;
+	int r = 0;
 
 	if (!v)
-		return cli_fail("serve", NULL, -ENOMEM);
+		return -ENOMEM;
 	v->cli = cli;
 	v->config_fd = v->copier_listen = v->copier_lock = v->lock = -1;
 	v->nfs = NFS_FDS_NONE;
-	for (unsigned int i = 0; i < CONFIG_INTERFACES_MAX; i++) {
-		v->faces[i].fds = DHCP_LINK_FDS_NONE;
-		v->tftp_fds[i] = -1;
-	}
+	for (unsigned int i = 0; i < CONFIG_INTERFACES_MAX; i++)
+		v->wires[i] = (struct wire){.face.fds = DHCP_LINK_FDS_NONE, .tftp = -1};
 	for (int i = 0; i < SERVICES; i++)
 		v->services[i].ends[0] = v->services[i].ends[1] = -1;
 	config_init(&v->config);
-	args.config = &v->config;
-	if (cli_args(argc, argv, options, serve_option, &args, 0, 0) < 0) {
-		r = args.why.text[0] ? 1 : 2;
-		serve_fini(v);
-		return r;
-	}
-	r = geteuid() ? why_set(&why, -EPERM, "needs root: it opens ports below 1024") : 0;
+	for (unsigned int i = 0; !r && i < cli->ngiven; i++)
+		if (cli->given[i].val == 'i')
+			r = config_add_interface(&v->config, cli->given[i].value, why);
+	if (!r && geteuid())
+		r = why_set(why, -EPERM, "needs root: it opens ports below 1024");
 	if (!r)
-		r = load_config(v, args.file ? args.file : CONFIG_DEFAULT, args.file != NULL, &why);
+		r = load_config(v, file ? file : CONFIG_DEFAULT, file != NULL, why);
 	if (!r)
-		r = find_interfaces(v, &why);
+		r = find_interfaces(v, why);
 	if (!r)
-		r = look_around(v, &why);
+		r = look_around(v, why);
 	if (!r)
-		r = open_sockets(v, &why);
+		r = open_sockets(v, why);
 	if (!r)
-		r = open_state(v, &why);
+		r = open_state(v, why);
 	if (!r)
-		r = serve_run(v, &why);
+		r = serve_run(v, why);
 	serve_fini(v);
-	return r ? cli_fail("serve", &why, r) : 0;
+	return r;
 }
+
+static const struct option options[] = {
+	{"config", required_argument, NULL, 'c'}, {"interface", required_argument, NULL, 'i'}, {0}};
+
+const struct command command_serve = {
+	.words = "serve",
+	.usage = "[--config FILE] [--interface IF]...",
+	.run = serve_command,
+	.options = options,
+};

@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/random.h>
 
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/schema.h"
 #include "dhcp/link.h"
+#include "dhcp/ping.h"
 
 enum {
 	POLL_MS = 250,
@@ -24,7 +26,7 @@ struct port {
 	struct loop_source source;
 	struct child *child;
 	unsigned int interface;
-	uint16_t port; /* 0: ARP */
+	uint16_t port; /* 0: of probes */
 	uint32_t lost;
 };
 
@@ -34,12 +36,16 @@ struct child {
 	struct db *leases;
 	struct db *rootstock;
 	int64_t rootstock_seen;
+	int64_t leases_seen;
+	bool looked;		   /* at rootstock.db, for a stranger of this batch */
+	struct instant load_again; /* not before */
 	struct inventory *inventory;
 	struct dhcp_server *server;
 	struct dhcp_inbox *inbox;
 	struct dhcp_output *out;
-	struct port ports[3 * ARRAY_SIZE(((struct dhcp_config *)0)->interfaces)];
+	struct port ports[4 * ARRAY_SIZE(((struct dhcp_config *)0)->interfaces)];
 	unsigned int nports;
+	uint64_t cookie; /* of our ICMP probes */
 	struct loop_source events;
 	struct loop_timer deadline;
 	struct loop_timer poll;
@@ -68,7 +74,8 @@ static struct dhcp_now now_both(void)
 
 static void child_tell(struct child *child, const struct event *event)
 {
-	const char *rest = strstr(event->text, " class=");
+	enum log_level level = LOG_LEVEL_DEBUG;
+	const char *rest;
 	char mac[MAC_TEXT];
 	char address[IP4_TEXT + 1] = "";
 	char line[256];
@@ -76,19 +83,26 @@ static void child_tell(struct child *child, const struct event *event)
 	if (!event->kind)
 		return;
 	event_send(child->config->event_fd, event);
+	if (event->kind == EVENT_ACK ||
+	    (event->kind == EVENT_OFFER && child->config->mode == DHCP_MODE_PROXY))
+		level = LOG_LEVEL_INFO;
+	else if (event->kind == EVENT_REFUSED)
+		level = LOG_LEVEL_WARN;
+	if (!log_wants(level))
+		return;
 	if (event->address) {
 		address[0] = ' ';
 		ip4_format(event->address, address + 1);
 	}
+	rest = strstr(event->text, " class=");
 	if (!rest)
 		rest = event->text;
 	/* MAC arch=7 stage=rom 10.0.0.7 class=uefi-x64 file=...: as tftp says it */
 	snprintf(line, sizeof(line), "%s %.*s%s%s", mac_format(&event->mac, mac),
 		 (int)(rest - event->text), event->text, address, rest);
-	if (event->kind == EVENT_ACK ||
-	    (event->kind == EVENT_OFFER && child->config->mode == DHCP_MODE_PROXY))
+	if (level == LOG_LEVEL_INFO)
 		log_info("%s", line);
-	else if (event->kind == EVENT_REFUSED)
+	else if (level == LOG_LEVEL_WARN)
 		log_warn("%s", line);
 	else
 		log_debug("%s: %s", line, event_word(event->kind));
@@ -131,9 +145,16 @@ static void child_flush(struct child *child)
 	struct dhcp_output *out = child->out;
 	bool durable = false;
 
-	for (unsigned int i = 0; i < out->nprobes; i++)
-		dhcp_link_probe(&child->config->interfaces[out->probe[i].interface],
-				out->probe[i].address);
+	for (unsigned int i = 0; i < out->nprobes; i++) {
+		const struct dhcp_probe *probe = &out->probe[i];
+		const struct dhcp_interface *face = &child->config->interfaces[probe->interface];
+
+		/* One that cannot be sent counts as silence, like one that is lost. */
+		if (probe->relayed)
+			ping_send(face->fds.icmp, probe->address, child->cookie);
+		else
+			dhcp_link_probe(face, probe->address);
+	}
 	for (unsigned int i = 0; i < out->nevents; i++)
 		child_tell(child, &out->event[i]);
 	for (unsigned int i = 0; i < out->nreplies; i++)
@@ -179,6 +200,7 @@ static void on_packets(struct loop_source *source, uint32_t events)
 		n = dhcp_inbox_receive(child->inbox, source->fd, port->interface, port->port,
 				       packets, &lost);
 		now = now_both();
+		child->looked = false;
 		for (int i = 0; i < n; i++) {
 			if (!dhcp_output_has_room(child->out))
 				child_flush(child);
@@ -201,10 +223,27 @@ static void on_arp(struct loop_source *source, uint32_t events)
 	for (unsigned int i = 0; i < DHCP_INBOX; i++) {
 		r = dhcp_link_arp(source->fd, &address, &mac);
 		if (!r)
-			dhcp_server_arp(child->server, port->interface, address, &mac, now_both(),
-					child->out);
+			dhcp_server_taken(child->server, port->interface, address, &mac,
+					  now_both());
 		else if (r != -EBADMSG)
 			break;
+	}
+	child_flush(child);
+}
+
+static void on_icmp(struct loop_source *source, uint32_t events)
+{
+	struct port *port = (struct port *)source;
+	struct child *child = port->child;
+	uint32_t address;
+	int r = 0;
+
+	(void)events;
+	for (unsigned int i = 0; i < DHCP_INBOX && (!r || r == -EBADMSG); i++) {
+		r = ping_receive(source->fd, child->cookie, &address);
+		if (!r)
+			dhcp_server_taken(child->server, port->interface, address, NULL,
+					  now_both());
 	}
 	child_flush(child);
 }
@@ -263,11 +302,14 @@ static int child_load(struct child *child)
 {
 	/* Read before loading: a commit in between is then seen next time. */
 	int64_t seen = db_data_version(child->rootstock);
+	struct instant began = instant_now();
 	struct inventory *inv;
 	uint64_t change;
 	int r;
 
-	if (seen == child->rootstock_seen)
+	/* While hosts come one after another, reading all of them anew takes a tenth of
+	 * the time at most. */
+	if (seen == child->rootstock_seen || began.ns < child->load_again.ns)
 		return 0;
 	r = load_change(child, &change);
 	if (!r)
@@ -278,6 +320,7 @@ static int child_load(struct child *child)
 	dhcp_server_inventory(child->server, inv, change);
 	inventory_free(child->inventory);
 	child->inventory = inv;
+	child->load_again.ns = instant_now().ns + 9 * (instant_now().ns - began.ns);
 	return 0;
 }
 
@@ -290,6 +333,16 @@ static void child_refresh(void *ctx)
 			  db_error(child->rootstock));
 }
 
+/* A look costs three system calls: one for all strangers of a batch. */
+static void child_look(void *ctx)
+{
+	struct child *child = ctx;
+
+	if (!child->looked)
+		child_refresh(child);
+	child->looked = true;
+}
+
 /* Fold the log into leases.db once no packet came for a while. */
 static void child_checkpoint(struct child *child, struct instant now)
 {
@@ -299,11 +352,25 @@ static void child_checkpoint(struct child *child, struct instant now)
 	child->committed = false;
 }
 
+/* `boot end` writes its rows itself. */
+static void child_reread(struct child *child)
+{
+	int64_t seen = db_data_version(child->leases);
+
+	if (seen == child->leases_seen)
+		return;
+	if (!dhcp_server_reread(child->server, now_both()))
+		child->leases_seen = seen;
+	else if (log_allow(&child->load_failures, instant_now().ns, 1, 60000))
+		log_error("leases.db: cannot be read: %s", db_error(child->leases));
+}
+
 static void on_poll(struct loop_timer *timer, struct instant now)
 {
 	struct child *child = child_of(timer, offsetof(struct child, poll));
 
 	child_refresh(child);
+	child_reread(child);
 	child_flush(child);
 	child_checkpoint(child, now);
 	loop_timer_set(child->loop, timer, instant_add_ms(now, POLL_MS));
@@ -311,14 +378,15 @@ static void on_poll(struct loop_timer *timer, struct instant now)
 
 /* ---- life ---- */
 
-static int child_add_port(struct child *child, unsigned int interface, uint16_t number, int fd)
+static int child_add_port(struct child *child, unsigned int interface, uint16_t number, int fd,
+			  void (*ready)(struct loop_source *, uint32_t))
 {
 	struct port *port = &child->ports[child->nports];
 
 	if (fd < 0)
 		return 0;
 	*port = (struct port){
-		.source = {.ready = number ? on_packets : on_arp, .fd = -1},
+		.source = {.ready = ready, .fd = -1},
 		.child = child,
 		.interface = interface,
 		.port = number,
@@ -335,11 +403,13 @@ static int child_add_ports(struct child *child)
 	for (unsigned int i = 0; i < config->ninterfaces && !r; i++) {
 		const struct dhcp_link_fds *fds = &config->interfaces[i].fds;
 
-		r = child_add_port(child, i, DHCP_PORT_SERVER, fds->udp);
+		r = child_add_port(child, i, DHCP_PORT_SERVER, fds->udp, on_packets);
 		if (!r)
-			r = child_add_port(child, i, DHCP_PORT_PXE, fds->pxe);
+			r = child_add_port(child, i, DHCP_PORT_PXE, fds->pxe, on_packets);
 		if (!r)
-			r = child_add_port(child, i, 0, fds->arp);
+			r = child_add_port(child, i, 0, fds->arp, on_arp);
+		if (!r)
+			r = child_add_port(child, i, 0, fds->icmp, on_icmp);
 	}
 	if (!r && config->event_fd >= 0)
 		r = loop_add(child->loop, &child->events, config->event_fd, EPOLLIN);
@@ -366,10 +436,12 @@ static int child_start(struct child *child, struct why *why)
 	if (r)
 		return why_set(why, r, "%s/rootstock.db: %s", config->state_dir,
 			       db_error(child->rootstock));
-	dhcp_server_on_stranger(child->server, child_refresh, child);
+	dhcp_server_on_stranger(child->server, child_look, child);
 	r = dhcp_inbox_new(&child->inbox);
 	if (r)
 		return r;
+	if (getrandom(&child->cookie, sizeof(child->cookie), 0) != sizeof(child->cookie))
+		return -EIO;
 	child->out = calloc(1, sizeof(*child->out));
 	if (!child->out)
 		return -ENOMEM;
@@ -399,6 +471,7 @@ int dhcp_child(const struct dhcp_config *config)
 	struct child child = {
 		.config = config,
 		.rootstock_seen = -2, /* db_data_version gives -1 at worst */
+		.leases_seen = -2,
 		.events = {.ready = on_event, .fd = -1},
 		.deadline = {.due = on_deadline},
 		.poll = {.due = on_poll},

@@ -27,8 +27,9 @@ void tree_free(struct tree *t)
 {
 	if (!t)
 		return;
-	for (uint32_t i = 0; i < t->nnodes; i++)
-		free(t->nodes[i].rendered);
+	for (uint32_t i = 0; i < t->nrendered; i++)
+		free(t->rendered[i].text);
+	free(t->rendered);
 	for (uint32_t i = 0; i < t->ndirs; i++) {
 		free(t->dirs[i].names);
 		free(t->dirs[i].extra);
@@ -164,7 +165,7 @@ static void entry_node(const struct tree *t, const struct changed_node *c, struc
 		out->source = TREE_TEXT;
 		out->text = e->body;
 		if (c->rendered) {
-			out->text = (struct bytes){(const uint8_t *)c->rendered, c->text_len};
+			out->text = tree_rendered(t, c);
 			if (mtime < t->keys_ns)
 				mtime = t->keys_ns;
 		}
@@ -513,25 +514,4 @@ uint32_t tree_parent(const struct tree *t, uint32_t id)
 		return changed->parent;
 	n = image_of(t, id);
 	return n && n->parent < t->count ? n->parent + 1 : 0;
-}
-
-uint32_t tree_touched(const struct tree *t, uint32_t *cursor)
-{
-	uint32_t i = *cursor;
-
-	if (i < t->nnodes) {
-		++*cursor;
-		return t->nodes[i].id;
-	}
-	i -= t->nnodes;
-	if (i < t->ndirs) {
-		++*cursor;
-		return t->dirs[i].id;
-	}
-	for (i -= t->ndirs; i < t->fewer_links.size; i++) {
-		++*cursor;
-		if (t->fewer_links.slots[i].key)
-			return t->fewer_links.slots[i].key;
-	}
-	return 0;
 }

@@ -115,8 +115,11 @@ static enum mountstat3 mount_root(struct call *call, const struct grant *grant, 
 
 	/* The grant may be younger than this worker's roster. */
 	nfs_refresh(call->nfs);
-	if (caller->roster_seen != roster_generation(call->nfs->roster))
+	caller_refresh(call->nfs, caller);
+	if (grant->host && grant->host == caller->who.host) {
+		mounts_set_boot(call->nfs->mounts, caller->address, grant->boot);
 		caller_refresh(call->nfs, caller);
+	}
 	r = proc_view(call->nfs, caller, grant->host, grant->version);
 	/* A host of a moment ago, that the views' poll has not seen yet. */
 	if (r == -ENOENT && views_poll(call->nfs->views))

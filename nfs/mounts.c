@@ -23,9 +23,11 @@ enum {
 struct mount {
 	uint32_t address; /* 0: free */
 	uint32_t host;
+	uint32_t boot;
 	bool mounted;
 	bool init_read;
 	int64_t alive_ns;
+	int64_t mounted_ns;
 	char path[MOUNTS_PATH];
 };
 
@@ -122,12 +124,36 @@ void mounts_add(struct mounts *m, uint32_t address, uint32_t host, const char *p
 	if (mount) {
 		mount->host = host;
 		mount->mounted = true;
+		mount->mounted_ns = instant_now().ns;
 		mount->init_read = false;
 		snprintf(mount->path, sizeof(mount->path), "%s", path);
 	}
 	pthread_mutex_unlock(&m->lock);
 	if (host)
 		tell(m, EVENT_MOUNT, address, host, 0, NULL, path);
+}
+
+void mounts_set_boot(struct mounts *m, uint32_t address, uint32_t boot)
+{
+	struct mount *mount;
+
+	pthread_mutex_lock(&m->lock);
+	mount = mount_slot(m, address, true);
+	if (mount)
+		mount->boot = boot;
+	pthread_mutex_unlock(&m->lock);
+}
+
+uint32_t mounts_boot(struct mounts *m, uint32_t address)
+{
+	const struct mount *mount;
+	uint32_t boot;
+
+	pthread_mutex_lock(&m->lock);
+	mount = mount_slot(m, address, false);
+	boot = mount ? mount->boot : 0;
+	pthread_mutex_unlock(&m->lock);
+	return boot;
 }
 
 void mounts_remove(struct mounts *m, uint32_t address, const char *path)
@@ -155,6 +181,18 @@ unsigned int mounts_list(struct mounts *m, struct mounts_entry *out, unsigned in
 	}
 	pthread_mutex_unlock(&m->lock);
 	return n;
+}
+
+int64_t mounts_when(struct mounts *m, uint32_t address)
+{
+	const struct mount *mount;
+	int64_t when;
+
+	pthread_mutex_lock(&m->lock);
+	mount = mount_slot(m, address, false);
+	when = mount ? mount->mounted_ns : 0;
+	pthread_mutex_unlock(&m->lock);
+	return when;
 }
 
 void mounts_init_read(struct mounts *m, uint32_t address, uint32_t host, uint64_t bytes)

@@ -259,10 +259,6 @@ enum rpc_verdict rpc_answer(struct nfs *nfs, struct caller *caller, struct bytes
 	}
 	call.args = c;
 
-	if (caller->who.host && nfs->now_ns >= caller->busy_ns)
-		caller->busy_ns =
-			mounts_alive(nfs->mounts, caller->address, caller->who.host, nfs->now_ns);
-
 	rpc_put_success(w, call.xid);
 	switch (proc(&call, reply)) {
 	case 0:

@@ -21,7 +21,7 @@ declare -A deps=(
 		mmdebstrap cpio zstd"
 	[kernel]="linux-source-6.1 make flex bison bc libelf-dev libssl-dev
 		xz-utils cpio rsync"
-	[bench]="nfs-ganesha nfs-ganesha-vfs dnsmasq-base atftpd
+	[bench]="nfs-ganesha nfs-ganesha-vfs dnsmasq-base kea-admin kea-dhcp4-server atftpd
 		fuse-overlayfs unionfs-fuse"
 )
 
