@@ -29,7 +29,9 @@ size_t menu_ipxe(const struct menu *m, char *out, size_t size)
 			 ":shell\nshell\ngoto menu\n",
 			 m->wait_secs * 1000);
 		if (m->memtest)
-			text_put(&t, ":memtest\nchain memtest.bin || goto menu\n");
+			text_put(&t, ":memtest\niseq ${platform} efi && chain memtest.efi ||\n"
+				     "iseq ${platform} efi || chain memtest.bin ||\n"
+				     "goto menu\n");
 	}
 	/* The initrd= argument names the image to kernels that are EFI programs. */
 	text_put(&t,

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "common/clock.h"
+#include "tftp/addition.h"
 #include "tftp/name.h"
 #include "tftp/offer.h"
 
@@ -47,7 +48,8 @@ static void content_file_close(struct tftp_file *file)
 	free(file);
 }
 
-static int file_of_content(struct content *content, struct tftp_file **out)
+static int file_of_content(const struct tftp_wait *wait, struct content *content,
+			   struct tftp_file **out)
 {
 	static const struct tftp_file_ops ops = {content_file_pread, content_file_close};
 	struct content_file *f = malloc(sizeof(*f));
@@ -57,6 +59,8 @@ static int file_of_content(struct content *content, struct tftp_file **out)
 		return -ENOMEM;
 	}
 	*f = (struct content_file){{&ops, content_size(content)}, content};
+	if (wait->add)
+		return addition_append(wait->dialect, &f->file, out);
 	*out = &f->file;
 	return 0;
 }
@@ -68,7 +72,7 @@ static void on_content(struct content_wait *cw, int r, struct content *content)
 	struct tftp_file *file = NULL;
 
 	if (!r)
-		r = file_of_content(content, &file);
+		r = file_of_content(wait, content, &file);
 	wait->done(wait, r, file);
 }
 
@@ -84,7 +88,7 @@ static int open_node(struct namespace *ns, struct view *view, uint32_t node, str
 		return TFTP_TREE_WAIT;
 	if (r)
 		return r < 0 ? r : -ESTALE;
-	return file_of_content(content, out);
+	return file_of_content(wait, content, out);
 }
 
 /* ---- who calls ---- */
@@ -280,6 +284,8 @@ static int open_offered(struct namespace *ns, const struct tftp_ask *ask,
 		why_set(&answer->why, 0, "secret");
 		return refused(answer, TFTP_ACCESS);
 	}
+	wait->add = kind == TFTP_KIND_INITRD && offer->addition;
+	wait->dialect = offer->files.dialect;
 	return open_node(ns, view, node, wait, file);
 }
 
@@ -373,6 +379,7 @@ static int namespace_open(struct tftp_tree *tree, const struct tftp_ask *ask,
 	int r;
 
 	*answer = (struct tftp_answer){.stage = TFTP_STAGE_FILE};
+	wait->add = false;
 	if (tftp_name_clean(ask->name, ask->name_len, name, &what)) {
 		why_set(&answer->why, 0, "%s", what);
 		return refused(answer, TFTP_ACCESS);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tftp/addition.h"
 #include "tftp/menu.h"
 
 enum { MENU_SIZE = 8192 };
@@ -44,6 +45,18 @@ static const char *setting(const struct offer_ask *ask, const char *key, const c
 	return value && *value ? value : otherwise;
 }
 
+/* Where an overlay hid /linuxrc, or the image has no shell for it, init comes first. */
+static const char *first_program(const struct offer_ask *ask)
+{
+	static const char *const needs[] = {"linuxrc", "bin/sh"};
+	uint32_t node;
+
+	for (size_t i = 0; i < ARRAY_SIZE(needs); i++)
+		if (view_resolve(ask->view, VIEW_ROOT, needs[i], true, &node))
+			return "/sbin/init";
+	return "/linuxrc";
+}
+
 static int make_cmdline(const struct offer_ask *ask, struct offer *o, struct why *why)
 {
 	char extra[CMDLINE_MAX];
@@ -51,7 +64,7 @@ static int make_cmdline(const struct offer_ask *ask, struct offer *o, struct why
 		.dialect = o->files.dialect,
 		.server = ask->server,
 		.mode = setting(ask, "mode", "tmpfs"),
-		.init = setting(ask, "init", "/linuxrc"),
+		.init = setting(ask, "init", first_program(ask)),
 		.console = o->console,
 		.attr_secs = setting(ask, "attr_secs", NULL),
 		.extra = extra,
@@ -62,6 +75,8 @@ static int make_cmdline(const struct offer_ask *ask, struct offer *o, struct why
 		return why_set(why, -EINVAL, "mode=%s: neither tmpfs nor overlay", spec.mode);
 	if (strpbrk(spec.init, " \t\n"))
 		return why_set(why, -EINVAL, "init=%s: has a space", spec.init);
+	o->addition = !strcmp(spec.mode, "overlay") && strcmp(spec.init, "/linuxrc") &&
+		      o->files.initrd && addition_knows(o->files.dialect);
 	r = settings_join(ask->inventory, ask->host, "cmdline", extra, sizeof(extra));
 	if (r)
 		return why_set(why, r, "cmdline: over %d bytes in all", CMDLINE_MAX - 1);
@@ -115,7 +130,8 @@ int offer_render(const struct offer *o, enum tftp_kind kind, char **text, size_t
 		.console = o->console,
 		.fdtdir = *o->files.fdtdir ? o->files.fdtdir : NULL,
 		.rpi_config = o->files.rpi_config ? OFFER_RPI_CONFIG : NULL,
-		.rpi_kernel = o->files.rpi_kernel,
+		/* The initrd that a Pi finds by itself would come without the addition. */
+		.rpi_kernel = o->files.rpi_kernel && !o->addition,
 		.memtest = o->memtest,
 		.ask = o->ask,
 		.wait_secs = o->wait_secs,

@@ -37,6 +37,7 @@ struct offer {
 	char cmdline[CMDLINE_MAX];	   /* as pxelinux appends BOOTIF by itself */
 	char cmdline_boot_if[CMDLINE_MAX]; /* with BOOTIF where the MAC is known */
 	const char *console;		   /* borrowed; NULL: not set */
+	bool addition; /* the initrd gets tftp/addition.h's behind it */
 	bool memtest;
 	bool ask;
 	unsigned int wait_secs;

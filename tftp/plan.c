@@ -126,6 +126,8 @@ int tftp_plan(const struct tftp_plan *plan, FILE *out, struct why *why)
 	fprintf(out, "%s boots %s\n", host->name, offer->image);
 	print_node(plan->view, "kernel", offer->files.kernel, offer->files.kernel_path, out);
 	print_node(plan->view, "initrd", offer->files.initrd, offer->files.initrd_path, out);
+	if (offer->addition)
+		fprintf(out, "    and behind it a hook that makes the root writable in memory\n");
 	fprintf(out, "NFS root by: %s\ncommand line: %s\n",
 		offer->files.dialect == BOOT_KERNEL ? "the kernel itself"
 						    : boot_dialect_word(offer->files.dialect),

@@ -12,6 +12,7 @@
 #include "common/mac.h"
 #include "common/why.h"
 #include "fsd/contents.h"
+#include "tftp/bootfiles.h"
 #include "tftp/file.h"
 #include "tftp/packet.h"
 
@@ -47,7 +48,10 @@ struct tftp_answer {
 struct tftp_wait {
 	/* `r` is 0 with a file (the callee's), or a negative errno. */
 	void (*done)(struct tftp_wait *wait, int r, struct tftp_file *file);
-	struct content_wait content; /* the tree's own */
+	/* the tree's own */
+	struct content_wait content;
+	bool add; /* to what arrives: tftp/addition.h, in these words */
+	enum boot_dialect dialect;
 };
 
 enum tftp_tree_code {

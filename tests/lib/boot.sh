@@ -55,7 +55,7 @@ boot_shows() {
 
 # boot_fetched FILE: the server's log says that it was sent by TFTP.
 boot_fetched() {
-	grep -q "file=$1 " "$work/serve.log" || {
+	grep -q "file=/*$1 " "$work/serve.log" || {
 		grep 'file=' "$work/serve.log" >&2
 		fail "$boot_name did not fetch $1 (what it did is above)"
 	}

@@ -50,6 +50,30 @@ static void dracut_takes_the_server_and_options_by_colons(void **state)
 			    "rootstock.mode=tmpfs");
 }
 
+static void mkinitcpio_reads_the_kernels_words(void **state)
+{
+	struct boot_spec spec = plain;
+	char kernel[CMDLINE_MAX];
+
+	(void)state;
+	strcpy(kernel, line(&spec));
+	spec.dialect = BOOT_MKINITCPIO;
+	assert_string_equal(line(&spec), kernel);
+}
+
+static void live_boot_takes_options_apart_and_its_own_init(void **state)
+{
+	struct boot_spec spec = plain;
+
+	(void)state;
+	spec.dialect = BOOT_LIVE;
+	spec.console = "ttyS0";
+	assert_string_equal(line(&spec),
+			    "boot=live netboot=nfs nfsroot=10.0.0.1:/ nfsopts=vers=3,tcp,"
+			    "rsize=1048576,wsize=1048576,timeo=600,retrans=2,nolock ip=dhcp "
+			    "console=tty0 console=ttyS0");
+}
+
 /* Measured: klibc's nfsmount gives up on any of these. */
 static void no_option_is_given_that_klibc_rejects(void **state)
 {
@@ -140,6 +164,8 @@ int main(void)
 		cmocka_unit_test(the_kernels_own_nfsroot_is_told_everything),
 		cmocka_unit_test(klibc_wants_boot_nfs),
 		cmocka_unit_test(dracut_takes_the_server_and_options_by_colons),
+		cmocka_unit_test(mkinitcpio_reads_the_kernels_words),
+		cmocka_unit_test(live_boot_takes_options_apart_and_its_own_init),
 		cmocka_unit_test(no_option_is_given_that_klibc_rejects),
 		cmocka_unit_test(nfsroot_fits_the_kernels_buffer),
 		cmocka_unit_test(a_console_keeps_the_screen_beside_it),
