@@ -66,14 +66,15 @@ static int run_dhcp(struct child *child)
 		struct dhcp_interface *face = &config->interfaces[config->ninterfaces];
 		const char *name = child->config.interfaces[i];
 
-		if (dhcp_link_query(name, face, &why)) {
-			log_error("%s", why.text);
-			return 1;
-		}
+		/* One that is gone for now; the supervisor has said so, and starts us over
+		 * when it is back. */
+		if (dhcp_link_query(name, face, &why))
+			continue;
 		face->fds.udp = fds_get(&child->fds, "udp:%s", name);
 		face->fds.pxe = fds_get(&child->fds, "pxe:%s", name);
 		face->fds.raw = fds_get(&child->fds, "raw:%s", name);
 		face->fds.arp = fds_get(&child->fds, "arp:%s", name);
+		face->fds.icmp = fds_get(&child->fds, "icmp:%s", name);
 		config->ninterfaces++;
 	}
 	if (dhcp_config_derive(config, &why)) {
@@ -99,15 +100,12 @@ static int run_tftp(struct child *child)
 	for (unsigned int i = 0; i < c->nloaders; i++)
 		folders[i] = c->loaders[i];
 	for (unsigned int i = 0; i < c->ninterfaces; i++) {
-		struct tftp_listen *l = &config.server.listen[i];
+		struct tftp_listen *l = &config.server.listen[config.server.nlisten];
 		struct dhcp_interface face;
-		struct why why = {""};
 
 		l->fd = fds_get(&child->fds, "tftp:%s", c->interfaces[i]);
-		if (dhcp_link_query(c->interfaces[i], &face, &why)) {
-			log_error("%s", why.text);
-			return 1;
-		}
+		if (dhcp_link_query(c->interfaces[i], &face, NULL))
+			continue;
 		l->address = face.address;
 		snprintf(l->ifname, sizeof(l->ifname), "%s", c->interfaces[i]);
 		config.server.nlisten++;
@@ -133,7 +131,7 @@ static int run_nfs(struct child *child)
 	return nfs_child(&config);
 }
 
-int cmd_child(struct cli *cli, int argc, char **argv)
+static int child_run(struct cli *cli)
 {
 	static const struct {
 		const char *name;
@@ -147,21 +145,18 @@ int cmd_child(struct cli *cli, int argc, char **argv)
 	};
 	struct child child = {.cli = cli};
 	struct sandbox sandbox;
+	const char *name = cli->args[0];
 	struct why why = {""};
 	int r;
 
-	if (argc != 3) {
-		fputs("rootstock: child: is started by serve\n", stderr);
-		return 2;
-	}
-	log_init(argv[1], LOG_LEVEL_INFO);
+	log_init(name, LOG_LEVEL_INFO);
 	config_init(&child.config);
-	r = fds_inherit(&child.fds, argv[2], &why);
+	r = fds_inherit(&child.fds, cli->args[1], &why);
 	child.event_fd = fds_get(&child.fds, "events");
 	if (!r)
 		r = config_read(&child.config, fds_get(&child.fds, "config"), "config", &why);
 	for (size_t i = 0; !r && i < ARRAY_SIZE(kinds); i++) {
-		if (strcmp(kinds[i].name, argv[1]))
+		if (strcmp(kinds[i].name, name))
 			continue;
 		sandbox_identity(kinds[i].sandbox, &sandbox);
 		r = sandbox_enter(&sandbox);
@@ -184,3 +179,11 @@ int cmd_child(struct cli *cli, int argc, char **argv)
 	config_fini(&child.config);
 	return 1;
 }
+
+const struct command command_child = {
+	.words = "child",
+	.internal = true,
+	.run = child_run,
+	.min = 2,
+	.max = 2,
+};

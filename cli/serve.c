@@ -29,19 +29,18 @@
 
 #include "cli/config.h"
 #include "cli/fds.h"
+#include "cli/wire.h"
 #include "common/clock.h"
 #include "common/event.h"
 #include "common/inventory.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/state.h"
-#include "dhcp/link.h"
 #include "dhcp/probe.h"
 #include "fsd/copier.h"
 #include "fsd/host.h"
 #include "fsd/image.h"
 #include "fsd/objects.h"
-#include "tftp/server.h"
 
 #define CONFIG_DEFAULT "/etc/rootstock.conf"
 
@@ -56,7 +55,9 @@ enum {
 	REGISTER_BURST = 2000, /* new machines at once, then one each ... */
 	REGISTER_MS = 5000,
 	TRACE_DAYS = 30,
-	PROBE_MS = 1500
+	PROBE_MS = 1500,
+	LOOK_MS = 200,
+	LOOK_AGAIN_MS = 1000
 };
 
 static const char *const service_names[SERVICES] = {"copier", "dhcp", "tftp", "nfs"};
@@ -71,15 +72,18 @@ struct service {
 	pid_t pid;   /* 0: not running */
 	struct instant started;
 	int64_t delay_ms;
+	bool renewed; /* told to end, to start over at once */
 };
 
 struct serve {
 	struct cli *cli;
 	struct config config;
 	int config_fd; /* the text, for the children */
-	struct dhcp_interface faces[CONFIG_INTERFACES_MAX];
-	int tftp_fds[CONFIG_INTERFACES_MAX];
+	struct wire wires[CONFIG_INTERFACES_MAX];
+	struct loop_source wires_moved;
+	struct loop_timer wires_timer;
 	struct nfs_fds nfs;
+	uint32_t nfs_address; /* 0: any */
 	int copier_listen;
 	int copier_lock; /* -1: somebody else's, for now */
 	bool copier_waits;
@@ -136,13 +140,29 @@ static void service_spawn(struct service *s)
 	s->started = instant_now();
 }
 
+/* DHCP and TFTP are of no use without any interface. */
+static bool service_waits(const struct service *s)
+{
+	const struct serve *v = s->serve;
+
+	if (s != &v->services[SERVICE_DHCP] && s != &v->services[SERVICE_TFTP])
+		return false;
+	for (unsigned int i = 0; i < v->config.ninterfaces; i++)
+		if (!v->wires[i].gone)
+			return false;
+	return true;
+}
+
 static void copier_begin(struct serve *v);
 
 static void service_restart(struct loop_timer *timer, struct instant now)
 {
 	struct service *s = container(timer, struct service, restart);
 
-	(void)now;
+	if (service_waits(s)) {
+		loop_timer_set(s->serve->loop, timer, instant_add_ms(now, LOOK_AGAIN_MS));
+		return;
+	}
 	if (s == &s->serve->services[SERVICE_COPIER] && s->serve->copier_lock < 0)
 		copier_begin(s->serve);
 	else
@@ -158,6 +178,11 @@ static void service_died(struct service *s, int status)
 	s->pid = 0;
 	if (v->stopping)
 		return;
+	if (s->renewed) {
+		s->renewed = false;
+		service_spawn(s);
+		return;
+	}
 	if (WIFSIGNALED(status))
 		snprintf(how, sizeof(how), "killed by signal %d", WTERMSIG(status));
 	else
@@ -393,11 +418,11 @@ static int find_interfaces(struct serve *v, struct why *why)
 	struct config *c = &v->config;
 
 	for (unsigned int i = 0; i < c->ninterfaces; i++) {
-		int r = dhcp_link_query(c->interfaces[i], &v->faces[i], why);
+		int r = wire_find(&v->wires[i], c->interfaces[i], why);
 
 		if (r)
 			return r;
-		c->dhcp.interfaces[c->dhcp.ninterfaces++] = v->faces[i];
+		c->dhcp.interfaces[c->dhcp.ninterfaces++] = v->wires[i].face;
 	}
 	return dhcp_config_derive(&c->dhcp, why);
 }
@@ -408,7 +433,7 @@ static int look_around(struct serve *v, struct why *why)
 	for (unsigned int i = 0; i < v->config.ninterfaces && !v->config.mode_given; i++) {
 		char text[IP4_TEXT];
 		uint32_t other;
-		int r = dhcp_probe_server(&v->faces[i], PROBE_MS, &other, why);
+		int r = dhcp_probe_server(&v->wires[i].face, PROBE_MS, &other, why);
 
 		if (r)
 			return r;
@@ -424,19 +449,14 @@ static int look_around(struct serve *v, struct why *why)
 /* What needs root and may be taken: before anything is made. */
 static int open_sockets(struct serve *v, struct why *why)
 {
-	struct config *c = &v->config;
 	int r = 0;
 
-	for (unsigned int i = 0; !r && i < c->ninterfaces; i++) {
-		r = dhcp_link_open(c->interfaces[i], &v->faces[i].fds, why);
-		if (!r)
-			r = tftp_listen(v->faces[i].address, TFTP_PORT, c->interfaces[i],
-					&v->tftp_fds[i], why);
-	}
+	for (unsigned int i = 0; !r && i < v->config.ninterfaces; i++)
+		r = wire_open(&v->wires[i], why);
 	/* With one interface NFS answers there alone. */
+	v->nfs_address = v->config.ninterfaces == 1 ? v->wires[0].face.address : 0;
 	if (!r)
-		r = nfs_listen(c->ninterfaces == 1 ? v->faces[0].address : 0, c->nfs_port, &v->nfs,
-			       why);
+		r = nfs_listen(v->nfs_address, v->config.nfs_port, &v->nfs, why);
 	return r;
 }
 
@@ -496,28 +516,114 @@ static void copier_begin(struct serve *v)
 	service_spawn(s);
 }
 
-static void share_fds(struct serve *v)
+/* What a child gets when it starts next. */
+static void share_fds(struct serve *v, int service)
 {
-	const struct config *c = &v->config;
-	struct service *s = v->services;
+	struct fds *fds = &v->services[service].fds;
 
-	for (int i = 0; i < SERVICES; i++) {
-		fds_add(&s[i].fds, s[i].ends[1], "events");
-		fds_add(&s[i].fds, v->config_fd, "config");
-	}
-	for (unsigned int i = 0; i < c->ninterfaces; i++) {
-		const struct dhcp_link_fds *fds = &v->faces[i].fds;
+	fds->n = 0;
+	fds_add(fds, v->services[service].ends[1], "events");
+	fds_add(fds, v->config_fd, "config");
+	for (unsigned int i = 0; i < v->config.ninterfaces; i++) {
+		const struct wire *w = &v->wires[i];
 
-		fds_add(&s[SERVICE_DHCP].fds, fds->udp, "udp:%s", c->interfaces[i]);
-		fds_add(&s[SERVICE_DHCP].fds, fds->pxe, "pxe:%s", c->interfaces[i]);
-		fds_add(&s[SERVICE_DHCP].fds, fds->raw, "raw:%s", c->interfaces[i]);
-		fds_add(&s[SERVICE_DHCP].fds, fds->arp, "arp:%s", c->interfaces[i]);
-		fds_add(&s[SERVICE_TFTP].fds, v->tftp_fds[i], "tftp:%s", c->interfaces[i]);
+		if (service == SERVICE_DHCP) {
+			fds_add(fds, w->face.fds.udp, "udp:%s", w->name);
+			fds_add(fds, w->face.fds.pxe, "pxe:%s", w->name);
+			fds_add(fds, w->face.fds.raw, "raw:%s", w->name);
+			fds_add(fds, w->face.fds.arp, "arp:%s", w->name);
+			fds_add(fds, w->face.fds.icmp, "icmp:%s", w->name);
+		}
+		if (service == SERVICE_TFTP)
+			fds_add(fds, w->tftp, "tftp:%s", w->name);
 	}
-	fds_add(&s[SERVICE_NFS].fds, v->nfs.tcp, "nfs-tcp");
-	fds_add(&s[SERVICE_NFS].fds, v->nfs.udp, "nfs-udp");
-	fds_add(&s[SERVICE_NFS].fds, v->nfs.portmap_tcp, "portmap-tcp");
-	fds_add(&s[SERVICE_NFS].fds, v->nfs.portmap_udp, "portmap-udp");
+	if (service == SERVICE_NFS) {
+		fds_add(fds, v->nfs.tcp, "nfs-tcp");
+		fds_add(fds, v->nfs.udp, "nfs-udp");
+		fds_add(fds, v->nfs.portmap_tcp, "portmap-tcp");
+		fds_add(fds, v->nfs.portmap_udp, "portmap-udp");
+	}
+}
+
+/* ---- interfaces that come and go ---- */
+
+/* Start a child over, with other descriptors. */
+static void service_renew(struct serve *v, int service)
+{
+	struct service *s = &v->services[service];
+
+	share_fds(v, service);
+	s->renewed = s->pid != 0;
+	if (s->pid)
+		kill(s->pid, SIGTERM);
+}
+
+/* NFS hangs on the address of a single interface. */
+static int nfs_follow(struct serve *v, struct why *why)
+{
+	uint32_t address = v->config.ninterfaces == 1 ? v->wires[0].face.address : 0;
+	struct nfs_fds fds;
+	int r;
+
+	if (address == v->nfs_address)
+		return 0;
+	r = nfs_listen(address, v->config.nfs_port, &fds, why);
+	if (r)
+		return r;
+	nfs_unregister(&v->nfs);
+	nfs_fds_close(&v->nfs);
+	v->nfs = fds;
+	v->nfs_address = address;
+	service_renew(v, SERVICE_NFS);
+	return 0;
+}
+
+static void note_address(struct serve *v);
+
+static void wires_look(struct loop_timer *timer, struct instant now)
+{
+	struct serve *v = container(timer, struct serve, wires_timer);
+	struct why why = {""};
+	bool again = false;
+	bool moved = false;
+
+	for (unsigned int i = 0; i < v->config.ninterfaces; i++) {
+		enum wire_change change = wire_look(&v->wires[i]);
+
+		again |= change == WIRE_AGAIN;
+		moved |= change == WIRE_NEW;
+	}
+	if (moved) {
+		service_renew(v, SERVICE_DHCP);
+		service_renew(v, SERVICE_TFTP);
+		if (nfs_follow(v, &why))
+			log_error("nfs: %s", why.text);
+		note_address(v);
+	}
+	if (again)
+		loop_timer_set(v->loop, timer, instant_add_ms(now, LOOK_AGAIN_MS));
+}
+
+static void on_wires(struct loop_source *source, uint32_t events)
+{
+	struct serve *v = container(source, struct serve, wires_moved);
+
+	(void)events;
+	wires_drain(source->fd);
+	/* Links come up in several steps: one look for all. */
+	loop_timer_set(v->loop, &v->wires_timer, instant_add_ms(instant_now(), LOOK_MS));
+}
+
+static int wires_watch(struct serve *v)
+{
+	int fd;
+	int r = wires_open(&fd);
+
+	if (r)
+		return r;
+	v->wires_moved.ready = on_wires;
+	v->wires_timer.due = wires_look;
+	return loop_add(v->loop, &v->wires_moved, fd, EPOLLIN);
 }
 
 static void on_signal(struct loop_source *source, uint32_t events)
@@ -600,7 +706,7 @@ static void note_address(struct serve *v)
 {
 	char text[IP4_TEXT];
 
-	ip4_format(v->faces[0].address, text);
+	ip4_format(v->wires[0].face.address, text);
 	if (db_run(v->db,
 		   "INSERT INTO site (key, value) VALUES ('server', ?)"
 		   " ON CONFLICT DO UPDATE SET value = excluded.value"
@@ -618,7 +724,7 @@ static void greet(struct serve *v)
 		return;
 	for (unsigned int i = 0; i < v->config.ninterfaces; i++)
 		log_info("serving %s on %s, %s%u host%s registered", v->config.interfaces[i],
-			 ip4_format(v->faces[i].address, text),
+			 ip4_format(v->wires[i].face.address, text),
 			 v->config.dhcp.mode == DHCP_MODE_PROXY ? "beside another DHCP server, "
 								: "",
 			 inventory_count(inv), inventory_count(inv) == 1 ? "" : "s");
@@ -633,7 +739,11 @@ static int serve_run(struct serve *v, struct why *why)
 
 	if (r)
 		return why_set(why, r, "%s", strerror(-r));
-	share_fds(v);
+	for (int i = 0; i < SERVICES; i++)
+		share_fds(v, i);
+	r = wires_watch(v);
+	if (r)
+		return why_set(why, r, "netlink: %s", strerror(-r));
 	if (!getrlimit(RLIMIT_NOFILE, &files)) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
@@ -654,10 +764,10 @@ static void serve_fini(struct serve *v)
 		closep(&v->services[i].ends[0]);
 		closep(&v->services[i].ends[1]);
 	}
-	for (unsigned int i = 0; i < v->config.ninterfaces; i++) {
-		dhcp_link_close(&v->faces[i].fds);
-		closep(&v->tftp_fds[i]);
-	}
+	for (unsigned int i = 0; i < v->config.ninterfaces; i++)
+		wire_close(&v->wires[i]);
+	if (v->wires_moved.loop)
+		close(v->wires_moved.fd);
 	nfs_unregister(&v->nfs);
 	nfs_fds_close(&v->nfs);
 	closep(&v->copier_listen);
@@ -674,67 +784,50 @@ static void serve_fini(struct serve *v)
 	free(v);
 }
 
-struct serve_args {
-	struct config *config;
-	const char *file;
-	struct why why;
-};
-
-static int serve_option(void *ctx, int val, const char *value)
+static int serve_command(struct cli *cli)
 {
-	struct serve_args *args = ctx;
-
-	if (val == 'c') {
-		args->file = value;
-		return 0;
-	}
-	if (!config_add_interface(args->config, value, &args->why))
-		return 0;
-	cli_fail("serve", &args->why, -EINVAL);
-	return -1;
-}
-
-int cmd_serve(struct cli *cli, int argc, char **argv)
-{
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-						{"interface", required_argument, NULL, 'i'},
-						{0}};
+	const char *file = cli_option(cli, 'c');
+	struct why *why = &cli->why;
 	struct serve *v = calloc(1, sizeof(*v));
-	struct serve_args args = {0};
-	struct why why = {""};
-	int r;
+	int r = 0;
 
 	if (!v)
-		return cli_fail("serve", NULL, -ENOMEM);
+		return -ENOMEM;
 	v->cli = cli;
 	v->config_fd = v->copier_listen = v->copier_lock = v->lock = -1;
 	v->nfs = NFS_FDS_NONE;
-	for (unsigned int i = 0; i < CONFIG_INTERFACES_MAX; i++) {
-		v->faces[i].fds = DHCP_LINK_FDS_NONE;
-		v->tftp_fds[i] = -1;
-	}
+	for (unsigned int i = 0; i < CONFIG_INTERFACES_MAX; i++)
+		v->wires[i] = (struct wire){.face.fds = DHCP_LINK_FDS_NONE, .tftp = -1};
 	for (int i = 0; i < SERVICES; i++)
 		v->services[i].ends[0] = v->services[i].ends[1] = -1;
 	config_init(&v->config);
-	args.config = &v->config;
-	if (cli_args(argc, argv, options, serve_option, &args, 0, 0) < 0) {
-		r = args.why.text[0] ? 1 : 2;
-		serve_fini(v);
-		return r;
-	}
-	r = geteuid() ? why_set(&why, -EPERM, "needs root: it opens ports below 1024") : 0;
+	for (unsigned int i = 0; !r && i < cli->ngiven; i++)
+		if (cli->given[i].val == 'i')
+			r = config_add_interface(&v->config, cli->given[i].value, why);
+	if (!r && geteuid())
+		r = why_set(why, -EPERM, "needs root: it opens ports below 1024");
 	if (!r)
-		r = load_config(v, args.file ? args.file : CONFIG_DEFAULT, args.file != NULL, &why);
+		r = load_config(v, file ? file : CONFIG_DEFAULT, file != NULL, why);
 	if (!r)
-		r = find_interfaces(v, &why);
+		r = find_interfaces(v, why);
 	if (!r)
-		r = look_around(v, &why);
+		r = look_around(v, why);
 	if (!r)
-		r = open_sockets(v, &why);
+		r = open_sockets(v, why);
 	if (!r)
-		r = open_state(v, &why);
+		r = open_state(v, why);
 	if (!r)
-		r = serve_run(v, &why);
+		r = serve_run(v, why);
 	serve_fini(v);
-	return r ? cli_fail("serve", &why, r) : 0;
+	return r;
 }
+
+static const struct option options[] = {
+	{"config", required_argument, NULL, 'c'}, {"interface", required_argument, NULL, 'i'}, {0}};
+
+const struct command command_serve = {
+	.words = "serve",
+	.usage = "[--config FILE] [--interface IF]...",
+	.run = serve_command,
+	.options = options,
+};

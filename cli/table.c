@@ -88,6 +88,13 @@ void table_time(struct table *t, int64_t ns)
 	table_text(t, text);
 }
 
+void table_pair(struct table *t, const char *key, const char *value)
+{
+	table_row(t);
+	table_text(t, key);
+	table_text(t, value);
+}
+
 void table_address(struct table *t, uint32_t address)
 {
 	char text[IP4_TEXT];
@@ -150,6 +157,12 @@ static void print_aligned(const struct table *t)
 	free(width);
 }
 
+void table_free(struct table *t)
+{
+	cJSON_Delete(t->rows);
+	free(t);
+}
+
 void table_print(struct table *t, bool json)
 {
 	if (json) {
@@ -160,6 +173,5 @@ void table_print(struct table *t, bool json)
 	} else if (cJSON_GetArraySize(t->rows)) {
 		print_aligned(t);
 	}
-	cJSON_Delete(t->rows);
-	free(t);
+	table_free(t);
 }

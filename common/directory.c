@@ -18,20 +18,100 @@ struct tenants {
 	unsigned int n;
 };
 
+struct open_boot {
+	struct mac mac;
+	uint32_t host;
+	bool mounted;
+	struct tenant_boot boot;
+};
+
+struct open_boots {
+	struct open_boot *list; /* by MAC, the newest first */
+	unsigned int n;
+};
+
+static void open_boots_fini(struct open_boots *b)
+{
+	free(b->list);
+}
+
+static int open_boot_cmp(const void *a, const void *b)
+{
+	const struct open_boot *x = a;
+	const struct open_boot *y = b;
+	int order = memcmp(&x->mac, &y->mac, sizeof(x->mac));
+
+	return order ? order : (x->boot.id < y->boot.id) - (x->boot.id > y->boot.id);
+}
+
+static int open_boots_load(struct db *db, struct open_boots *b)
+{
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT mac, coalesce(host, 0), mounted IS NOT NULL, id,"
+					 " version, change FROM boot INDEXED BY boot_open"
+					 " WHERE ended IS NULL");
+	int r;
+
+	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
+		struct bytes mac = db_column_bytes(stmt, 0);
+		struct open_boot *one;
+
+		if (mac.len != sizeof(one->mac))
+			continue;
+		if (array_grow(&b->list, b->n, sizeof(*one)))
+			return -ENOMEM;
+		one = &b->list[b->n++];
+		memcpy(&one->mac, mac.at, sizeof(one->mac));
+		one->host = (uint32_t)sqlite3_column_int64(stmt, 1);
+		one->mounted = sqlite3_column_int(stmt, 2) != 0;
+		one->boot.id = (uint32_t)sqlite3_column_int64(stmt, 3);
+		one->boot.version = (uint32_t)sqlite3_column_int64(stmt, 4);
+		one->boot.change = (uint64_t)sqlite3_column_int64(stmt, 5);
+	}
+	if (!r && b->n)
+		qsort(b->list, b->n, sizeof(*b->list), open_boot_cmp);
+	return r;
+}
+
+static void tenant_find_boots(struct tenant *t, const struct open_boots *b)
+{
+	unsigned int lo = 0;
+	unsigned int hi = b->n;
+
+	while (lo < hi) {
+		unsigned int mid = lo + (hi - lo) / 2;
+
+		if (memcmp(&b->list[mid].mac, &t->mac, sizeof(t->mac)) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo == b->n || !mac_equal(&b->list[lo].mac, &t->mac))
+		return;
+	t->boot = t->runs = b->list[lo].boot;
+	if (b->list[lo].host)
+		t->host = b->list[lo].host;
+	for (; lo < b->n && mac_equal(&b->list[lo].mac, &t->mac); lo++)
+		if (b->list[lo].mounted) {
+			t->runs = b->list[lo].boot;
+			return;
+		}
+}
+
 int tenants_load(struct db *db, struct tenants **out)
 {
 	/* An open boot holds its address though the lease ran out: kernels that boot
 	 * from NFS never renew. */
-	sqlite3_stmt *stmt = db_stmt(
-		db, "SELECT l.address, l.mac, coalesce(b.host, l.host), b.id, b.version, b.change"
-		    " FROM lease l LEFT JOIN boot b ON b.id = (SELECT max(id) FROM boot"
-		    "  WHERE mac = l.mac AND ended IS NULL)"
-		    " WHERE l.state = 2 ORDER BY l.address");
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT address, mac, host FROM lease WHERE state = 2"
+					 " ORDER BY address");
 	cleanup(tenants_freep) struct tenants *t = calloc(1, sizeof(*t));
+	cleanup(open_boots_fini) struct open_boots boots = {0};
 	int r;
 
 	if (!t)
 		return -ENOMEM;
+	r = open_boots_load(db, &boots);
+	if (r)
+		return r;
 	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
 		struct tenant *one =
 			array_grow(&t->list, t->n, sizeof(*one)) ? NULL : &t->list[t->n++];
@@ -42,12 +122,10 @@ int tenants_load(struct db *db, struct tenants **out)
 		*one = (struct tenant){
 			.address = (uint32_t)sqlite3_column_int64(stmt, 0),
 			.host = (uint32_t)sqlite3_column_int64(stmt, 2),
-			.boot = (uint32_t)sqlite3_column_int64(stmt, 3),
-			.version = (uint32_t)sqlite3_column_int64(stmt, 4),
-			.change = (uint64_t)sqlite3_column_int64(stmt, 5),
 		};
 		if (mac.len == sizeof(one->mac))
 			memcpy(&one->mac, mac.at, sizeof(one->mac));
+		tenant_find_boots(one, &boots);
 	}
 	if (r)
 		return r;
@@ -209,7 +287,7 @@ int directory_who(const struct directory *d, uint32_t address, const struct host
 	if (h->pending)
 		return -EACCES;
 	*host = h;
-	*version = t && t->version ? t->version : h->version;
-	*change = t && t->boot ? t->change : UINT64_MAX;
+	*version = t && t->boot.version ? t->boot.version : h->version;
+	*change = t && t->boot.id ? t->boot.change : UINT64_MAX;
 	return 0;
 }

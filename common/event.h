@@ -22,9 +22,8 @@ enum event_kind {
 	EVENT_MOUNT,   /* nfs: MNT was granted; text is the path */
 	EVENT_UNKNOWN, /* nfs, tftp: an address with a lease but no registered host asked */
 	EVENT_INIT,    /* nfs: first READ of the init program in a mount */
-	EVENT_ALIVE,   /* nfs: about once a minute for each address that called */
+	EVENT_ALIVE,   /* nfs: about once a minute for each address that uses its tree */
 	EVENT_SEALED,  /* copier: `host` is the version's id, text its digest in hex */
-	EVENT_END,     /* to dhcp: end the open boots of `mac`, else of `host` */
 	EVENT_KINDS
 };
 

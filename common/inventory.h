@@ -75,14 +75,21 @@ const struct image_version *inventory_version_by_name(const struct inventory *in
 
 /* ---- addresses (leases.db) ---- */
 
-/* An address in use: bound lease and the open boot of that machine. */
+/* What an open boot holds on to. */
+struct tenant_boot {
+	uint32_t id;	  /* 0: no boot is open */
+	uint32_t version; /* 0: there was no image */
+	uint64_t change;  /* of the overlays, for next-boot entries */
+};
+
+/* An address in use: a bound lease and the open boots of that machine. */
 struct tenant {
 	uint32_t address;
 	struct mac mac;
-	uint32_t host;	  /* 0: not registered */
-	uint32_t boot;	  /* open boot; 0: none */
-	uint32_t version; /* pinned by that boot; 0: none */
-	uint64_t change;  /* pinned overlay change */
+	uint32_t host;		 /* 0: not registered */
+	struct tenant_boot boot; /* the newest: loaders, kernel and MNT are of this one */
+	struct tenant_boot runs; /* the newest that has mounted, else the newest: anybody
+				  * can forge the start of a boot */
 };
 
 struct tenants;

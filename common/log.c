@@ -5,18 +5,26 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <syslog.h>
 #include <time.h>
 #include <unistd.h>
 
 static char log_name[32] = "rootstock";
 static enum log_level log_max = LOG_LEVEL_INFO;
 static bool log_journal;
+static bool log_syslog;
 
 void log_init(const char *name, enum log_level level)
 {
 	snprintf(log_name, sizeof(log_name), "%s", name);
 	log_max = level;
 	log_journal = getenv("JOURNAL_STREAM") != NULL;
+}
+
+void log_to_syslog(void)
+{
+	openlog(log_name, LOG_PID, LOG_DAEMON);
+	log_syslog = true;
 }
 
 static const char *escape(char *out, size_t out_size, const void *in, size_t len, bool again)
@@ -64,6 +72,10 @@ static void log_line(enum log_level level, const char *fmt, va_list ap)
 
 	if (level > log_max)
 		return;
+	if (log_syslog) {
+		vsyslog(priority[level], fmt, ap);
+		return;
+	}
 	if (log_journal) {
 		n = snprintf(line, sizeof(line), "<%d>%s: ", priority[level], log_name);
 	} else {

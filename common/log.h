@@ -24,6 +24,10 @@ enum log_level {
  * with its <priority> instead of a time. */
 void log_init(const char *name, enum log_level level);
 
+/* From here on lines go to the system's log (syslog, or the journal behind its socket),
+ * with the process's id: for one that has left its terminal. */
+void log_to_syslog(void);
+
 void log_error(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

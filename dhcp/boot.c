@@ -5,10 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/array.h"
+
 #define BOOT_SAME_MESSAGE_NS (10 * NS_PER_SEC)
 #define BOOT_STARTING_NS (600 * NS_PER_SEC)
 #define BOOT_SILENT_NS (30 * INT64_C(86400) * NS_PER_SEC)
 #define BOOT_ALIVE_STORE_NS (300 * NS_PER_SEC)
+#define BOOT_KEPT_NS (90 * INT64_C(86400) * NS_PER_SEC)
+#define BOOT_KEPT_FAILED_NS (INT64_C(86400) * NS_PER_SEC)
 
 enum { BOOT_BUCKETS = 16384, BOOT_STARTING_MAX = 16384 };
 
@@ -20,6 +24,7 @@ struct boots {
 	struct boot *starting_oldest;
 	struct boot *starting_newest;
 	unsigned int nstarting;
+	int64_t forget; /* rows that are too old go with the next commit, as of then; 0: not yet */
 };
 
 static struct boot **boot_bucket(struct boots *bs, const struct mac *mac)
@@ -311,6 +316,7 @@ void boots_sweep(struct boots *bs, struct dhcp_now now)
 			    now.wall_ns - last > BOOT_SILENT_NS)
 				boot_end(bs, b, "no call for 30 days", now);
 		}
+	bs->forget = now.wall_ns;
 }
 
 void boots_register(struct boots *bs, const struct inventory *inv)
@@ -333,6 +339,40 @@ void boots_register(struct boots *bs, const struct inventory *inv)
 }
 
 /* ---- rows ---- */
+
+static int id_cmp(const void *a, const void *b)
+{
+	int64_t x = *(const int64_t *)a;
+	int64_t y = *(const int64_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+int boots_reread(struct boots *bs, struct dhcp_now now)
+{
+	cleanup(freep) int64_t *open = NULL;
+	unsigned int n = 0;
+	sqlite3_stmt *stmt = db_stmt(bs->db, "SELECT id FROM boot INDEXED BY boot_open"
+					     " WHERE ended IS NULL");
+	int r;
+
+	for (r = db_query(bs->db, stmt, ""); r == DB_ROW; r = db_next(bs->db, stmt)) {
+		if (array_grow(&open, n, sizeof(*open)))
+			return -ENOMEM;
+		open[n++] = sqlite3_column_int64(stmt, 0);
+	}
+	if (r)
+		return r;
+	if (n)
+		qsort(open, n, sizeof(*open), id_cmp);
+	for (unsigned int i = 0; i < BOOT_BUCKETS; i++)
+		for (struct boot *b = bs->bucket[i]; b; b = b->next)
+			/* Its row says so already: this is not written. */
+			if (b->id && !b->ended &&
+			    (!n || !bsearch(&b->id, open, n, sizeof(*open), id_cmp)))
+				boot_end(bs, b, "", now);
+	return 0;
+}
 
 int boots_load(struct db *db, struct dhcp_now now, struct boots **out)
 {
@@ -419,14 +459,31 @@ static int boot_write(struct boots *bs, const struct boot *b, int64_t *id)
 	stmt = db_stmt(bs->db,
 		       "UPDATE boot SET host = nullif(?, 0), address = ?, version = nullif(?, 0),"
 		       " mounted = nullif(?, 0), init = nullif(?, 0), last_alive = nullif(?, 0),"
-		       " ended = nullif(?, 0), reason = ? WHERE id = ?");
+		       " ended = nullif(?, 0), reason = ? WHERE id = ? AND ended IS NULL");
 	return db_query(bs->db, stmt, "uuuiiiisi", b->host, b->address, b->version, b->mounted,
 			b->init, b->last_alive, b->ended, b->reason, b->id);
 }
 
+/* A few at a time: a commit holds clients up. */
+static int boots_forget(struct boots *bs)
+{
+	int r = db_run(bs->db,
+		       "DELETE FROM boot WHERE id IN (SELECT id FROM boot INDEXED BY boot_ended"
+		       " WHERE ended < ? AND mounted IS NOT NULL LIMIT 1024)",
+		       "i", bs->forget - BOOT_KEPT_NS);
+
+	if (!r)
+		r = db_run(
+			bs->db,
+			"DELETE FROM boot WHERE id IN (SELECT id FROM boot INDEXED BY boot_failed"
+			" WHERE ended < ? AND mounted IS NULL LIMIT 1024)",
+			"i", bs->forget - BOOT_KEPT_FAILED_NS);
+	return r;
+}
+
 int boots_write(struct boots *bs)
 {
-	int r = 0;
+	int r = bs->forget ? boots_forget(bs) : 0;
 
 	for (struct boot *b = bs->dirty; b && !r; b = b->next_dirty)
 		r = boot_write(bs, b, &b->new_id);
@@ -447,4 +504,5 @@ void boots_written(struct boots *bs)
 			boot_destroy(bs, b);
 	}
 	bs->dirty_end = &bs->dirty;
+	bs->forget = 0;
 }

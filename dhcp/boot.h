@@ -96,7 +96,11 @@ unsigned int boots_end(struct boots *boots, const struct mac *mac, const char *r
 struct boot *boots_newest(const struct boots *boots, const struct mac *mac);
 unsigned int boots_open_count(const struct boots *boots, const struct mac *mac);
 
-/* End what has not called for 30 days; drop starting ones after ten minutes. */
+/* Another connection wrote to the database: those whose row it ended are over. */
+int boots_reread(struct boots *boots, struct dhcp_now now);
+
+/* End what has not called for 30 days; drop starting ones after ten minutes; forget
+ * rows that ended 90 days ago, or a day ago without ever having mounted. */
 void boots_sweep(struct boots *boots, struct dhcp_now now);
 
 /* Machines registered since: fill in their host, and a version where none was. */

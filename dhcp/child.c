@@ -4,11 +4,13 @@
 #include <errno.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <sys/random.h>
 
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/schema.h"
 #include "dhcp/link.h"
+#include "dhcp/ping.h"
 
 enum {
 	POLL_MS = 250,
@@ -24,7 +26,7 @@ struct port {
 	struct loop_source source;
 	struct child *child;
 	unsigned int interface;
-	uint16_t port; /* 0: ARP */
+	uint16_t port; /* 0: of probes */
 	uint32_t lost;
 };
 
@@ -34,12 +36,14 @@ struct child {
 	struct db *leases;
 	struct db *rootstock;
 	int64_t rootstock_seen;
+	int64_t leases_seen;
 	struct inventory *inventory;
 	struct dhcp_server *server;
 	struct dhcp_inbox *inbox;
 	struct dhcp_output *out;
-	struct port ports[3 * ARRAY_SIZE(((struct dhcp_config *)0)->interfaces)];
+	struct port ports[4 * ARRAY_SIZE(((struct dhcp_config *)0)->interfaces)];
 	unsigned int nports;
+	uint64_t cookie; /* of our ICMP probes */
 	struct loop_source events;
 	struct loop_timer deadline;
 	struct loop_timer poll;
@@ -131,9 +135,16 @@ static void child_flush(struct child *child)
 	struct dhcp_output *out = child->out;
 	bool durable = false;
 
-	for (unsigned int i = 0; i < out->nprobes; i++)
-		dhcp_link_probe(&child->config->interfaces[out->probe[i].interface],
-				out->probe[i].address);
+	for (unsigned int i = 0; i < out->nprobes; i++) {
+		const struct dhcp_probe *probe = &out->probe[i];
+		const struct dhcp_interface *face = &child->config->interfaces[probe->interface];
+
+		/* One that cannot be sent counts as silence, like one that is lost. */
+		if (probe->relayed)
+			ping_send(face->fds.icmp, probe->address, child->cookie);
+		else
+			dhcp_link_probe(face, probe->address);
+	}
 	for (unsigned int i = 0; i < out->nevents; i++)
 		child_tell(child, &out->event[i]);
 	for (unsigned int i = 0; i < out->nreplies; i++)
@@ -201,10 +212,27 @@ static void on_arp(struct loop_source *source, uint32_t events)
 	for (unsigned int i = 0; i < DHCP_INBOX; i++) {
 		r = dhcp_link_arp(source->fd, &address, &mac);
 		if (!r)
-			dhcp_server_arp(child->server, port->interface, address, &mac, now_both(),
-					child->out);
+			dhcp_server_taken(child->server, port->interface, address, &mac,
+					  now_both());
 		else if (r != -EBADMSG)
 			break;
+	}
+	child_flush(child);
+}
+
+static void on_icmp(struct loop_source *source, uint32_t events)
+{
+	struct port *port = (struct port *)source;
+	struct child *child = port->child;
+	uint32_t address;
+	int r = 0;
+
+	(void)events;
+	for (unsigned int i = 0; i < DHCP_INBOX && (!r || r == -EBADMSG); i++) {
+		r = ping_receive(source->fd, child->cookie, &address);
+		if (!r)
+			dhcp_server_taken(child->server, port->interface, address, NULL,
+					  now_both());
 	}
 	child_flush(child);
 }
@@ -299,11 +327,25 @@ static void child_checkpoint(struct child *child, struct instant now)
 	child->committed = false;
 }
 
+/* `boot end` writes its rows itself. */
+static void child_reread(struct child *child)
+{
+	int64_t seen = db_data_version(child->leases);
+
+	if (seen == child->leases_seen)
+		return;
+	if (!dhcp_server_reread(child->server, now_both()))
+		child->leases_seen = seen;
+	else if (log_allow(&child->load_failures, instant_now().ns, 1, 60000))
+		log_error("leases.db: cannot be read: %s", db_error(child->leases));
+}
+
 static void on_poll(struct loop_timer *timer, struct instant now)
 {
 	struct child *child = child_of(timer, offsetof(struct child, poll));
 
 	child_refresh(child);
+	child_reread(child);
 	child_flush(child);
 	child_checkpoint(child, now);
 	loop_timer_set(child->loop, timer, instant_add_ms(now, POLL_MS));
@@ -311,14 +353,15 @@ static void on_poll(struct loop_timer *timer, struct instant now)
 
 /* ---- life ---- */
 
-static int child_add_port(struct child *child, unsigned int interface, uint16_t number, int fd)
+static int child_add_port(struct child *child, unsigned int interface, uint16_t number, int fd,
+			  void (*ready)(struct loop_source *, uint32_t))
 {
 	struct port *port = &child->ports[child->nports];
 
 	if (fd < 0)
 		return 0;
 	*port = (struct port){
-		.source = {.ready = number ? on_packets : on_arp, .fd = -1},
+		.source = {.ready = ready, .fd = -1},
 		.child = child,
 		.interface = interface,
 		.port = number,
@@ -335,11 +378,13 @@ static int child_add_ports(struct child *child)
 	for (unsigned int i = 0; i < config->ninterfaces && !r; i++) {
 		const struct dhcp_link_fds *fds = &config->interfaces[i].fds;
 
-		r = child_add_port(child, i, DHCP_PORT_SERVER, fds->udp);
+		r = child_add_port(child, i, DHCP_PORT_SERVER, fds->udp, on_packets);
 		if (!r)
-			r = child_add_port(child, i, DHCP_PORT_PXE, fds->pxe);
+			r = child_add_port(child, i, DHCP_PORT_PXE, fds->pxe, on_packets);
 		if (!r)
-			r = child_add_port(child, i, 0, fds->arp);
+			r = child_add_port(child, i, 0, fds->arp, on_arp);
+		if (!r)
+			r = child_add_port(child, i, 0, fds->icmp, on_icmp);
 	}
 	if (!r && config->event_fd >= 0)
 		r = loop_add(child->loop, &child->events, config->event_fd, EPOLLIN);
@@ -370,6 +415,8 @@ static int child_start(struct child *child, struct why *why)
 	r = dhcp_inbox_new(&child->inbox);
 	if (r)
 		return r;
+	if (getrandom(&child->cookie, sizeof(child->cookie), 0) != sizeof(child->cookie))
+		return -EIO;
 	child->out = calloc(1, sizeof(*child->out));
 	if (!child->out)
 		return -ENOMEM;
@@ -399,6 +446,7 @@ int dhcp_child(const struct dhcp_config *config)
 	struct child child = {
 		.config = config,
 		.rootstock_seen = -2, /* db_data_version gives -1 at worst */
+		.leases_seen = -2,
 		.events = {.ready = on_event, .fd = -1},
 		.deadline = {.due = on_deadline},
 		.poll = {.due = on_poll},

@@ -22,9 +22,10 @@ struct dhcp_link_fds {
 	int pxe; /* port 4011; -1 when somebody else holds it */
 	int raw; /* packets to a client that has no address yet */
 	int arp;
+	int icmp; /* for what is behind a relay */
 };
 
-#define DHCP_LINK_FDS_NONE ((struct dhcp_link_fds){-1, -1, -1, -1})
+#define DHCP_LINK_FDS_NONE ((struct dhcp_link_fds){-1, -1, -1, -1, -1})
 
 struct dhcp_interface {
 	char name[IFNAMSIZ];
@@ -94,7 +95,7 @@ struct dhcp_config {
 	char root_path[256];		     /* option 17; "": "ADDRESS:/" */
 	uint32_t lease_secs;
 	unsigned int offer_secs; /* how long an offered address is held */
-	unsigned int probe_ms;	 /* how long a new address is asked for by ARP; 0: not */
+	unsigned int probe_ms;	 /* how long a new address is asked for by ARP or ICMP; 0: not */
 	unsigned int rate_burst; /* messages of one MAC at once, ... */
 	unsigned int rate_ms;	 /* ... then one each; 0: no limit */
 };

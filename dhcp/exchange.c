@@ -47,7 +47,7 @@ void dhcp_refuse(struct dhcp_server *s, const struct dhcp_request *rq, const cha
 	if (!log_allow(&c->lines, rq->now.mono.ns, 3, 20000))
 		return;
 	/* Each made-up MAC has a budget of its own: all of them have one more. */
-	if (rq->host || log_allow(&s->strangers_refused, rq->now.mono.ns, 50, 200))
+	if (rq->host || log_allow(&s->stranger_refusals, rq->now.mono.ns, 50, 200))
 		tell_now(rq, EVENT_REFUSED, 0, why);
 }
 
@@ -260,25 +260,26 @@ static struct dhcp_reply *compose(const struct dhcp_server *s, const struct dhcp
 	return dhcp_reply_compose(&at, type, address, secs);
 }
 
-static struct dhcp_reply *ack(struct dhcp_server *s, const struct dhcp_request *rq,
-			      uint32_t address, bool selecting)
+/* `how` it came to that, for the log; NULL: by an offer. */
+static void ack(struct dhcp_server *s, const struct dhcp_request *rq, uint32_t address,
+		const char *how)
 {
 	struct lease *lease = lease_for(s, rq, address);
 	uint32_t secs = lease_secs(s, rq, address);
 	struct dhcp_reply *reply;
 
 	if (!lease)
-		return NULL;
+		return;
 	note_client(lease, rq);
 	lease->probing = false;
 	lease_bind(s->leases, lease, instant_add_ms(rq->now.mono, (int64_t)secs * 1000),
 		   rq->now.wall_ns);
-	boot_ack(s, rq, address, selecting);
+	pools_moved(s->pools, lease);
+	boot_ack(s, rq, address, !how);
 	reply = compose(s, rq, DHCP_ACK, address, secs);
 	reply->durable = true;
 	tell(rq, &reply->event, EVENT_ACK, address, dhcp_reply_file(rq),
-	     selecting ? boot_loop(s, rq) : "renewed");
-	return reply;
+	     how ? how : boot_loop(s, rq));
 }
 
 static void nak(struct dhcp_server *s, const struct dhcp_request *rq, const char *why)
@@ -323,7 +324,8 @@ static bool wait_add(struct dhcp_server *s, const struct dhcp_request *rq, uint3
 	*s->waits_end = w;
 	s->waits_end = &w->next;
 	s->nwaits++;
-	rq->out->probe[rq->out->nprobes++] = (struct dhcp_probe){rq->in->interface, address};
+	rq->out->probe[rq->out->nprobes++] = (struct dhcp_probe){
+		.interface = rq->in->interface, .address = address, .relayed = rq->m->giaddr != 0};
 	return true;
 }
 
@@ -333,13 +335,16 @@ static void offer(struct dhcp_server *s, const struct dhcp_request *rq, bool pro
 	struct instant until = instant_add_ms(rq->now.mono, (int64_t)s->config->offer_secs * 1000);
 	struct dhcp_reply *reply;
 	struct lease *lease;
+	char text[IP4_TEXT];
 	uint32_t secs;
 	bool fresh;
 
 	if (!address) {
 		dhcp_refuse(s, rq, "no address is left");
-		if (log_allow(&s->exhausted, rq->now.mono.ns, 1, 600000))
-			log_error("no address is left in the ranges; give more with range = ...");
+		if (pools_say_full(s->pools, rq->subnet, rq->now.mono))
+			log_error("%s/%d: no address is left; give more with range = ...",
+				  ip4_format(rq->subnet->network, text),
+				  __builtin_popcount(rq->subnet->mask));
 		return;
 	}
 	lease = dhcp_lease_at(s, address);
@@ -354,7 +359,8 @@ static void offer(struct dhcp_server *s, const struct dhcp_request *rq, bool pro
 		lease_offer(s->leases, lease, until);
 	else
 		lease->held = until;
-	if (fresh && s->config->probe_ms && !rq->m->giaddr) {
+	pools_moved(s->pools, lease);
+	if (fresh && s->config->probe_ms) {
 		lease->probing = wait_add(s, rq, address);
 		if (!lease->probing)
 			pools_forget(s->pools, lease);
@@ -369,6 +375,7 @@ static void offer(struct dhcp_server *s, const struct dhcp_request *rq, bool pro
 			until = lease->expires;
 		secs = (uint32_t)((until.ns - rq->now.mono.ns) / NS_PER_SEC);
 		lease_bind(s->leases, lease, until, rq->now.wall_ns);
+		pools_moved(s->pools, lease);
 		boot_ack(s, rq, address, true);
 	}
 	reply = compose(s, rq, DHCP_OFFER, address, secs);
@@ -397,7 +404,7 @@ static void on_discover(struct dhcp_server *s, const struct dhcp_request *rq, bo
 
 		/* A flood of made-up MACs must not become a flood of events. */
 		if (rq->host || (s->config->unknown != DHCP_UNKNOWN_IGNORE &&
-				 log_allow(&s->strangers, rq->now.mono.ns, 1000, 20)))
+				 log_allow(&s->stranger_events, rq->now.mono.ns, 1000, 20)))
 			tell_now(rq, EVENT_DISCOVER, 0,
 				 log_escape(class_id, sizeof(class_id), id->at, id->len));
 		if (!admit(s, rq))
@@ -429,6 +436,20 @@ static void drop_offer(struct dhcp_server *s, const struct dhcp_request *rq)
 		}
 }
 
+/* A foreign server is named once; REQUESTs can be forged in the name of many. */
+static bool is_news(struct dhcp_server *s, uint32_t server_id, struct instant now)
+{
+	unsigned int n = ARRAY_SIZE(s->foreign_servers);
+
+	for (unsigned int i = 0; i < n && i < s->nforeign; i++)
+		if (s->foreign_servers[i] == server_id)
+			return false;
+	if (!log_allow(&s->foreign, now.ns, n, 600000))
+		return false;
+	s->foreign_servers[s->nforeign++ % n] = server_id;
+	return true;
+}
+
 /* It took another server's offer.  A proxy learns its address from that. */
 static void on_foreign_request(struct dhcp_server *s, const struct dhcp_request *rq,
 			       uint32_t server_id, uint32_t address)
@@ -451,15 +472,15 @@ static void on_foreign_request(struct dhcp_server *s, const struct dhcp_request 
 		lease_bind(s->leases, lease,
 			   instant_add_ms(rq->now.mono, (int64_t)s->config->lease_secs * 1000),
 			   rq->now.wall_ns);
+		pools_moved(s->pools, lease);
 		boot_ack(s, rq, address, true);
 		tell_now(rq, EVENT_ACK, address, "another server's");
 		return;
 	}
 	drop_offer(s, rq);
-	if (server_id != s->foreign_server || log_allow(&s->foreign, rq->now.mono.ns, 1, 3600000)) {
-		s->foreign_server = server_id;
-		log_warn("another DHCP server answers here: %s", ip4_format(server_id, text));
-	}
+	if (is_news(s, server_id, rq->now.mono))
+		log_warn("%s: another DHCP server answers here: %s", rq->interface->name,
+			 ip4_format(server_id, text));
 }
 
 static void on_selecting(struct dhcp_server *s, const struct dhcp_request *rq, uint32_t address)
@@ -471,14 +492,14 @@ static void on_selecting(struct dhcp_server *s, const struct dhcp_request *rq, u
 	if (!on_wire(s, rq, address))
 		return nak(s, rq, "that address is of another network");
 	if (lease && is_for(lease, &rq->m->mac) && !lease->probing) {
-		ack(s, rq, address, true);
+		ack(s, rq, address, NULL);
 		return;
 	}
 	/* The offer was held in memory, and this process may have been restarted:
 	 * what is free and was offered once may be had. */
 	if (!lease && (is_reserved_for(rq, address) ||
 		       (pools_offers(s->pools, address) && may_take(s, rq)))) {
-		ack(s, rq, address, true);
+		ack(s, rq, address, NULL);
 		return;
 	}
 	nak(s, rq, "that address was not offered");
@@ -489,6 +510,10 @@ static void on_claim(struct dhcp_server *s, const struct dhcp_request *rq, uint3
 		     bool renewing)
 {
 	const struct lease *lease = dhcp_lease_at(s, address);
+	/* RENEWING asks its server alone, REBINDING everybody. */
+	const char *how = !renewing					       ? "init-reboot"
+			  : rq->m->giaddr || rq->in->destination == UINT32_MAX ? "rebound"
+									       : "renewed";
 
 	if (!on_wire(s, rq, address)) {
 		/* RFC 2131, 4.3.2: on the wrong network it is told so. */
@@ -503,7 +528,7 @@ static void on_claim(struct dhcp_server *s, const struct dhcp_request *rq, uint3
 		    on_wire(s, rq, rq->host->address) && is_free_for(s, rq, rq->host->address))
 			return nak(s, rq, "it has another address now");
 		if (renewing || is_reserved_for(rq, address) || pools_offers(s->pools, address)) {
-			ack(s, rq, address, false);
+			ack(s, rq, address, how);
 			return;
 		}
 		return nak(s, rq, "that address is given to others");
@@ -513,7 +538,7 @@ static void on_claim(struct dhcp_server *s, const struct dhcp_request *rq, uint3
 	if (is_reserved_for(rq, address) ||
 	    (renewing && !lease && pools_offers(s->pools, address) && may_take(s, rq))) {
 		/* A lost database must not take a running client's root away. */
-		ack(s, rq, address, false);
+		ack(s, rq, address, how);
 		return;
 	}
 	if (leases_by_mac(s->leases, &rq->m->mac) || s->config->authoritative)
@@ -559,6 +584,7 @@ static void on_decline(struct dhcp_server *s, const struct dhcp_request *rq)
 	    !log_allow(&s->declines, rq->now.mono.ns, 32, 10000))
 		return dhcp_refuse(s, rq, "declines too many addresses");
 	lease_decline(s->leases, lease, instant_add_ms(rq->now.mono, QUARANTINE_MS));
+	pools_moved(s->pools, lease);
 	tell_now(rq, EVENT_REFUSED, address, "declined: in use by another machine?");
 }
 
@@ -572,7 +598,7 @@ static void on_release(struct dhcp_server *s, const struct dhcp_request *rq)
 	if (!is_ours(s, rq, server_id) || rq->in->source != rq->m->ciaddr)
 		return dhcp_refuse(s, rq, "a RELEASE that does not come from its address");
 	lease_release(s->leases, lease, rq->now.mono);
-	pools_released(s->pools, lease->address);
+	pools_moved(s->pools, lease);
 	tell_now(rq, EVENT_ACK, lease->address, "released");
 }
 
@@ -605,8 +631,26 @@ static void on_bootp(struct dhcp_server *s, const struct dhcp_request *rq)
 
 /* ---- all of them ---- */
 
+/* Who asks for something and is not registered, for `host list --pending`. */
+static void note_stranger(struct dhcp_server *s, const struct dhcp_request *rq)
+{
+	switch (rq->m->type) {
+	case DHCP_DISCOVER:
+	case DHCP_REQUEST:
+	case DHCP_INFORM:
+	case DHCP_BOOTP:
+		strangers_note(s->strangers, &rq->m->mac, dhcp_class_arch(rq->m),
+			       rq->m->option[OPTION_CLASS_ID], rq->now);
+		return;
+	default:
+		return;
+	}
+}
+
 void dhcp_exchange(struct dhcp_server *s, const struct dhcp_request *rq, bool probed)
 {
+	if (!rq->host && !probed && s->config->unknown == DHCP_UNKNOWN_PENDING)
+		note_stranger(s, rq);
 	if (rq->in->port == DHCP_PORT_PXE) {
 		if (rq->m->type == DHCP_REQUEST && admit(s, rq))
 			proxy_answer(s, rq, DHCP_ACK);

@@ -51,6 +51,10 @@ struct lease {
 	struct lease *next_dirty;
 	struct lease *older; /* of offers */
 	struct lease *newer;
+	/* the pool's */
+	struct instant due; /* not later than lease_over_at() */
+	unsigned int place;
+	uint8_t line;
 };
 
 struct leases;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "dhcp/link.h"
+#include "dhcp/ping.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -163,6 +164,10 @@ int dhcp_link_open(const char *ifname, struct dhcp_link_fds *out, struct why *wh
 	}
 	if (!r)
 		r = open_arp(index, &fds.arp);
+	if (!r) {
+		what = "ICMP socket";
+		r = ping_open(ifname, &fds.icmp);
+	}
 	if (r) {
 		dhcp_link_close(&fds);
 		return link_refuse(ifname, what, r, why);
@@ -177,6 +182,7 @@ void dhcp_link_close(struct dhcp_link_fds *fds)
 	closep(&fds->pxe);
 	closep(&fds->raw);
 	closep(&fds->arp);
+	closep(&fds->icmp);
 	*fds = DHCP_LINK_FDS_NONE;
 }
 

@@ -9,6 +9,7 @@
  *	raw  a packet socket that only sends: to a client that has no address yet
  *	     and answers no ARP
  *	arp  probes out, answers in
+ *	icmp likewise, for addresses behind a relay (ping.h)
  *
  * Opening needs root; using does not.
  */
@@ -23,7 +24,7 @@
  * no IPv4 address, not Ethernet. */
 int dhcp_link_query(const char *ifname, struct dhcp_interface *out, struct why *why);
 
-/* Open all four; the caller closes them.  4011 in use by somebody else is no
+/* Open all five; the caller closes them.  4011 in use by somebody else is no
  * error: `pxe` is -1 then.
  * Returns 0, or a negative errno with the words in `why`. */
 int dhcp_link_open(const char *ifname, struct dhcp_link_fds *out, struct why *why);

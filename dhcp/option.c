@@ -24,6 +24,19 @@ struct bytes dhcp_suboption(struct bytes option, uint8_t code)
 	return (struct bytes){NULL, 0};
 }
 
+unsigned int dhcp_option_codes(struct bytes list, uint8_t out[static 256])
+{
+	bool seen[256] = {false};
+	unsigned int n = 0;
+
+	for (size_t i = 0; i < list.len; i++) {
+		if (!seen[list.at[i]])
+			out[n++] = list.at[i];
+		seen[list.at[i]] = true;
+	}
+	return n;
+}
+
 void dhcp_options_init(struct dhcp_options *list)
 {
 	list->n = 0;

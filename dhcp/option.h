@@ -71,6 +71,10 @@ enum {
 	RELAY_SERVER_ID_OVERRIDE = 11
 };
 
+/* The codes of a list as option 55 has it, each once and in the order asked.
+ * Returns their number. */
+unsigned int dhcp_option_codes(struct bytes list, uint8_t out[static 256]);
+
 /* A sub-option of an option of code-length-value form (43, 82, 175); an empty run
  * with `at` NULL when it is not there or the run before it is malformed. */
 struct bytes dhcp_suboption(struct bytes option, uint8_t code);

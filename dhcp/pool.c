@@ -1,9 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "dhcp/pool.h"
 
+#include "dhcp/heap.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Whose address may go to another machine when it is over.  A registered machine
+ * that is off for a while comes back to its own; MACs can be made up. */
+enum line {
+	LINE_NONE, /* nobody's, or not of the range */
+	LINE_HOSTS,
+	LINE_STRANGERS,
+	LINE_OFFERS, /* to strangers */
+	LINES
+};
 
 struct pool {
 	const struct dhcp_subnet *subnet;
@@ -12,8 +24,10 @@ struct pool {
 	uint64_t *blocked;
 	uint64_t *reserved;
 	uint64_t *leased;
+	uint64_t *reserving; /* the reserved ones of the inventory that comes */
 	unsigned int nfree;
-	struct instant full_until; /* nothing can be won back before */
+	struct lease_heap lines[LINES];
+	struct log_limit said; /* that it is full */
 };
 
 struct pools {
@@ -88,7 +102,6 @@ static int pool_init(struct pool *p, const struct dhcp_config *config, const str
 	uint32_t high = 0;
 
 	p->subnet = s;
-	p->full_until = (struct instant){INT64_MIN};
 	for (unsigned int i = 0; i < s->nranges; i++) {
 		low = s->ranges[i].first < low ? s->ranges[i].first : low;
 		high = s->ranges[i].last > high ? s->ranges[i].last : high;
@@ -100,7 +113,8 @@ static int pool_init(struct pool *p, const struct dhcp_config *config, const str
 	p->blocked = malloc(pool_words(p) * 8);
 	p->reserved = calloc(pool_words(p), 8);
 	p->leased = calloc(pool_words(p), 8);
-	if (!p->blocked || !p->reserved || !p->leased)
+	p->reserving = calloc(pool_words(p), 8);
+	if (!p->blocked || !p->reserved || !p->leased || !p->reserving)
 		return -ENOMEM;
 	memset(p->blocked, 0xff, pool_words(p) * 8);
 	for (unsigned int i = 0; i < s->nranges; i++)
@@ -141,12 +155,53 @@ static struct pool *pools_find(const struct pools *ps, uint32_t address)
 	return NULL;
 }
 
+static enum line line_of(const struct pool *p, const struct lease *lease)
+{
+	if (!lease->state || !pool_has(p, lease->address) ||
+	    bit_get(p->blocked, lease->address - p->base) ||
+	    bit_get(p->reserved, lease->address - p->base))
+		return LINE_NONE;
+	if (lease->host)
+		return LINE_HOSTS;
+	return lease->state == LEASE_OFFERED ? LINE_OFFERS : LINE_STRANGERS;
+}
+
+static void pool_put(struct pool *p, struct lease *lease, enum line line)
+{
+	struct instant due = lease_over_at(lease);
+
+	if (lease->line == line) {
+		if (line != LINE_NONE && due.ns != lease->due.ns) {
+			lease->due = due;
+			lease_heap_move(&p->lines[line], lease);
+		}
+		return;
+	}
+	if (lease->line != LINE_NONE)
+		lease_heap_remove(&p->lines[lease->line], lease);
+	lease->line = LINE_NONE;
+	lease->due = due;
+	/* Out of memory: it stays its tenant's. */
+	if (line != LINE_NONE && !lease_heap_add(&p->lines[line], lease))
+		lease->line = line;
+}
+
+void pools_moved(struct pools *ps, struct lease *lease)
+{
+	struct pool *p = pools_find(ps, lease->address);
+
+	if (p)
+		pool_put(p, lease, line_of(p, lease));
+}
+
 static void mark_leased(void *ctx, struct lease *lease)
 {
 	struct pool *p = pools_find(ctx, lease->address);
 
-	if (p)
-		pool_mark(p, p->leased, lease->address, true);
+	if (!p)
+		return;
+	pool_mark(p, p->leased, lease->address, true);
+	pool_put(p, lease, line_of(p, lease));
 }
 
 static int by_network(const void *a, const void *b)
@@ -190,27 +245,47 @@ void pools_free(struct pools *ps)
 		free(ps->list[i].blocked);
 		free(ps->list[i].reserved);
 		free(ps->list[i].leased);
+		free(ps->list[i].reserving);
+		for (unsigned int line = 0; line < LINES; line++)
+			lease_heap_fini(&ps->list[i].lines[line]);
 	}
 	free(ps->list);
 	free(ps);
+}
+
+/* The leases at addresses whose reservation came or went change lines. */
+static void pool_reserve_changes(struct pools *ps, struct pool *p)
+{
+	uint64_t *was = p->reserved;
+
+	p->reserved = p->reserving;
+	p->reserving = was;
+	for (size_t w = 0; w < pool_words(p); w++)
+		for (uint64_t moved = was[w] ^ p->reserved[w]; moved; moved &= moved - 1) {
+			uint32_t i = (uint32_t)(w * 64) + (uint32_t)__builtin_ctzll(moved);
+			struct lease *lease = leases_by_address(ps->leases, p->base + i);
+
+			if (lease)
+				pool_put(p, lease, line_of(p, lease));
+		}
+	pool_count(p);
 }
 
 void pools_reserve(struct pools *ps, const struct inventory *inv)
 {
 	for (unsigned int i = 0; i < ps->n; i++)
 		if (ps->list[i].size)
-			memset(ps->list[i].reserved, 0, pool_words(&ps->list[i]) * 8);
+			memset(ps->list[i].reserving, 0, pool_words(&ps->list[i]) * 8);
 	for (unsigned int i = 0; i < inventory_count(inv); i++) {
 		const struct host *host = inventory_at(inv, i);
 		struct pool *p = host->address ? pools_find(ps, host->address) : NULL;
 
 		if (p && pool_has(p, host->address))
-			bit_set(p->reserved, host->address - p->base, true);
+			bit_set(p->reserving, host->address - p->base, true);
 	}
-	for (unsigned int i = 0; i < ps->n; i++) {
-		pool_count(&ps->list[i]);
-		ps->list[i].full_until = (struct instant){INT64_MIN};
-	}
+	for (unsigned int i = 0; i < ps->n; i++)
+		if (ps->list[i].size)
+			pool_reserve_changes(ps, &ps->list[i]);
 }
 
 const struct dhcp_subnet *pools_subnet(const struct pools *ps, uint32_t address)
@@ -257,51 +332,43 @@ static uint32_t pool_scan(const struct pool *p, uint32_t start)
 	return 0;
 }
 
-/* The address whose tenant has been gone for longest. */
-static uint32_t pool_win_back(struct pools *ps, struct pool *p, bool registered, struct instant now)
+/* Who of a line is over first; NULL: nobody is in it. */
+static struct lease *line_first(struct lease_heap *heap)
 {
-	struct instant earliest = INSTANT_NEVER;
-	bool passed_over = false;
-	uint32_t best = 0;
+	struct lease *top;
 
-	if (now.ns < p->full_until.ns)
-		return 0;
-	for (uint32_t i = 0; i < p->size; i++) {
-		const struct lease *lease;
-		struct instant over;
+	while ((top = lease_heap_top(heap))) {
+		struct instant over = lease_over_at(top);
 
-		if (!bit_get(p->leased, i) || bit_get(p->blocked, i) || bit_get(p->reserved, i))
-			continue;
-		lease = leases_by_address(ps->leases, p->base + i);
-		if (!lease)
-			continue;
-		/* A registered machine that is off for a while comes back to its own;
-		 * MACs can be made up. */
-		if (lease->host && !registered) {
-			passed_over = true;
-			continue;
-		}
-		over = lease_over_at(lease);
-		if (over.ns < earliest.ns) {
-			earliest = over;
-			best = p->base + i;
-		}
+		/* A sign of life moves it later without a word. */
+		if (over.ns == top->due.ns)
+			return top;
+		top->due = over;
+		lease_heap_move(heap, top);
 	}
-	if (best && earliest.ns <= now.ns)
-		return best;
-	if (!passed_over)
-		p->full_until = earliest;
-	return 0;
+	return NULL;
+}
+
+/* The address whose tenant has been gone for longest. */
+static uint32_t pool_win_back(struct pool *p, bool registered, struct instant now)
+{
+	const struct lease *best = NULL;
+
+	for (unsigned int line = registered ? LINE_HOSTS : LINE_STRANGERS; line < LINES; line++) {
+		const struct lease *lease = line_first(&p->lines[line]);
+
+		if (lease && (!best || lease->due.ns < best->due.ns))
+			best = lease;
+	}
+	return best && best->due.ns <= now.ns ? best->address : 0;
 }
 
 /* A stranger's offer that a registered machine may have instead. */
-static uint32_t pool_take_over(struct pools *ps, const struct pool *p)
+static uint32_t pool_take_over(struct pool *p)
 {
-	for (const struct lease *l = leases_oldest_offer(ps->leases); l; l = l->newer)
-		if (!l->host && pool_has(p, l->address) &&
-		    !bit_get(p->reserved, l->address - p->base))
-			return l->address;
-	return 0;
+	const struct lease *oldest = line_first(&p->lines[LINE_OFFERS]);
+
+	return oldest ? oldest->address : 0;
 }
 
 /* At most a quarter. */
@@ -321,9 +388,9 @@ uint32_t pools_choose(struct pools *ps, const struct dhcp_subnet *subnet, const 
 	if (p->nfree > (registered ? 0 : pool_kept(ps, p)))
 		address = pool_scan(p, pool_start(p, mac));
 	if (!address)
-		address = pool_win_back(ps, p, registered, now);
+		address = pool_win_back(p, registered, now);
 	if (!address && registered)
-		address = pool_take_over(ps, p);
+		address = pool_take_over(p);
 	return address;
 }
 
@@ -337,8 +404,10 @@ struct lease *pools_assign(struct pools *ps, uint32_t address, const struct mac 
 	struct lease *lease = lease_assign(ps->leases, address, mac);
 	struct pool *p = pools_find(ps, address);
 
-	if (lease && p)
+	if (lease && p) {
 		pool_mark(p, p->leased, address, true);
+		pool_put(p, lease, line_of(p, lease));
+	}
 	return lease;
 }
 
@@ -346,18 +415,28 @@ void pools_forget(struct pools *ps, struct lease *lease)
 {
 	struct pool *p = pools_find(ps, lease->address);
 
-	if (p)
+	if (p) {
 		pool_mark(p, p->leased, lease->address, false);
-	pools_released(ps, lease->address);
+		pool_put(p, lease, LINE_NONE);
+	}
 	lease_forget(ps->leases, lease);
 }
 
-void pools_released(struct pools *ps, uint32_t address)
+bool pools_say_full(struct pools *ps, const struct dhcp_subnet *subnet, struct instant now)
 {
-	struct pool *p = pools_find(ps, address);
+	struct pool *p = pools_find(ps, subnet->network);
 
-	if (p)
-		p->full_until = (struct instant){INT64_MIN};
+	return p && log_allow(&p->said, now.ns, 1, 600000);
+}
+
+uint64_t pools_steps(const struct pools *ps)
+{
+	uint64_t steps = 0;
+
+	for (unsigned int i = 0; i < ps->n; i++)
+		for (unsigned int line = 0; line < LINES; line++)
+			steps += ps->list[i].lines[line].steps;
+	return steps;
 }
 
 unsigned int pools_kept(const struct pools *ps)

@@ -4,12 +4,13 @@
  * machine's place is a hash of its MAC, the next free bit after that if it is
  * taken, so that the same machines get the same addresses on an empty server
  * too.  Addresses that nobody ever had go first, then the one whose tenant has
- * been gone for longest.
+ * been gone for longest: heaps tell which, so that full ranges cost no walk.
  */
 #ifndef DHCP_POOL_H
 #define DHCP_POOL_H
 
 #include "common/inventory.h"
+#include "common/log.h"
 #include "dhcp/config.h"
 #include "dhcp/lease.h"
 
@@ -43,8 +44,15 @@ unsigned int pools_kept(const struct pools *pools);
 struct lease *pools_assign(struct pools *pools, uint32_t address, const struct mac *mac);
 void pools_forget(struct pools *pools, struct lease *lease);
 
-/* A lease in the subnet of `address` ended early: a full pool may look again. */
-void pools_released(struct pools *pools, uint32_t address);
+/* The lease's state or host changed, or it is over earlier than before.  (Later
+ * alone need not be told.) */
+void pools_moved(struct pools *pools, struct lease *lease);
+
+/* Is it time to say that the subnet's ranges are full?  Once in ten minutes. */
+bool pools_say_full(struct pools *pools, const struct dhcp_subnet *subnet, struct instant now);
+
+/* Comparisons of leases so far: what finding an address in full ranges costs. */
+uint64_t pools_steps(const struct pools *pools);
 
 unsigned int pools_free_count(const struct pools *pools, const struct dhcp_subnet *subnet);
 

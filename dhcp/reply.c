@@ -142,13 +142,18 @@ static void add_asked(const struct dhcp_request *rq, uint32_t address, struct dh
 					OPTION_HOSTNAME, OPTION_DOMAIN,	   OPTION_ROOT_PATH,
 					OPTION_MTU,	 OPTION_BROADCAST, OPTION_NTP};
 	struct bytes asked = rq->m->option[OPTION_PARAMETERS];
+	bool boots = rq->class->firmware != FIRMWARE_NONE || rq->class->menu != MENU_NONE;
+	uint8_t codes[256];
+	unsigned int n;
 
 	if (!asked.at)
 		asked = (struct bytes){usual, sizeof(usual)};
-	for (size_t i = 0; i < asked.len; i++)
-		/* 60 and 43 go out as consistent sets only. */
-		if (asked.at[i] != OPTION_CLASS_ID && asked.at[i] != OPTION_VENDOR)
-			add_value(rq, asked.at[i], address, list);
+	/* A packet has room for more than a thousand; a value is looked for once. */
+	n = dhcp_option_codes(asked, codes);
+	for (unsigned int i = 0; i < n; i++)
+		/* To a firmware 60 and 43 go out as consistent sets only. */
+		if (!boots || (codes[i] != OPTION_CLASS_ID && codes[i] != OPTION_VENDOR))
+			add_value(rq, codes[i], address, list);
 	/* Needed by clients that do not ask. */
 	if (address)
 		add_value(rq, OPTION_NETMASK, address, list);
@@ -208,7 +213,8 @@ static void set_route(const struct dhcp_request *rq, struct dhcp_reply *reply, u
 	reply->source_port = rq->in->port;
 	reply->port = DHCP_PORT_CLIENT;
 	reply->mac = m->mac;
-	if (m->giaddr) {
+	/* Who INFORMs has an address, and is reached there past its relay (4.3.5). */
+	if (m->giaddr && !(m->type == DHCP_INFORM && m->ciaddr)) {
 		reply->route = ROUTE_UNICAST;
 		reply->address = m->giaddr;
 		reply->port = DHCP_PORT_SERVER;

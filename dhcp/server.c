@@ -122,41 +122,29 @@ void dhcp_server_packet(struct dhcp_server *s, const struct dhcp_packet *in, str
 
 /* ---- ARP, events, time ---- */
 
-void dhcp_server_arp(struct dhcp_server *s, unsigned int interface, uint32_t address,
-		     const struct mac *mac, struct dhcp_now now, struct dhcp_output *out)
+void dhcp_server_taken(struct dhcp_server *s, unsigned int interface, uint32_t address,
+		       const struct mac *mac, struct dhcp_now now)
 {
 	struct lease *lease = dhcp_lease_at(s, address);
-	char by[MAC_TEXT];
+	char by[MAC_TEXT] = "another machine";
 	char text[IP4_TEXT];
 
-	(void)out;
-	if (!lease || !lease->probing || mac_equal(&lease->mac, mac) ||
-	    mac_equal(&s->config->interfaces[interface].mac, mac))
+	if (!lease || !lease->probing)
 		return;
-	if (dhcp_same_host(s, inventory_by_mac(s->inv, &lease->mac), mac))
+	if (mac &&
+	    (mac_equal(&lease->mac, mac) || mac_equal(&s->config->interfaces[interface].mac, mac) ||
+	     dhcp_same_host(s, inventory_by_mac(s->inv, &lease->mac), mac)))
 		return;
+	if (mac)
+		mac_format(mac, by);
 	log_warn("%s is in use by %s, which has no lease for it: not given for ten minutes",
-		 ip4_format(address, text), mac_format(mac, by));
+		 ip4_format(address, text), by);
 	lease->probing = false;
 	lease_decline(s->leases, lease, instant_add_ms(now.mono, QUARANTINE_MS));
+	pools_moved(s->pools, lease);
 	for (struct wait *w = s->waits; w; w = w->next)
 		if (w->address == address)
 			w->conflict = true;
-}
-
-/* `boot end`: all boots of one MAC, or of all of a host's. */
-static void end_boots(struct dhcp_server *s, const struct event *event, struct dhcp_now now)
-{
-	static const char reason[] = "ended by command";
-	static const struct mac none;
-	const struct host *host = inventory_by_id(s->inv, event->host);
-
-	if (!mac_equal(&event->mac, &none)) {
-		boots_end(s->boots, &event->mac, reason, now);
-		return;
-	}
-	for (unsigned int i = 0; host && i < host->nmacs; i++)
-		boots_end(s->boots, &host->macs[i], reason, now);
 }
 
 void dhcp_server_event(struct dhcp_server *s, const struct event *event, struct dhcp_now now)
@@ -168,10 +156,6 @@ void dhcp_server_event(struct dhcp_server *s, const struct event *event, struct 
 	struct lease *lease;
 	struct mac mac;
 
-	if (event->kind == EVENT_END) {
-		end_boots(s, event, now);
-		return;
-	}
 	/* Who has the address is known here best; a static one, by its reservation. */
 	if (at)
 		mac = at->mac;
@@ -222,6 +206,7 @@ void dhcp_server_tick(struct dhcp_server *s, struct dhcp_now now, struct dhcp_ou
 	if (s->sweep.ns <= now.mono.ns) {
 		s->sweep = instant_add_ms(now.mono, SWEEP_MS);
 		boots_sweep(s->boots, now);
+		strangers_sweep(s->strangers, now);
 	}
 }
 
@@ -254,6 +239,8 @@ int dhcp_server_new(const struct dhcp_config *config, struct db *db, struct dhcp
 	r = leases_load(db, now, &s->leases);
 	if (!r)
 		r = boots_load(db, now, &s->boots);
+	if (!r)
+		r = strangers_load(db, config->unknown == DHCP_UNKNOWN_PENDING, &s->strangers);
 	if (r)
 		return why_set(why, r, "leases.db: %s", db_error(db));
 	r = pools_new(config, s->leases, &s->pools);
@@ -277,6 +264,7 @@ void dhcp_server_free(struct dhcp_server *s)
 	}
 	clients_free(s->clients);
 	pools_free(s->pools);
+	strangers_free(s->strangers);
 	boots_free(s->boots);
 	leases_free(s->leases);
 	free(s);
@@ -299,6 +287,7 @@ static void register_lease(void *ctx, struct lease *lease)
 		return;
 	lease->host = host->id;
 	lease_changed(g->server->leases, lease);
+	pools_moved(g->server->pools, lease);
 }
 
 void dhcp_server_inventory(struct dhcp_server *s, const struct inventory *inv, uint64_t change)
@@ -314,6 +303,7 @@ void dhcp_server_inventory(struct dhcp_server *s, const struct inventory *inv, u
 	pools_reserve(s->pools, inv);
 	leases_each(s->leases, register_lease, &g);
 	boots_register(s->boots, inv);
+	strangers_register(s->strangers, inv);
 	/* Registered machines that never had an address find one, whatever strangers
 	 * do; strangers keep three quarters of each range. */
 	for (unsigned int i = 0; i < inventory_count(inv); i++)
@@ -328,9 +318,14 @@ void dhcp_server_on_stranger(struct dhcp_server *s, void (*refresh)(void *ctx), 
 	s->refresh_ctx = ctx;
 }
 
+int dhcp_server_reread(struct dhcp_server *s, struct dhcp_now now)
+{
+	return boots_reread(s->boots, now);
+}
+
 bool dhcp_server_dirty(const struct dhcp_server *s)
 {
-	return leases_dirty(s->leases) || boots_dirty(s->boots);
+	return leases_dirty(s->leases) || boots_dirty(s->boots) || strangers_dirty(s->strangers);
 }
 
 int dhcp_server_commit(struct dhcp_server *s, struct dhcp_now now)
@@ -345,6 +340,8 @@ int dhcp_server_commit(struct dhcp_server *s, struct dhcp_now now)
 	r = leases_write(s->leases, now);
 	if (!r)
 		r = boots_write(s->boots);
+	if (!r)
+		r = strangers_write(s->strangers);
 	if (r) {
 		db_rollback(s->db);
 		return r;
@@ -354,6 +351,7 @@ int dhcp_server_commit(struct dhcp_server *s, struct dhcp_now now)
 		return r;
 	leases_written(s->leases);
 	boots_written(s->boots);
+	strangers_written(s->strangers);
 	return 0;
 }
 

@@ -4,8 +4,8 @@
  * in and comes out is data.  It opens no socket and reads no clock, so a test
  * replays a day in a millisecond and a fuzzer drives the real thing.
  *
- *	packet, ARP answer, event, deadline --> server --> replies, probes, events
- *	                                          |
+ *	packet, probe answer, event, deadline --> server --> replies, probes, events
+ *	                                            |
  *	                                dhcp_server_commit() <-- before a `durable`
  *	                                                        reply may leave
  */
@@ -52,6 +52,7 @@ struct dhcp_reply {
 struct dhcp_probe {
 	unsigned int interface;
 	uint32_t address;
+	bool relayed; /* by ICMP: no ARP gets there */
 };
 
 /* What comes out of one batch; the caller empties it (n's to zero) when it has
@@ -95,18 +96,22 @@ void dhcp_server_on_stranger(struct dhcp_server *server, void (*refresh)(void *c
 void dhcp_server_packet(struct dhcp_server *server, const struct dhcp_packet *in,
 			struct dhcp_now now, struct dhcp_output *out);
 
-/* Somebody answered for, or announced, an address. */
-void dhcp_server_arp(struct dhcp_server *server, unsigned int interface, uint32_t address,
-		     const struct mac *mac, struct dhcp_now now, struct dhcp_output *out);
+/* Somebody answered a probe for an address; `mac` NULL: by ICMP, which does not say
+ * who. */
+void dhcp_server_taken(struct dhcp_server *server, unsigned int interface, uint32_t address,
+		       const struct mac *mac, struct dhcp_now now);
 
-/* EVENT_MOUNT, EVENT_INIT, EVENT_ALIVE from nfs, EVENT_END from the supervisor;
- * others are ignored. */
+/* EVENT_MOUNT, EVENT_INIT, EVENT_ALIVE from nfs; others are ignored. */
 void dhcp_server_event(struct dhcp_server *server, const struct event *event, struct dhcp_now now);
 
 /* What is due: offers whose probe was silent, offers that nobody took.  Call it
  * at dhcp_server_deadline(), again at once while that lies in the past. */
 void dhcp_server_tick(struct dhcp_server *server, struct dhcp_now now, struct dhcp_output *out);
 struct instant dhcp_server_deadline(const struct dhcp_server *server);
+
+/* Somebody else has written to leases.db, as `boot end` does: take over what he
+ * ended.  Returns 0 or a negative errno. */
+int dhcp_server_reread(struct dhcp_server *server, struct dhcp_now now);
 
 /* Put what changed on disk.  On failure everything stays to be written, and no
  * durable reply may leave. */

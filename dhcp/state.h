@@ -9,6 +9,7 @@
 #include "dhcp/client.h"
 #include "dhcp/pool.h"
 #include "dhcp/request.h"
+#include "dhcp/stranger.h"
 
 #define QUARANTINE_MS (600 * INT64_C(1000))
 
@@ -32,17 +33,18 @@ struct dhcp_server {
 	struct boots *boots;
 	struct pools *pools;
 	struct clients *clients;
+	struct strangers *strangers;
 	struct wait *waits; /* by due */
 	struct wait **waits_end;
 	unsigned int nwaits;
 	struct instant sweep;
-	struct log_limit exhausted;
 	struct log_limit declines;
 	struct log_limit faults;
 	struct log_limit foreign;
-	struct log_limit strangers;	    /* events about their DISCOVERs */
-	struct log_limit strangers_refused; /* lines about the rest */
-	uint32_t foreign_server;	    /* the last one that was named in the log */
+	struct log_limit stranger_events;   /* events about their DISCOVERs */
+	struct log_limit stranger_refusals; /* lines about the rest */
+	uint32_t foreign_servers[8];	    /* that were named in the log */
+	unsigned int nforeign;
 	void (*refresh)(void *ctx);
 	void *refresh_ctx;
 	struct dhcp_message message; /* of the packet at hand: 8 KiB */

@@ -220,11 +220,11 @@ static void hosts_pin(struct listing *l, const struct inventory *inv, const stru
 		uint32_t id = host ? host->id : t->host;
 		struct listed *one = id ? listing_by_id(l, id) : NULL;
 
-		if (!one || !t->version || t->boot <= one->boot)
+		if (!one || !t->runs.version || t->runs.id <= one->boot)
 			continue;
-		one->boot = t->boot;
-		one->version = t->version;
-		one->change = t->change;
+		one->boot = t->runs.id;
+		one->version = t->runs.version;
+		one->change = t->runs.change;
 	}
 }
 

@@ -353,6 +353,12 @@ static int host_set_one(struct db *db, uint32_t id, const char *key, char *value
 		return set_image(db, id, value, why);
 	if (!strcmp(key, "name"))
 		return set_name(db, id, value, why);
+	if (!strcmp(key, "pending")) {
+		if (strcmp(value, "yes") && strcmp(value, "no"))
+			return why_set(why, -EINVAL, "%s: not yes or no", value);
+		r = db_run(db, "UPDATE host SET pending = ? WHERE id = ?", "uu", *value == 'y', id);
+		return db_fail(db, r, why);
+	}
 	if (!strcmp(key, "group")) {
 		r = list_split(value, words, HOST_GROUPS_MAX, &n, why);
 		return r ? r : groups_set(db, id, (const char *const *)words, n, why);

@@ -34,7 +34,8 @@ int host_find(struct db *db, const char *name, uint32_t *id, struct why *why);
 int group_find(struct db *db, const char *name, uint32_t *id, struct why *why);
 
 /* Words of KEY=VALUE, all or none; they are cut up.  mac (a list with commas), address, image,
- * group (a list), name are rows; any other key is a setting; an empty value takes it away. */
+ * group (a list), name, pending (yes, no) are rows; any other key is a setting; an empty value
+ * takes it away. */
 int host_set(struct db *db, uint32_t id, char **words, unsigned int n, struct why *why);
 int host_approve(struct db *db, uint32_t id, struct why *why);
 /* Its overlay goes too. */

@@ -20,13 +20,15 @@ struct mount_config {
 
 	/* What follows -o, or NULL: "dev,suid" (for chroot; without them devices are
 	 * dead and setuid is ignored), "allow_other" (anybody may look; always on for
-	 * root), "debug" (each request in the log), and whatever libfuse and fusermount3
-	 * know ("auto_unmount", "fsname=..."); others are an error.  "rw" has no effect:
-	 * nothing can be written. */
+	 * root), "passthrough" (the kernel reads the store's files by itself: large files
+	 * faster, small ones slower; root, with libfuse 3.17 or later), "debug" (each
+	 * request in the log), and whatever libfuse and fusermount3 know ("auto_unmount",
+	 * "fsname=..."); others are an error.  "rw" has no effect: nothing can be
+	 * written. */
 	const char *options;
 
 	/* Stay, and log to standard error.  Else the call returns once the mount is
-	 * there, and a process of its own serves it, without a log. */
+	 * there, and a process of its own serves it and logs to syslog. */
 	bool foreground;
 };
 

@@ -514,24 +514,3 @@ uint32_t tree_parent(const struct tree *t, uint32_t id)
 	n = image_of(t, id);
 	return n && n->parent < t->count ? n->parent + 1 : 0;
 }
-
-uint32_t tree_touched(const struct tree *t, uint32_t *cursor)
-{
-	uint32_t i = *cursor;
-
-	if (i < t->nnodes) {
-		++*cursor;
-		return t->nodes[i].id;
-	}
-	i -= t->nnodes;
-	if (i < t->ndirs) {
-		++*cursor;
-		return t->dirs[i].id;
-	}
-	for (i -= t->ndirs; i < t->fewer_links.size; i++) {
-		++*cursor;
-		if (t->fewer_links.slots[i].key)
-			return t->fewer_links.slots[i].key;
-	}
-	return 0;
-}

@@ -96,9 +96,4 @@ struct bytes tree_name(const struct tree *tree, uint32_t id);
 /* The directory that holds the node under that name; 0 when detached. */
 uint32_t tree_parent(const struct tree *tree, uint32_t id);
 
-/* The nodes that are, or may be, otherwise than in the bare image, one a call, some
- * twice: two trees of one version differ nowhere else.  *cursor starts at 0; 0 at
- * the end. */
-uint32_t tree_touched(const struct tree *tree, uint32_t *cursor);
-
 #endif

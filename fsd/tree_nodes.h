@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A tree's insides, shared by its reader (tree.c) and by what lays entries over it
- * (tree_merge.c).  Ten thousand hosts have one each: they are kept small, and what
- * an entry or the image tells is not kept twice.
+ * A tree's insides, shared by its reader (tree.c), by what lays entries over it
+ * (tree_merge.c) and by what tells two of them apart (changes.c).  Ten thousand hosts
+ * have one each: they are kept small, and what an entry or the image tells is not kept
+ * twice.
  */
 #ifndef FSD_TREE_NODES_H
 #define FSD_TREE_NODES_H

@@ -107,6 +107,7 @@ int roster_host(const struct roster *roster, uint32_t host, uint64_t *change, co
 static void roster_add(struct roster *roster, const struct directory *d, uint32_t address,
 		       const struct mac *mac)
 {
+	const struct tenant *tenant = tenants_by_address(directory_tenants(d), address);
 	struct roster_who *who = &roster->who[roster->nwho++];
 	const struct host *host;
 	int r;
@@ -115,12 +116,17 @@ static void roster_add(struct roster *roster, const struct directory *d, uint32_
 	if (mac)
 		who->mac = *mac;
 	r = directory_who(d, address, &host, &who->version, &who->change);
+	who->runs = who->change;
+	if (tenant && tenant->boot.id) {
+		who->boot = tenant->boot.id;
+		who->runs = tenant->runs.change;
+	}
 	if (!r) {
 		struct roster_entry *entry = roster_entry(roster, host->id);
 
 		who->host = host->id;
-		if (entry && who->change != UINT64_MAX)
-			entry->change = who->change;
+		if (entry && who->runs != UINT64_MAX)
+			entry->change = who->runs;
 	}
 	who->pending = r == -EACCES;
 }
@@ -279,7 +285,8 @@ static const char *path_under(const char *path, const char *prefix, char name[st
 static int grant_own_locked(struct exports *exports, uint32_t address, struct grant *out,
 			    struct mac *mac)
 {
-	const struct tenant *tenant;
+	const struct tenant *tenant =
+		tenants_by_address(directory_tenants(exports->directory), address);
 	const struct host *host;
 	int r;
 
@@ -287,13 +294,13 @@ static int grant_own_locked(struct exports *exports, uint32_t address, struct gr
 	if (r == -EACCES)
 		return GRANT_PENDING;
 	if (r) {
-		tenant = tenants_by_address(directory_tenants(exports->directory), address);
 		if (!tenant)
 			return GRANT_UNKNOWN;
 		*mac = tenant->mac;
 		return GRANT_UNREGISTERED;
 	}
 	out->host = host->id;
+	out->boot = tenant ? tenant->boot.id : 0;
 	return out->version ? 0 : GRANT_NO_IMAGE;
 }
 
@@ -311,6 +318,7 @@ static int grant_host_locked(struct exports *exports, uint32_t address, const ch
 	if (!roster_by_address(exports->roster, address, &who) && who.host == host->id) {
 		out->version = who.version;
 		out->change = who.change;
+		out->boot = who.boot;
 	} else if (!admin) {
 		return GRANT_DENIED;
 	} else {
@@ -318,9 +326,9 @@ static int grant_host_locked(struct exports *exports, uint32_t address, const ch
 		out->change = UINT64_MAX;
 		for (unsigned int i = 0;
 		     (tenant = tenants_at(directory_tenants(exports->directory), i)); i++) {
-			if (tenant->boot && inventory_by_mac(inv, &tenant->mac) == host) {
-				out->version = tenant->version;
-				out->change = tenant->change;
+			if (tenant->runs.id && inventory_by_mac(inv, &tenant->mac) == host) {
+				out->version = tenant->runs.version;
+				out->change = tenant->runs.change;
 				break;
 			}
 		}

@@ -27,7 +27,9 @@ struct roster_who {
 	uint32_t address;
 	uint32_t host;	  /* 0: a lease, but no registered host */
 	uint32_t version; /* 0: there is no image */
-	uint64_t change;
+	uint32_t boot;	  /* the newest one that is open; 0: none */
+	uint64_t change;  /* of that boot: what a MNT gets */
+	uint64_t runs;	  /* the change of the newest boot that has mounted: its handles' */
 	bool pending;
 	struct mac mac; /* of the lease; zero for a reservation */
 };
@@ -62,6 +64,7 @@ bool exports_admin(const struct nfs_config *config, uint32_t address);
 struct grant {
 	uint32_t host; /* 0: an image's bare view */
 	uint32_t version;
+	uint32_t boot; /* 0: none is open */
 	uint64_t change;
 	const char *path; /* inside the tree; points into the path that was asked */
 };

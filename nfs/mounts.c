@@ -23,6 +23,7 @@ enum {
 struct mount {
 	uint32_t address; /* 0: free */
 	uint32_t host;
+	uint32_t boot;
 	bool mounted;
 	bool init_read;
 	int64_t alive_ns;
@@ -128,6 +129,29 @@ void mounts_add(struct mounts *m, uint32_t address, uint32_t host, const char *p
 	pthread_mutex_unlock(&m->lock);
 	if (host)
 		tell(m, EVENT_MOUNT, address, host, 0, NULL, path);
+}
+
+void mounts_set_boot(struct mounts *m, uint32_t address, uint32_t boot)
+{
+	struct mount *mount;
+
+	pthread_mutex_lock(&m->lock);
+	mount = mount_slot(m, address, true);
+	if (mount)
+		mount->boot = boot;
+	pthread_mutex_unlock(&m->lock);
+}
+
+uint32_t mounts_boot(struct mounts *m, uint32_t address)
+{
+	const struct mount *mount;
+	uint32_t boot;
+
+	pthread_mutex_lock(&m->lock);
+	mount = mount_slot(m, address, false);
+	boot = mount ? mount->boot : 0;
+	pthread_mutex_unlock(&m->lock);
+	return boot;
 }
 
 void mounts_remove(struct mounts *m, uint32_t address, const char *path)

@@ -31,6 +31,9 @@ CLEANUP_DEFINE(struct mounts *, mounts_free);
 
 /* MNT was granted. */
 void mounts_add(struct mounts *mounts, uint32_t address, uint32_t host, const char *path);
+/* From now on an address is the client of this boot (0: of none). */
+void mounts_set_boot(struct mounts *mounts, uint32_t address, uint32_t boot);
+uint32_t mounts_boot(struct mounts *mounts, uint32_t address); /* 0: not known here */
 /* UMNT of a path, or of all (NULL). */
 void mounts_remove(struct mounts *mounts, uint32_t address, const char *path);
 
@@ -44,7 +47,7 @@ unsigned int mounts_list(struct mounts *mounts, struct mounts_entry *out, unsign
 /* A host's init was read: EVENT_INIT, once a mount. */
 void mounts_init_read(struct mounts *mounts, uint32_t address, uint32_t host, uint64_t bytes);
 
-/* A host called: EVENT_ALIVE, once a minute.  Returns the monotonic time from
+/* A host showed a handle of its own: EVENT_ALIVE, once a minute.  Returns the monotonic time from
  * which on to ask again. */
 int64_t mounts_alive(struct mounts *mounts, uint32_t address, uint32_t host, int64_t now_ns);
 

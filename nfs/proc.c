@@ -29,12 +29,20 @@ void caller_forget(struct caller *caller)
 void caller_refresh(struct nfs *nfs, struct caller *caller)
 {
 	uint32_t host = caller->who.host;
+	uint64_t change = caller->change;
 
 	caller->known = !roster_by_address(nfs->roster, caller->address, &caller->who);
 	if (!caller->known)
 		caller->who = (struct roster_who){.address = caller->address};
 	if (caller->who.host != host)
 		caller_forget(caller); /* the address went to another machine */
+	/* Until its MNT a newer boot may be forged: what runs keeps its own. */
+	caller->change = caller->who.runs;
+	if (caller->who.change != caller->who.runs &&
+	    mounts_boot(nfs->mounts, caller->address) == caller->who.boot)
+		caller->change = caller->who.change;
+	if (caller->change != change)
+		caller->view_roster = 0; /* never a roster's: the view is looked up again */
 	caller->admin = exports_admin(nfs->config, caller->address);
 	caller->port_fine = caller->port < 1024 || !nfs->config->require_reserved_port;
 	caller->roster_seen = roster_generation(nfs->roster);
@@ -53,7 +61,7 @@ static int caller_view(struct nfs *nfs, struct caller *caller, uint32_t host, ui
 		return -ENOENT;
 	/* A host's other card may have booted since: each address has its own pin. */
 	if (host && host == caller->who.host)
-		change = caller->who.change;
+		change = caller->change;
 	r = views_get(nfs->views, host, version, change, &view);
 	if (r)
 		return r;
@@ -125,6 +133,12 @@ uint32_t proc_object(struct call *call, struct bytes bytes, struct object *out)
 			tell_refused(call);
 		return attr_status(r == -ENOENT ? VIEW_STALE : r);
 	}
+	/* Only a handle of its own shows that it lives: a NULL in its name is quickly
+	 * forged, and would keep a lease for ever. */
+	if (handle.host && handle.host == call->caller->who.host &&
+	    call->nfs->now_ns >= call->caller->busy_ns)
+		call->caller->busy_ns = mounts_alive(call->nfs->mounts, call->caller->address,
+						     handle.host, call->nfs->now_ns);
 	out->view = call->caller->view;
 	return attr_status(view_attr(out->view, handle.node, &out->attr));
 }

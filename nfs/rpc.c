@@ -259,10 +259,6 @@ enum rpc_verdict rpc_answer(struct nfs *nfs, struct caller *caller, struct bytes
 	}
 	call.args = c;
 
-	if (caller->who.host && nfs->now_ns >= caller->busy_ns)
-		caller->busy_ns =
-			mounts_alive(nfs->mounts, caller->address, caller->who.host, nfs->now_ns);
-
 	rpc_put_success(w, call.xid);
 	switch (proc(&call, reply)) {
 	case 0:
@@ -276,6 +272,8 @@ enum rpc_verdict rpc_answer(struct nfs *nfs, struct caller *caller, struct bytes
 	case CALL_PARK:
 		reply->parked.xid = call.xid;
 		return RPC_PARK;
+	case CALL_HOLD:
+		return RPC_HOLD;
 	default:
 		return RPC_DROP;
 	}

@@ -16,6 +16,7 @@
 #include "common/schema.h"
 #include "common/state.h"
 #include "fsd/copier.h"
+#include "fsd/forest.h"
 #include "fsd/image.h"
 #include "fsd/objects.h"
 #include "fsd/overlay.h"
@@ -150,6 +151,7 @@ static const char many[] =
 	" changed) SELECT 100000 + s.id * 100 + p.id - 65537, s.id, p.id,"
 	" CASE WHEN p.id < 65542 THEN 8 ELSE 1 END, 420, 0, 0, 5, 1, zeroblob(32), s.owner, 1"
 	" FROM scope s, path p;"
+	"UPDATE counter SET value = 2000000;"
 	"COMMIT;";
 
 static void bench_hosts(struct db *db, uint32_t version)
@@ -176,14 +178,65 @@ static void bench_hosts(struct db *db, uint32_t version)
 	       (double)(rss_kib() - before) * 1024 / HOSTS / ENTRIES);
 	bench_lookup(all[HOSTS / 2], "one of 10000 hosts");
 	start = instant_now();
-	must(db_exec(db, "UPDATE scope SET change = 20000 WHERE owner = 77 AND kind = 2"), "change",
-	     NULL);
+	must(db_exec(db, "UPDATE scope SET change = 2000000 WHERE owner = 77 AND kind = 2"),
+	     "change", NULL);
 	views_poll(views);
 	printf("one overlay change seen after %.0f ms\n", seconds(start) * 1e3);
 	for (uint32_t h = 0; h < HOSTS; h++)
 		view_unref(all[h]);
 	free(all);
 	views_close(views);
+}
+
+static void forget_name(void *ctx, uint64_t dir, const char *name, size_t len)
+{
+	(void)dir;
+	(void)name;
+	(void)len;
+	++*(unsigned int *)ctx;
+}
+
+static bool forget_node(void *ctx, uint64_t node, bool bytes)
+{
+	(void)node;
+	(void)bytes;
+	++*(unsigned int *)ctx;
+	return true;
+}
+
+/* A mount where somebody looked at every host, and a change that is in all of them. */
+static void bench_forest(struct db *db, uint32_t version)
+{
+	const struct entry_spec spec = {.kind = ENTRY_FILE, .size = 1, .mtime_ns = 1};
+	unsigned int told = 0;
+	const struct changes_sink sink = {forget_name, forget_node, &told};
+	struct forest_attr attr;
+	struct forest_dirent entry = {.cookie = 2};
+	cleanup(forest_closep) struct forest *forest = NULL;
+	uint64_t hosts;
+	struct instant start;
+	struct why why = {""};
+	struct txn *txn;
+	unsigned int n = 0;
+
+	must(db_run(db, "UPDATE host SET version = ?", "u", version), "version", NULL);
+	must(forest_open(state, &forest, &why), "forest", &why);
+	start = instant_now();
+	forest_enter(forest);
+	must(forest_lookup(forest, FOREST_ROOT, "hosts", 5, &hosts), "hosts", NULL);
+	for (; !forest_readdir(forest, hosts, entry.cookie, &entry); n++)
+		must(forest_attr(forest, entry.number, &attr), "host", NULL);
+	forest_leave(forest);
+	printf("a mount where %u hosts were looked at: %.2f s to build their views\n", n,
+	       seconds(start));
+	must(txn_begin(db, &txn), "change", NULL);
+	must(overlay_change(db, (struct scope){SCOPE_ALL, 0}, "etc/motd", &spec, NULL, &why),
+	     "change", &why);
+	must(txn_commit(txn), "change", NULL);
+	start = instant_now();
+	forest_poll(forest, &sink);
+	printf("a change in all of them was told to the kernel after %.2f s (%u calls)\n",
+	       seconds(start), told);
 }
 
 static void bench_all(const char *dir)
@@ -214,6 +267,7 @@ static void bench_all(const char *dir)
 	view_unref(view);
 	views_close(views);
 	bench_hosts(db, version);
+	bench_forest(db, version);
 	db_close(db);
 }
 

@@ -2,7 +2,7 @@
  *
  * The whole server behind its sockets: the input is a run of steps, each a byte
  * that says what happens (a packet on 67 or 4011, one that a relay sent, time,
- * an ARP answer, an event, a commit), a length, and that many bytes.  After each
+ * an answer to a probe, an event, a commit), a length, and that many bytes.  After each
  * step every reply must be one that a client can read.
  */
 #include <assert.h>
@@ -133,7 +133,8 @@ static void step(struct site *site, struct dhcp_server *server, uint8_t what, st
 		dhcp_server_tick(server, *now, &site->out);
 		break;
 	case 5:
-		dhcp_server_arp(server, 0, cursor_be32(&c), &mac, *now, &site->out);
+		dhcp_server_taken(server, 0, cursor_be32(&c), cursor_u8(&c) & 1 ? &mac : NULL,
+				  *now);
 		break;
 	case 6:
 		event.kind = cursor_u8(&c);

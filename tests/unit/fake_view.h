@@ -37,6 +37,8 @@ unsigned int fake_waiting(const struct contents *cs);
 extern bool fake_prompt; /* what misses arrives at the next contents_dispatch() */
 extern bool fake_short;	 /* bodies end 10 bytes before what content_size() says */
 
+extern uint64_t fake_change; /* that the last view was asked for at */
+
 int fake_views_new(struct views **out);
 
 #endif

@@ -241,22 +241,68 @@ static void thirty_silent_days_end_a_boot(void **state)
 	assert_int_equal(open_boots(site), 0);
 }
 
-static void a_command_ends_the_boots_of_a_host(void **state)
+/* What `rootstock boot end` does, on a connection of its own. */
+static void a_boot_that_a_command_ended_is_let_go(void **state)
 {
 	struct site *site = *state;
-	struct event e = {.kind = EVENT_END, .host = 2};
+	cleanup(db_closep) struct db *other = NULL;
+	const struct boots *boots = dhcp_server_boots(site->server);
+	struct mac beta = BETA;
+	struct mac alpha = ALPHA;
+	uint32_t address = boot(site, ROM, BETA, 1);
 
-	runs(site, boot(site, ROM, BETA, 1));
+	runs(site, address);
 	boot(site, ROM, ALPHA, 2);
-	dhcp_server_event(site->server, &e, site->now);
+	assert_int_equal(db_open(site->dir, &schema_leases, DB_WRITE, &other, NULL), 0);
+	assert_int_equal(db_exec(other, "UPDATE boot SET ended = 5, reason = 'ended by command'"
+					" WHERE mac = x'525400000002'"),
+			 0);
+	/* what was still to be written does not open it again */
+	tell(site, EVENT_ALIVE, address);
+	site_pass(site, 600000);
+	tell(site, EVENT_ALIVE, address);
+	assert_int_equal(open_boots(site), 1);
+	assert_int_equal(dhcp_server_reread(site->server, site->now), 0);
+	assert_int_equal(boots_open_count(boots, &beta), 0);
+	assert_int_equal(boots_open_count(boots, &alpha), 1);
 	site_commit(site);
-	assert_int_equal(site_count(site, "SELECT mac = x'525400000001' FROM boot"
-					  " WHERE ended IS NULL"),
+	assert_int_equal(site_count(site, "SELECT count(*) FROM boot WHERE ended = 5 AND"
+					  " reason = 'ended by command'"),
 			 1);
-	e = (struct event){.kind = EVENT_END, .mac = ALPHA};
-	dhcp_server_event(site->server, &e, site->now);
-	site_commit(site);
-	assert_int_equal(open_boots(site), 0);
+	assert_int_equal(open_boots(site), 1);
+	/* it may boot again */
+	runs(site, boot(site, ROM, BETA, 3));
+	assert_int_equal(open_boots(site), 2);
+	assert_int_equal(db_exec(other, "UPDATE boot SET ended = 6"), 0);
+	assert_int_equal(dhcp_server_reread(site->server, site->now), 0);
+	assert_int_equal(boots_open_count(boots, &alpha), 0);
+}
+
+static void rows_of_boots_do_not_pile_up(void **state)
+{
+	struct site *site = *state;
+
+	runs(site, boot(site, ROM, ALPHA, 1));
+	runs(site, boot(site, ROM, BETA, 1));
+	for (uint32_t i = 0; i < 50; i++) {
+		site_pass(site, 60000);
+		boot(site, ROM, BETA, 10 + i);
+	}
+	runs(site, boot(site, ROM, BETA, 70));
+	assert_int_equal(site_count(site, "SELECT count(*) FROM boot"), 53);
+	/* those that never mounted go after a day, the one that ran after 90 */
+	site_pass(site, INT64_C(86400000) + 60000);
+	dhcp_server_tick(site->server, site->now, &site->out);
+	tell(site, EVENT_ALIVE, IP(10, 0, 0, 50));
+	assert_int_equal(site_count(site, "SELECT count(*) FROM boot"), 3);
+	for (unsigned int day = 0; day < 91; day++) {
+		site_pass(site, 86400000);
+		dhcp_server_tick(site->server, site->now, &site->out);
+		tell(site, EVENT_ALIVE, IP(10, 0, 0, 50));
+	}
+	assert_int_equal(site_count(site, "SELECT count(*) FROM boot WHERE mac = x'525400000001'"),
+			 1);
+	assert_int_equal(site_count(site, "SELECT count(*) FROM boot"), 2);
 }
 
 static void boots_survive_a_restart(void **state)
@@ -329,7 +375,8 @@ int main(void)
 		SITE(a_mount_without_a_boot_opens_one),
 		SITE(another_card_of_the_host_ends_the_first_ones_boot),
 		SITE(thirty_silent_days_end_a_boot),
-		SITE(a_command_ends_the_boots_of_a_host),
+		SITE(a_boot_that_a_command_ended_is_let_go),
+		SITE(rows_of_boots_do_not_pile_up),
 		SITE(boots_survive_a_restart),
 		SITE(a_machine_that_is_registered_later_gets_its_rows),
 		SITE(starting_boots_of_strangers_are_bounded),

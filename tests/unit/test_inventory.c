@@ -62,6 +62,7 @@ static void an_open_boot_decides_the_version(void **state)
 	cleanup(directory_closep) struct directory *d = NULL;
 	cleanup(db_closep) struct db *db = NULL;
 	cleanup(db_closep) struct db *leases = NULL;
+	const struct tenant *t;
 	const struct host *host;
 	uint32_t version;
 	uint64_t change;
@@ -87,6 +88,21 @@ static void an_open_boot_decides_the_version(void **state)
 	assert_string_equal(host->name, "zoe");
 	assert_int_equal(version, 1);
 	assert_int_equal(change, 7);
+	/* a start that was forged: loaders are the newest's, what runs stays */
+	assert_int_equal(db_exec(leases,
+				 "UPDATE boot SET mounted = 1;"
+				 "INSERT INTO boot (mac, address, version, change, opened) VALUES"
+				 " (x'525400000001', 5, 2, 9, 0)"),
+			 0);
+	assert_true(directory_poll(d));
+	t = tenants_by_address(directory_tenants(d), 5);
+	assert_int_equal(t->boot.version, 2);
+	assert_int_equal(t->boot.change, 9);
+	assert_int_equal(t->runs.version, 1);
+	assert_int_equal(t->runs.change, 7);
+	assert_int_equal(db_exec(leases, "UPDATE boot SET mounted = 2 WHERE version = 2"), 0);
+	assert_true(directory_poll(d));
+	assert_int_equal(tenants_by_address(directory_tenants(d), 5)->runs.change, 9);
 	assert_int_equal(db_exec(leases, "UPDATE boot SET ended = 1"), 0);
 	assert_true(directory_poll(d));
 	assert_false(directory_poll(d));

@@ -243,7 +243,6 @@ static void mnt_gives_the_callers_own_root(void **state)
 	struct event e;
 
 	assert_mounts(u, "/", 1, "/");
-	assert_int_equal(unit_event(u).kind, EVENT_ALIVE);
 	e = unit_event(u);
 	assert_int_equal(e.kind, EVENT_MOUNT);
 	assert_int_equal(e.host, 1);
@@ -304,6 +303,27 @@ static void a_lease_without_a_host_is_told_to_the_supervisor(void **state)
 	/* which registers it; the next try does not wait for the poll */
 	assert_int_equal(db_exec(u->db, "INSERT INTO host_mac VALUES (x'525400000099', 4)"), 0);
 	assert_mounts(u, "/", 4, "/");
+}
+
+static void its_call_is_held_where_that_can_be(void **state)
+{
+	struct unit_nfs *u = *state;
+	char root[] = "/";
+	dirpath path = root;
+
+	unit_from(u, LEASE_ONLY, 700);
+	u->nfs.may_hold = true;
+	unit_write(u, MOUNT_PROGRAM, MOUNT_V3, MOUNTPROC3_MNT, XDR_OF(xdr_dirpath), &path);
+	unit_send(u, false);
+	assert_int_equal(u->verdict, RPC_HOLD);
+	assert_int_equal(unit_event(u).kind, EVENT_UNKNOWN);
+	assert_int_equal(unit_event(u).kind, 0); /* and no refusal yet */
+	assert_int_equal(db_exec(u->db, "INSERT INTO host_mac VALUES (x'525400000099', 4)"), 0);
+	unit_send(u, false); /* the same bytes again */
+	assert_int_equal(unit_status(u), MNT3_OK);
+	/* A stranger has nothing to wait for. */
+	unit_from(u, STRANGER, 700);
+	assert_int_equal(mnt(u, "/", NULL), MNT3ERR_ACCES);
 }
 
 static void an_admin_may_have_any_tree(void **state)
@@ -387,10 +407,79 @@ static void mount_version_1_is_told_what_to_do(void **state)
 	unit_write(u, MOUNT_PROGRAM, 1, MOUNTPROC3_MNT, XDR_OF(xdr_dirpath), &path);
 	unit_send(u, false);
 	assert_words(u, REPLY, MSG_ACCEPTED, 0, 0, PROC_UNAVAIL);
-	assert_int_equal(unit_event(u).kind, EVENT_ALIVE);
 	e = unit_event(u);
 	assert_int_equal(e.kind, EVENT_REFUSED);
 	assert_non_null(strstr(e.text, "vers=3"));
+}
+
+static void only_a_handle_of_its_own_shows_that_a_client_lives(void **state)
+{
+	struct unit_nfs *u = *state;
+	GETATTR3args args = {unit_handle_of(u, 2, FAKE_VERSION, fake_node("/"))};
+
+	send_plain(u, NFS3_PROGRAM, 3, NFSPROC3_NULL);
+	send_plain(u, MOUNT_PROGRAM, 3, 0);
+	send_plain(u, NFS3_PROGRAM, 3, NFSPROC3_GETATTR); /* garbage */
+	assert_int_equal(unit_event(u).kind, 0);
+	unit_write(u, NFS3_PROGRAM, 3, NFSPROC3_GETATTR, XDR_OF(xdr_GETATTR3args), &args);
+	unit_send(u, false);
+	assert_int_equal(unit_status(u), NFS3ERR_ACCES);
+	assert_int_equal(unit_event(u).kind, EVENT_REFUSED);
+	args.object = unit_handle(u, "/");
+	args.object.data.data_val[HANDLE_SIZE - 1] ^= 1;
+	unit_write(u, NFS3_PROGRAM, 3, NFSPROC3_GETATTR, XDR_OF(xdr_GETATTR3args), &args);
+	unit_send(u, false);
+	assert_int_equal(unit_status(u), NFS3ERR_BADHANDLE);
+	assert_int_equal(unit_event(u).kind, 0);
+	args.object = unit_handle(u, "/");
+	unit_write(u, NFS3_PROGRAM, 3, NFSPROC3_GETATTR, XDR_OF(xdr_GETATTR3args), &args);
+	unit_send(u, false);
+	assert_int_equal(unit_event(u).kind, EVENT_ALIVE);
+	assert_int_equal(unit_event(u).kind, 0);
+}
+
+/* The change that the client at HOST1 sees, by a GETATTR on a new connection. */
+static uint64_t change_seen(struct unit_nfs *u)
+{
+	GETATTR3args args = {unit_handle(u, "/")};
+
+	exports_poll(u->nfs.exports);
+	nfs_refresh(&u->nfs);
+	unit_from(u, HOST1, 700);
+	unit_write(u, NFS3_PROGRAM, 3, NFSPROC3_GETATTR, XDR_OF(xdr_GETATTR3args), &args);
+	unit_send(u, false);
+	assert_int_equal(unit_status(u), NFS3_OK);
+	return fake_change;
+}
+
+static void a_running_client_keeps_its_change_until_a_newer_boot_mounts(void **state)
+{
+	struct unit_nfs *u = *state;
+
+	assert_int_equal(db_exec(u->leases,
+				 "INSERT INTO lease (address, mac, state, started, expires) VALUES"
+				 " (167772165, x'525400000001', 2, 0, 0);"
+				 "INSERT INTO boot (mac, address, version, change, opened, mounted)"
+				 " VALUES (x'525400000001', 167772165, 7, 3, 0, 1)"),
+			 0);
+	assert_int_equal(change_seen(u), 3);
+	/* a DISCOVER and a REQUEST that anybody can forge */
+	assert_int_equal(db_exec(u->leases,
+				 "INSERT INTO boot (mac, address, version, change, opened) VALUES"
+				 " (x'525400000001', 167772165, 7, 5, 0)"),
+			 0);
+	assert_int_equal(change_seen(u), 3);
+	/* its MNT counts at once, before its row says so */
+	assert_mounts(u, "/", 1, "/");
+	assert_int_equal(fake_change, 5);
+	assert_int_equal(change_seen(u), 5);
+	/* the next forged one changes nothing again */
+	assert_int_equal(db_exec(u->leases,
+				 "UPDATE boot SET mounted = 2;"
+				 "INSERT INTO boot (mac, address, version, change, opened) VALUES"
+				 " (x'525400000001', 167772165, 7, 6, 0)"),
+			 0);
+	assert_int_equal(change_seen(u), 5);
 }
 
 /* ---- port mapper ---- */
@@ -495,8 +584,11 @@ int main(void)
 		T(null_takes_any_credential),
 		T(auth_sys_is_bounded),
 		T(mnt_gives_the_callers_own_root),
+		T(only_a_handle_of_its_own_shows_that_a_client_lives),
+		T(a_running_client_keeps_its_change_until_a_newer_boot_mounts),
 		T(mnt_refuses_at_once_and_says_why_once),
 		T(a_lease_without_a_host_is_told_to_the_supervisor),
+		T(its_call_is_held_where_that_can_be),
 		T(an_admin_may_have_any_tree),
 		T(dump_lists_what_was_granted),
 		T(export_lists_what_the_caller_may_have),

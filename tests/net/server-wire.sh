@@ -1,0 +1,86 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2154 # what the library sets
+# check: when=quick limit=180
+# The interface that is served vanishes and comes back, as a tap or a veth does, or gets
+# another address: it is said once, and serving goes on without a restart.
+set -euo pipefail
+lib=$(dirname "$0")/../lib
+for part in test net server; do
+	# shellcheck source=/dev/null
+	. "$lib/$part.sh"
+done
+need_root
+net_up
+server_state
+mkdir -p "$work/image/etc"
+echo text >"$work/image/etc/file"
+chmod -R a+rX "$work/image"
+"$rootstock" image add lab "$work/image" >/dev/null
+"$rootstock" host add 52:54:00:12:34:01 --name amy
+
+said() {
+	grep -c -- "$1" "$work/serve.log" || true
+}
+says() {
+	(($(said "$1") >= $2))
+}
+# gets_served ADDRESS-OF-THE-SERVER: an address by DHCP, a menu by TFTP, a file by NFS.
+gets_served() {
+	local address
+	net_peer_run amy ip address flush dev eth0
+	net_peer_run amy timeout 30 busybox udhcpc -f -q -n -i eth0 -s /bin/true -t 10 -T 1 \
+		>"$work/amy.out" 2>&1 || return 1
+	address=$(sed -n "s/.*lease of \([0-9.]*\) obtained from $1.*/\1/p" "$work/amy.out")
+	[[ -n $address ]] || return 1
+	net_peer_run amy ip address add "$address/24" dev eth0
+	net_peer_run amy curl -sf -m 10 -o /dev/null "tftp://$1/pxelinux.cfg/01-52-54-00-12-34-01" ||
+		true # no kernel in this image: it is refused; what counts is NFS and the log
+	[[ $(net_peer_run amy timeout 20 nfs-cat "nfs://$1/etc/file" 2>/dev/null) == text ]]
+}
+plug() {
+	net_run ip link add br0 type bridge stp_state 0 forward_delay 0
+	net_run ip address add "$1" dev br0
+	net_run ip link set br0 up
+	net_run ip link set v-amy master br0 up
+}
+children() {
+	pgrep -f "^rootstock --state $ROOTSTOCK_STATE child" | sort
+}
+
+server_start
+net_peer amy 52:54:00:12:34:01
+wait_for 40 "what a client needs" gets_served 10.77.0.1
+
+echo "# gone, and a child that dies meanwhile"
+net_run ip link del br0
+wait_for 20 "a word about it" says 'br0: no such interface; serving goes on when it is back' 1
+kill -9 "$(pgrep -f "^rootstock --state $ROOTSTOCK_STATE child dhcp")"
+wait_for 10 "a word about the child" says 'dhcp: killed by signal 9' 1
+sleep 3 # time to say it too often
+equal "lines about the interface" 1 "$(said 'br0: no such interface')"
+equal "lines about the child" 1 "$(said 'starting it again')"
+
+echo "# back"
+plug 10.77.0.1/24
+wait_for 20 "a word about that" says 'br0: is back or has changed, now 10.77.0.1' 1
+wait_for 60 "what a client needs" gets_served 10.77.0.1
+
+echo "# the address alone goes and comes"
+net_run ip address flush dev br0
+wait_for 20 "a word about it" says 'br0: has no IPv4 address; serving goes on' 1
+before=$(children)
+net_run ip address add 10.77.0.1/24 dev br0
+wait_for 20 "a word about that" says 'br0: is back$' 1
+equal "children" "$before" "$(children)"
+wait_for 60 "what a client needs" gets_served 10.77.0.1
+
+echo "# another address"
+net_run ip address flush dev br0
+wait_for 20 "a word about it" says 'br0: has no IPv4 address; serving goes on' 2
+net_run ip address add 10.99.0.1/24 dev br0
+wait_for 20 "a word about that" says 'br0: is back or has changed, now 10.99.0.1' 1
+wait_for 60 "what a client needs at the new address" gets_served 10.99.0.1
+equal "lines about the interface" 1 "$(said 'br0: no such interface')"
+alive "$server_pid" || fail "serve has ended"
+echo "serving went on each time"

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A mount whose copier is late: what waits for it, and what does not.
+ */
+#include "tests/unit/mount_unit.h"
+
+static void on_sealed(void *ctx, uint32_t version, const struct hash *digest)
+{
+	(void)ctx;
+	(void)version;
+	(void)digest;
+}
+
+static pid_t reader_of(const struct world *w, const char *path, const char *text)
+{
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(text_is(w, path, text) ? 0 : 1);
+	return pid;
+}
+
+static bool is_running(pid_t pid)
+{
+	return waitpid(pid, NULL, WNOHANG) == 0;
+}
+
+static int late_setup(void **state)
+{
+	struct world *w;
+
+	*state = NULL;
+	if (access("/dev/fuse", R_OK | W_OK))
+		return 0;
+	w = world_new();
+	make_file(w->site.origin, "still", "as it was\n", 0644);
+	make_file(w->site.origin, "drifts", "scanned\n", 0644);
+	make_file(w->site.origin, "killed", "nobody reads this\n", 0644);
+	world_image(w, false);
+	w->host = world_host(w, "one");
+	put(w, (struct scope){SCOPE_HOST, w->host}, "mine", "at once\n");
+	*state = w;
+	return 0;
+}
+
+static void a_miss_holds_up_nobody_else(void **state)
+{
+	struct world *w = world_of(state);
+	struct copier_config config = {.state_dir = w->site.state, .sealed = on_sealed};
+	struct copier *copier;
+	struct why why = {""};
+	pid_t waiting[20];
+	pid_t killed;
+	int status;
+
+	/* Somebody else has the lock, and does not answer. */
+	assert_int_equal(copier_listen(w->site.state, &config.listen_fd, &config.lock_fd, &why), 0);
+	world_mount(w);
+	for (unsigned int i = 0; i < ARRAY_SIZE(waiting); i++)
+		waiting[i] = reader_of(w, "images/img@1/still", "as it was\n");
+	killed = reader_of(w, "images/img@1/killed", "");
+	site_wait(text_is(w, "hosts/one/mine", "at once\n"));
+	assert_int_equal(stat_of(w, "images/img@1/drifts").st_size, 8);
+	assert_true(is_running(killed));
+	kill(killed, SIGKILL);
+	site_wait(waitpid(killed, &status, WNOHANG) == killed);
+
+	/* It changed after the scan, and nobody has read it: its new state stands. */
+	make_file(w->site.origin, "drifts", "of a later hour\n", 0600);
+	assert_int_equal(copier_start(&config, &copier, &why), 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(waiting); i++) {
+		assert_int_equal(waitpid(waiting[i], &status, 0), waiting[i]);
+		assert_int_equal(status, 0);
+	}
+	assert_true(text_is(w, "images/img@1/drifts", "of a later hour\n"));
+	assert_int_equal(stat_of(w, "images/img@1/drifts").st_size, 16);
+	assert_int_equal(stat_of(w, "images/img@1/drifts").st_mode, S_IFREG | 0600);
+	assert_int_equal(world_unmount(w, SIGTERM), 0);
+	copier_stop(copier);
+	close(config.listen_fd);
+	close(config.lock_fd);
+}
+
+static void waiting_readers_end_with_the_mount(void **state)
+{
+	struct world *w = world_of(state);
+	struct why why = {""};
+	pid_t waiting;
+	int status;
+	int listen_fd;
+	int lock_fd;
+
+	make_file(w->site.origin, "another", "never copied\n", 0644);
+	world_image(w, false);
+	assert_int_equal(copier_listen(w->site.state, &listen_fd, &lock_fd, &why), 0);
+	world_mount(w);
+	waiting = reader_of(w, "images/img@2/another", "never copied\n");
+	usleep(50000);
+	assert_true(is_running(waiting));
+	assert_int_equal(world_unmount(w, SIGTERM), 0);
+	assert_int_equal(waitpid(waiting, &status, 0), waiting);
+	assert_int_equal(WEXITSTATUS(status), 1);
+	close(listen_fd);
+	close(lock_fd);
+}
+
+int main(void)
+{
+	/* The second goes on where the first ends. */
+	const struct CMUnitTest late[] = {
+		cmocka_unit_test(a_miss_holds_up_nobody_else),
+		cmocka_unit_test(waiting_readers_end_with_the_mount),
+	};
+	return cmocka_run_group_tests(late, late_setup, teardown);
+}
