@@ -85,8 +85,7 @@ int addition_render(enum boot_dialect dialect, char **out, size_t *len)
 	char *buf;
 
 	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
-		size += member_size(members[i].name,
-				    members[i].text ? strlen(members[i].text) : 0);
+		size += member_size(members[i].name, members[i].text ? strlen(members[i].text) : 0);
 	buf = calloc(1, size);
 	if (!buf)
 		return -ENOMEM;
@@ -129,9 +128,8 @@ static ssize_t appended_pread(struct tftp_file *file, void *buf, size_t len, uin
 		done = want;
 	}
 	for (; done < len && offset + done < file->size; done++)
-		((char *)buf)[done] = offset + done < a->tail_at
-					      ? '\0'
-					      : a->tail[offset + done - a->tail_at];
+		((char *)buf)[done] =
+			offset + done < a->tail_at ? '\0' : a->tail[offset + done - a->tail_at];
 	return (ssize_t)done;
 }
 

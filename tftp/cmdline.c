@@ -71,18 +71,18 @@ int boot_cmdline(const struct boot_spec *spec, char out[static CMDLINE_MAX], str
 	case BOOT_KERNEL:
 	case BOOT_MKINITCPIO:
 	case BOOT_KLIBC:
-		snprintf(root, sizeof(root), "%s:/,%s", server, options);
+		snprintf(root, sizeof(root), "%s:%s,%s", server, spec->path, options);
 		text_put(&t, "%sroot=/dev/nfs nfsroot=%s ip=dhcp",
 			 spec->dialect == BOOT_KLIBC ? "boot=nfs " : "", root);
 		break;
 	case BOOT_DRACUT:
 		/* /linuxrc is the last stage's: dracut's own overlay stays off. */
-		snprintf(root, sizeof(root), "%s:/:%s", server, options);
+		snprintf(root, sizeof(root), "%s:%s:%s", server, spec->path, options);
 		text_put(&t, "root=nfs:%s ip=dhcp rd.neednet=1", root);
 		break;
 	case BOOT_LIVE:
 		/* klibc's nfsmount too, but the options apart. */
-		snprintf(root, sizeof(root), "%s:/", server);
+		snprintf(root, sizeof(root), "%s:%s", server, spec->path);
 		text_put(&t, "boot=live netboot=nfs nfsroot=%s nfsopts=%s ip=dhcp", root, options);
 		break;
 	}

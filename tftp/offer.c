@@ -63,6 +63,7 @@ static int make_cmdline(const struct offer_ask *ask, struct offer *o, struct why
 	struct boot_spec spec = {
 		.dialect = o->files.dialect,
 		.server = ask->server,
+		.path = ask->maintenance ? "/" OFFER_MAINTENANCE : "/",
 		.mode = setting(ask, "mode", "tmpfs"),
 		.init = setting(ask, "init", first_program(ask)),
 		.console = o->console,
@@ -99,17 +100,19 @@ static int read_wait(const char *text, unsigned int *out, struct why *why)
 int offer_make(const struct offer_ask *ask, struct offer *out, struct why *why)
 {
 	const struct image_version *v = inventory_version(ask->inventory, ask->version);
-	const struct boot_wish wish = {
-		.kernel = setting(ask, "kernel", NULL),
-		.initrd = setting(ask, "initrd", NULL),
-		.dialect = setting(ask, "dialect", NULL),
-	};
+	struct boot_wish wish = {0};
 	const char *menu = setting(ask, "menu", "no");
 	int r;
 
 	*out = (struct offer){.host = ask->host};
 	if (v)
 		snprintf(out->image, sizeof(out->image), "%s@%u", v->image_name, v->number);
+	if (!ask->maintenance)
+		wish = (struct boot_wish){
+			.kernel = setting(ask, "kernel", NULL),
+			.initrd = setting(ask, "initrd", NULL),
+			.dialect = setting(ask, "dialect", NULL),
+		};
 	out->console = setting(ask, "console", NULL);
 	out->ask = strcmp(menu, "no") && strcmp(menu, "0");
 	out->memtest = ask->memtest;
@@ -119,14 +122,25 @@ int offer_make(const struct offer_ask *ask, struct offer *out, struct why *why)
 	return r ? r : make_cmdline(ask, out, why);
 }
 
+static struct menu_entry entry_of(const struct offer *o, bool boot_if, const char *kernel,
+				  const char *initrd)
+{
+	return (struct menu_entry){
+		.image = o->image,
+		.kernel = kernel,
+		.initrd = o->files.initrd ? initrd : NULL,
+		.cmdline = boot_if ? o->cmdline_boot_if : o->cmdline,
+	};
+}
+
 int offer_render(const struct offer *o, enum tftp_kind kind, char **text, size_t *len)
 {
+	/* pxelinux and iPXE tell the card by themselves. */
+	bool boot_if = kind != TFTP_KIND_PXELINUX && kind != TFTP_KIND_IPXE;
+	struct menu_entry maintenance;
 	struct menu m = {
 		.host = o->host->name,
-		.image = o->image,
-		.kernel = "kernel",
-		.initrd = o->files.initrd ? "initrd" : NULL,
-		.cmdline = o->cmdline,
+		.own = entry_of(o, boot_if, "kernel", "initrd"),
 		.console = o->console,
 		.fdtdir = *o->files.fdtdir ? o->files.fdtdir : NULL,
 		.rpi_config = o->files.rpi_config ? OFFER_RPI_CONFIG : NULL,
@@ -141,6 +155,11 @@ int offer_render(const struct offer *o, enum tftp_kind kind, char **text, size_t
 
 	if (!buf)
 		return -ENOMEM;
+	if (o->maintenance) {
+		maintenance = entry_of(o->maintenance, boot_if, OFFER_MAINTENANCE "/kernel",
+				       OFFER_MAINTENANCE "/initrd");
+		m.maintenance = &maintenance;
+	}
 	switch (kind) {
 	case TFTP_KIND_PXELINUX:
 		n = menu_pxelinux(&m, buf, MENU_SIZE);
@@ -149,18 +168,15 @@ int offer_render(const struct offer *o, enum tftp_kind kind, char **text, size_t
 		n = menu_ipxe(&m, buf, MENU_SIZE);
 		break;
 	case TFTP_KIND_EXTLINUX:
-		m.cmdline = o->cmdline_boot_if;
 		n = menu_extlinux(&m, buf, MENU_SIZE);
 		break;
 	case TFTP_KIND_GRUB:
-		m.cmdline = o->cmdline_boot_if;
 		n = menu_grub(&m, buf, MENU_SIZE);
 		break;
 	case TFTP_KIND_RPI_CONFIG:
 		n = menu_rpi_config(&m, buf, MENU_SIZE);
 		break;
 	case TFTP_KIND_RPI_CMDLINE:
-		m.cmdline = o->cmdline_boot_if;
 		n = menu_rpi_cmdline(&m, buf, MENU_SIZE);
 		break;
 	default:

@@ -49,10 +49,9 @@ static void each_initrd_gets_its_makers_hook(void **state)
 				   "40755 scripts/nfs-bottom\n100644 scripts/nfs-bottom/ORDER\n");
 	assert_non_null(strstr(body, "/rootstock/overlay-root \"$rootmnt\"\n"));
 	list(BOOT_DRACUT, names, "rootstock/overlay-root", body, sizeof(body));
-	assert_string_equal(names,
-			    "40755 rootstock\n100755 rootstock/overlay-root\n"
-			    "100755 lib/dracut/hooks/pre-pivot/99-rootstock.sh\n"
-			    "100755 var/lib/dracut/hooks/pre-pivot/99-rootstock.sh\n");
+	assert_string_equal(names, "40755 rootstock\n100755 rootstock/overlay-root\n"
+				   "100755 lib/dracut/hooks/pre-pivot/99-rootstock.sh\n"
+				   "100755 var/lib/dracut/hooks/pre-pivot/99-rootstock.sh\n");
 	assert_int_equal(strncmp(body, "#!/bin/sh\n", 10), 0);
 	assert_string_equal(body + strlen(body) - 5, "ory'\n");
 	assert_true(addition_knows(BOOT_KLIBC) && addition_knows(BOOT_DRACUT));

@@ -4,7 +4,12 @@
 #include "tftp/cmdline.h"
 
 static const struct boot_spec plain = {
-	.dialect = BOOT_KERNEL, .server = 0x0a000001, .mode = "tmpfs", .init = "/linuxrc"};
+	.dialect = BOOT_KERNEL,
+	.server = 0x0a000001,
+	.path = "/",
+	.mode = "tmpfs",
+	.init = "/linuxrc",
+};
 
 static const char *line(const struct boot_spec *spec)
 {
@@ -129,6 +134,25 @@ static void bootif_and_extra_words_come_last(void **state)
 	assert_null(strpbrk(out, "\n\t"));
 }
 
+static void the_root_may_have_another_path(void **state)
+{
+	static const char *const expected[] = {
+		[BOOT_KERNEL] = " nfsroot=10.0.0.1:/maintenance,vers=3,",
+		[BOOT_KLIBC] = " nfsroot=10.0.0.1:/maintenance,vers=3,",
+		[BOOT_DRACUT] = "root=nfs:10.0.0.1:/maintenance:vers=3,",
+		[BOOT_MKINITCPIO] = " nfsroot=10.0.0.1:/maintenance,vers=3,",
+		[BOOT_LIVE] = " nfsroot=10.0.0.1:/maintenance nfsopts=vers=3,",
+	};
+	struct boot_spec spec = plain;
+
+	(void)state;
+	spec.path = "/maintenance";
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
+		spec.dialect = (enum boot_dialect)i;
+		assert_non_null(strstr(line(&spec), expected[i]));
+	}
+}
+
 static void a_plan_without_a_server_says_so(void **state)
 {
 	struct boot_spec spec = plain;
@@ -170,6 +194,7 @@ int main(void)
 		cmocka_unit_test(nfsroot_fits_the_kernels_buffer),
 		cmocka_unit_test(a_console_keeps_the_screen_beside_it),
 		cmocka_unit_test(bootif_and_extra_words_come_last),
+		cmocka_unit_test(the_root_may_have_another_path),
 		cmocka_unit_test(a_plan_without_a_server_says_so),
 		cmocka_unit_test(bad_values_are_named),
 	};

@@ -387,6 +387,26 @@ static void a_body_that_is_not_there_yet_is_waited_for(void **state)
 	assert_int_equal(cancelled, 1);
 }
 
+static void a_menu_offers_the_maintenance_image(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(ask(w, H7, "maintenance/kernel"), TFTP_TREE_REFUSED);
+	assert_int_equal(db_exec(w->db, "INSERT INTO setting VALUES (2, 1, 'menu', 'yes'),"
+					" (1, 1, 'maintenance', 'debian@2');"
+					"UPDATE host SET changed = changed + 1"),
+			 0);
+	assert_int_equal(ask(w, H7, "pxelinux.cfg/default"), 0);
+	assert_non_null(strstr(w->text, "MENU LABEL h7 (debian@1)\n"));
+	assert_non_null(strstr(w->text, "MENU LABEL Maintenance (debian@2)\n"
+					"  KERNEL maintenance/kernel\n"));
+	assert_non_null(strstr(w->text, " nfsroot=10.0.0.1:/maintenance,vers=3,"));
+	assert_int_equal(ask(w, H7, "maintenance/kernel"), 0);
+	assert_int_equal(asked_version, 2);
+	assert_int_equal(ask(w, H7, "kernel"), 0);
+	assert_int_equal(asked_version, 1);
+}
+
 static void in_overlay_mode_an_initrd_without_linuxrc_gets_a_hook_behind_it(void **state)
 {
 	struct world *w = *state;
@@ -456,6 +476,7 @@ int main(void)
 		TEST(a_mac_in_the_name_serves_where_the_address_is_unknown),
 		TEST(a_folder_of_the_users_comes_first_and_has_an_edge),
 		TEST(a_body_that_is_not_there_yet_is_waited_for),
+		TEST(a_menu_offers_the_maintenance_image),
 		TEST(in_overlay_mode_an_initrd_without_linuxrc_gets_a_hook_behind_it),
 		TEST(a_plan_says_what_each_firmware_would_get),
 	};
