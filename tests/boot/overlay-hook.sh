@@ -10,8 +10,9 @@ set -euo pipefail
 boot_image image
 boot_host hook mode=overlay
 "$rootstock" overlay hide host:hook /linuxrc
-"$rootstock" boot plan hook | grep -q 'hook that makes the root writable' || fail "no hook planned"
-boot_writes=done
+grep -q 'hook that makes the root writable' < <("$rootstock" boot plan hook) ||
+	fail "no hook planned"
+boot_writes="done"
 boot_machine
 boot_check
 boot_shows 'rootstock: the root is writable, in memory'

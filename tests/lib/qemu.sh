@@ -16,14 +16,15 @@ declare -A qemu_pid
 # $work/NAME.vars.
 qemu_firmware_options() {
 	local at=/usr/share/OVMF code=OVMF_CODE_4M.fd vars=OVMF_VARS_4M.fd
-	firmware_options=(-machine "q35,accel=tcg,graphics=off")
+	local machine=q35,accel=tcg,graphics=off
+	firmware_options=(-machine "$machine")
 	[[ $qemu_firmware != bios ]] || return 0
 	if [[ $qemu_firmware == secure ]]; then
 		code=OVMF_CODE_4M.secboot.fd
 		vars=OVMF_VARS_4M.ms.fd
 		# It keeps its variables out of the system's reach by this mode.
-		firmware_options=(-machine "q35,accel=tcg,graphics=off,smm=on"
-			-global driver=cfi.pflash01,property=secure,value=on)
+		firmware_options=(-machine "$machine,smm=on"
+			-global "driver=cfi.pflash01,property=secure,value=on")
 	fi
 	[[ -e $at/$code && -e $at/$vars ]] || skip "no $at/$code and $vars (package ovmf)"
 	cp "$at/$vars" "$work/$1.vars"
