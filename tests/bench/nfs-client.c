@@ -95,20 +95,29 @@ struct first {
 	struct nfs_handle handle;
 };
 
+void nfs_take_handle(struct bytes results, struct nfs_handle *out)
+{
+	struct cursor c = cursor_of(results.at, results.len);
+	uint32_t len = cursor_be32(&c);
+	const uint8_t *p = len <= sizeof(out->bytes) ? cursor_skip(&c, len) : NULL;
+
+	if (!p) {
+		errno = EPROTO;
+		die("a handle");
+	}
+	out->len = (uint8_t)len;
+	memcpy(out->bytes, p, len);
+}
+
 static void on_first(void *arg, uint32_t xid, uint32_t status, struct bytes results)
 {
 	struct first *first = arg;
-	struct cursor c = cursor_of(results.at, results.len);
-	uint32_t len = cursor_be32(&c);
-	const uint8_t *p = len <= sizeof(first->handle.bytes) ? cursor_skip(&c, len) : NULL;
 
 	(void)xid;
 	first->done = true;
 	first->status = status;
-	if (status || !p)
-		return;
-	first->handle.len = (uint8_t)len;
-	memcpy(first->handle.bytes, p, len);
+	if (!status)
+		nfs_take_handle(results, &first->handle);
 }
 
 /* One call whose results begin with a handle. */
@@ -193,10 +202,17 @@ void nfs_stream_feed(struct nfs_stream *s, struct bytes in, nfs_reply_fn *reply,
 			s->left--;
 			if (s->status_len < 4)
 				continue;
+			s->nsmall = 0;
 			if (in.len >= s->left)
 				results = (struct bytes){in.at, s->left};
 		}
 		n = in.len < s->left ? in.len : s->left;
+		if (!results.at && s->nsmall + s->left <= sizeof(s->small)) {
+			memcpy(s->small + s->nsmall, in.at, n);
+			s->nsmall += (unsigned int)n;
+			if (n == s->left)
+				results = (struct bytes){s->small, s->nsmall};
+		}
 		in.at += n;
 		in.len -= n;
 		s->left -= (uint32_t)n;

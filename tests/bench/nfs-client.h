@@ -41,6 +41,9 @@ void nfs_mount(const char *server, uint16_t port, uint32_t address, const char *
 /* LOOKUP; with len 0 in `out` when the name is not there. */
 void nfs_lookup(int fd, const struct nfs_handle *dir, const char *name, struct nfs_handle *out);
 
+/* The handle that the results of MNT and LOOKUP begin with. */
+void nfs_take_handle(struct bytes results, struct nfs_handle *out);
+
 /* Replies as they come, cut anywhere. */
 struct nfs_stream {
 	uint8_t head[28]; /* record mark to accept_stat; zeroed is ready for use */
@@ -48,9 +51,11 @@ struct nfs_stream {
 	uint32_t left; /* of this reply, behind the head */
 	uint32_t status;
 	unsigned int status_len;
+	unsigned int nsmall;
+	uint8_t small[512]; /* a small reply that came in pieces */
 };
 /* `status` of the results, or UINT32_MAX when the call was not carried out; `results`
- * behind it, empty when the reply did not lie in one piece. */
+ * behind it, empty when a large reply did not lie in one piece. */
 typedef void nfs_reply_fn(void *arg, uint32_t xid, uint32_t status, struct bytes results);
 void nfs_stream_feed(struct nfs_stream *s, struct bytes in, nfs_reply_fn *reply, void *arg);
 

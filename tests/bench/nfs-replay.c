@@ -53,8 +53,15 @@ struct client {
 	int64_t finished;
 };
 
-static char *paths[MAX_PATHS];
+/* A directory comes before what is in it; the root is the first. */
+static struct path {
+	char *text;
+	const char *name; /* its last component */
+	unsigned int parent;
+	unsigned int depth;
+} paths[MAX_PATHS];
 static unsigned int npaths;
+static unsigned int deepest;
 static struct step *steps;
 static unsigned int nsteps;
 static uint8_t buf[REPLIES_SIZE];
@@ -75,16 +82,30 @@ static void unquote(char *s)
 	*o = '\0';
 }
 
-static unsigned int path_index(const char *path)
+static unsigned int path_index(const char *text)
 {
+	struct path path = {.text = strdup(text)};
+	char *slash = path.text ? strrchr(path.text, '/') : NULL;
+
 	for (unsigned int i = 0; i < npaths; i++)
-		if (!strcmp(paths[i], path))
+		if (!strcmp(paths[i].text, text)) {
+			free(path.text);
 			return i;
-	if (npaths == MAX_PATHS) {
+		}
+	if (slash && slash[1]) {
+		path.name = slash + 1;
+		*slash = '\0';
+		path.parent = path_index(slash == path.text ? "/" : path.text);
+		path.depth = paths[path.parent].depth + 1;
+		*slash = '/';
+	}
+	if (npaths == MAX_PATHS || !path.text) {
 		errno = E2BIG;
 		die("paths");
 	}
-	paths[npaths] = strdup(path);
+	if (path.depth > deepest)
+		deepest = path.depth;
+	paths[npaths] = path;
 	return npaths++;
 }
 
@@ -134,20 +155,50 @@ static void load(const char *file)
 	fclose(f);
 }
 
-static void walk(struct client *client, unsigned int path)
+static void on_handle(void *arg, uint32_t xid, uint32_t status, struct bytes results)
 {
-	struct nfs_handle at = client->handles[0];
-	char copy[2048];
-	char *save;
+	struct client *client = arg;
 
-	snprintf(copy, sizeof(copy), "%s", paths[path]);
-	for (char *name = strtok_r(copy, "/", &save); name && at.len;
-	     name = strtok_r(NULL, "/", &save)) {
-		const struct nfs_handle dir = at;
+	client->done++;
+	if (!status)
+		nfs_take_handle(results, &client->handles[xid]);
+}
 
-		nfs_lookup(client->fd, &dir, name, &at);
+static void receive(struct client *client, nfs_reply_fn *reply)
+{
+	ssize_t r = recv(client->fd, buf, sizeof(buf), 0);
+
+	if (r <= 0)
+		die("recv");
+	nfs_stream_feed(&client->stream, (struct bytes){buf, (size_t)r}, reply, client);
+}
+
+/* The handles of all paths, level by level.  What this server does not have gets none:
+ * its calls are left out. */
+static void walk(struct client *client)
+{
+	for (unsigned int depth = 1; depth <= deepest; depth++) {
+		for (unsigned int i = 1; i < npaths; i++) {
+			const struct nfs_handle *dir = &client->handles[paths[i].parent];
+			struct nfs_call call;
+			struct writer w;
+
+			if (paths[i].depth != depth || !dir->len)
+				continue;
+			w = nfs_begin(&call, NFS_PROGRAM, NFS_LOOKUP, i);
+			nfs_put_handle(&w, dir);
+			nfs_put_opaque(&w, paths[i].name, strlen(paths[i].name));
+			nfs_end(&call, &w);
+			if (write(client->fd, call.bytes, call.len) != (ssize_t)call.len)
+				die("write");
+			client->sent++;
+			while (client->sent - client->done > 64)
+				receive(client, on_handle);
+		}
+		while (client->sent != client->done)
+			receive(client, on_handle);
 	}
-	client->handles[path] = at; /* none: not on this server; its calls are left out */
+	client->sent = client->done = 0;
 }
 
 /* Leave out the calls whose path this server does not have. */
@@ -259,15 +310,6 @@ static void on_reply(void *arg, uint32_t xid, uint32_t status, struct bytes resu
 		last_cookie(client, results);
 }
 
-static void client_receive(struct client *client)
-{
-	ssize_t r = recv(client->fd, buf, sizeof(buf), MSG_DONTWAIT);
-
-	if (r <= 0)
-		die("recv");
-	nfs_stream_feed(&client->stream, (struct bytes){buf, (size_t)r}, on_reply, client);
-}
-
 static int cmp(const void *a, const void *b)
 {
 	const int64_t *x = a;
@@ -314,8 +356,7 @@ int main(int argc, char **argv)
 			die("memory");
 		nfs_mount(argv[1], (uint16_t)atoi(argv[3]), c->address, argv[4], &c->handles[0]);
 		c->fd = nfs_dial(argv[1], (uint16_t)atoi(argv[2]), c->address);
-		for (unsigned int p = 1; p < npaths; p++)
-			walk(c, p);
+		walk(c);
 		if (!i)
 			gone = steps_prune(c);
 		epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &ev);
@@ -336,7 +377,7 @@ int main(int argc, char **argv)
 		for (int i = 0; i < n; i++) {
 			struct client *c = events[i].data.ptr;
 
-			client_receive(c);
+			receive(c, on_reply);
 			if (c->done == nsteps) {
 				c->finished = instant_now().ns;
 				times[finished++] = c->finished - c->started;

@@ -136,7 +136,7 @@ spawn guest.qemu nsenter --net="/run/netns/$net_ns" \
 	-no-user-config -no-reboot -display none -serial "file:$work/guest.console" \
 	-netdev tap,id=net,ifname=t-guest,script=no,downscript=no \
 	-device virtio-net-pci,netdev=net,mac=52:54:00:12:34:06,romfile= \
-	-kernel "${kernel[0]}" -initrd "${initrd[0]}" -append "console=ttyS0 quiet panic=-1 \
+	-kernel "${kernel[0]}" -initrd "${initrd[0]}" -append "console=ttyS0 quiet panic=-1 no_timer_check \
 ip=10.77.0.2::10.77.0.1:255.255.255.0:guest::off boot=nfs root=/dev/nfs \
 nfsroot=10.77.0.1:/,vers=3,tcp,rsize=1048576,timeo=600,retrans=2 ro init=/selftest"
 qemu_pid[guest]=$spawned

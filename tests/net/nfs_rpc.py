@@ -8,8 +8,7 @@ import socket
 import struct
 import sys
 
-ADDRESS = sys.argv[1] if len(sys.argv) > 1 and sys.argv[1][:1].isdigit() else "127.0.0.1"
-PORT = int(sys.argv[2]) if len(sys.argv) > 2 and sys.argv[2].isdigit() else 2049
+ADDRESS, PORT = "127.0.0.1", 2049
 NFS, MOUNT, PMAP = 100003, 100005, 100000
 ROFS, BADHANDLE, STALE, ACCES, NOENT, NOTDIR, ISDIR, INVAL = 30, 10001, 70, 13, 2, 20, 21, 22
 NAMETOOLONG, TOOSMALL, IO = 63, 10005, 5
