@@ -31,34 +31,39 @@ static uint32_t last_server(struct db *db)
 	return address;
 }
 
-int cmd_boot_plan(struct cli *cli, int argc, char **argv)
+static int plan_run(struct cli *cli)
 {
 	cleanup(inventory_freep) struct inventory *inv = NULL;
+	cleanup(cli_view_close) struct cli_view v;
 	struct tftp_plan plan;
-	struct why why = {""};
-	struct cli_view v;
-	int r;
+	int r = cli_view_open(cli, cli->args[0], &v);
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
-		return 2;
-	r = cli_view_open(cli, "boot plan", argv[1], &v);
 	if (r)
 		return r;
-	r = v.host ? inventory_load(v.db, &inv)
-		   : why_set(&why, -EINVAL, "%s: an image does not boot: name a host", argv[1]);
-	if (!r) {
-		plan = (struct tftp_plan){
-			.inventory = inv,
-			.host = inventory_by_id(inv, v.host),
-			.view = v.view,
-			.version = v.version,
-			.server = last_server(v.db),
-		};
-		r = plan.host ? tftp_plan(&plan, stdout, &why) : -ENOENT;
-	}
-	cli_view_close(&v);
-	return r ? cli_fail("boot plan", &why, r) : 0;
+	if (!v.host)
+		return why_set(&cli->why, -EINVAL, "%s: an image does not boot: name a host",
+			       cli->args[0]);
+	r = inventory_load(cli->db, &inv);
+	if (r)
+		return r;
+	plan = (struct tftp_plan){
+		.inventory = inv,
+		.host = inventory_by_id(inv, v.host),
+		.view = v.view,
+		.version = v.version,
+		.server = last_server(cli->db),
+	};
+	return plan.host ? tftp_plan(&plan, stdout, &cli->why) : -ENOENT;
 }
+
+const struct command command_boot_plan = {
+	.words = "boot plan",
+	.usage = "HOST",
+	.run = plan_run,
+	.db = CLI_READ,
+	.min = 1,
+	.max = 1,
+};
 
 /* When the host's last boot began; 0: it never did. */
 static int last_boot(struct cli *cli, const struct host *host, int64_t *opened)
@@ -112,57 +117,58 @@ static int timeline(struct db *trace, const struct host *host, int64_t since, st
 	return r;
 }
 
-int cmd_boot_show(struct cli *cli, int argc, char **argv)
+static int show_run(struct cli *cli)
 {
 	static const char *const columns[] = {"seconds", "stage", "address", "bytes", "ms", "what"};
 	cleanup(inventory_freep) struct inventory *inv = NULL;
 	cleanup(db_closep) struct db *trace = NULL;
-	cleanup(db_closep) struct db *db = NULL;
+	const char *name = cli->args[0];
 	const struct host *host = NULL;
-	struct why why = {""};
 	struct table *t;
 	int64_t since;
 	uint32_t id;
-	int r;
+	int r = host_find(cli->db, name, &id, &cli->why);
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
-		return 2;
-	r = cli_db_read(cli, "boot show", &db);
-	if (r)
-		return r;
-	r = host_find(db, argv[1], &id, &why);
 	if (!r)
-		r = inventory_load(db, &inv);
+		r = inventory_load(cli->db, &inv);
 	if (!r)
 		host = inventory_by_id(inv, id);
 	r = r ? r : host ? last_boot(cli, host, &since) : -ENOENT;
 	if (!r && !since)
-		r = why_set(&why, -ENOENT, "%s: has not booted yet", argv[1]);
+		r = why_set(&cli->why, -ENOENT, "%s: has not booted yet", name);
 	if (!r)
-		r = db_open(cli->state_dir, &schema_trace, DB_READ, &trace, &why);
+		r = db_open(cli->state_dir, &schema_trace, DB_READ, &trace, &cli->why);
 	if (r)
-		return cli_fail("boot show", &why, r);
+		return r;
 	t = table_new(columns, ARRAY_SIZE(columns));
 	/* A DISCOVER comes a moment before the boot that it opens. */
 	r = timeline(trace, host, since - 5000000, t);
 	table_print(t, cli->json);
-	return r ? cli_fail("boot show", NULL, r) : 0;
+	return r;
 }
 
+const struct command command_boot_show = {
+	.words = "boot show",
+	.usage = "HOST",
+	.run = show_run,
+	.db = CLI_READ,
+	.min = 1,
+	.max = 1,
+};
+
 /* The MACs that HOST means: a host's, or the one that it spells. */
-static int boot_macs(struct db *db, const char *name, struct mac *macs, unsigned int *n,
-		     struct why *why)
+static int boot_macs(struct cli *cli, struct mac *macs, unsigned int *n)
 {
 	cleanup(inventory_freep) struct inventory *inv = NULL;
 	const struct host *host;
 	uint32_t id;
-	int r = host_find(db, name, &id, why);
+	int r = host_find(cli->db, cli->args[0], &id, &cli->why);
 
 	*n = 1;
-	if (r == -ENOENT && !mac_parse(name, macs))
+	if (r == -ENOENT && !mac_parse(cli->args[0], macs))
 		return 0;
 	if (!r)
-		r = inventory_load(db, &inv);
+		r = inventory_load(cli->db, &inv);
 	if (r)
 		return r;
 	host = inventory_by_id(inv, id);
@@ -188,13 +194,12 @@ static int boots_end_rows(struct db *leases, const struct mac *mac, unsigned int
 }
 
 /* The dhcp child sees the rows move, and lets go of what it holds in memory. */
-static int boots_end_all(struct cli *cli, const char *name, const struct mac *macs, unsigned int n,
-			 struct why *why)
+static int boots_end_all(struct cli *cli, const struct mac *macs, unsigned int n)
 {
 	cleanup(db_closep) struct db *leases = NULL;
 	cleanup(txn_abortp) struct txn *txn = NULL;
 	unsigned int ended = 0;
-	int r = cli_leases(cli, true, &leases, why);
+	int r = cli_leases(cli, true, &leases);
 
 	if (r)
 		return r;
@@ -204,25 +209,27 @@ static int boots_end_all(struct cli *cli, const char *name, const struct mac *ma
 	if (!r)
 		r = txn_commit(take(&txn));
 	if (r)
-		return why_set(why, r, "leases.db: %s", db_error(leases));
-	return ended ? 0 : why_set(why, -ENOENT, "%s: no boot of it is open", name);
+		return why_set(&cli->why, r, "leases.db: %s", db_error(leases));
+	return ended ? 0 : why_set(&cli->why, -ENOENT, "%s: no boot of it is open", cli->args[0]);
 }
 
-int cmd_boot_end(struct cli *cli, int argc, char **argv)
+static int end_run(struct cli *cli)
 {
-	cleanup(db_closep) struct db *db = NULL;
 	struct mac macs[HOST_MACS_MAX];
-	struct why why = {""};
 	unsigned int n;
-	int r;
+	int r = boot_macs(cli, macs, &n);
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
-		return 2;
-	r = cli_db_read(cli, "boot end", &db);
 	if (r)
 		return r;
-	r = boot_macs(db, argv[1], macs, &n, &why);
-	if (!r)
-		r = boots_end_all(cli, argv[1], macs, n, &why);
-	return r ? cli_fail("boot end", &why, r) : 0;
+	cli->why = (struct why){""}; /* a MAC that is nobody's is fine */
+	return boots_end_all(cli, macs, n);
 }
+
+const struct command command_boot_end = {
+	.words = "boot end",
+	.usage = "HOST",
+	.run = end_run,
+	.db = CLI_READ,
+	.min = 1,
+	.max = 1,
+};

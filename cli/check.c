@@ -348,17 +348,14 @@ static void check_programs(struct check *c)
 		say(c, CHECK_LACKS, "no mount: /linuxrc cannot make memory writable");
 }
 
-int cmd_image_check(struct cli *cli, int argc, char **argv)
+static int check_run(struct cli *cli)
 {
 	static const char *const columns[] = {"result", "what"};
 	const struct boot_wish wish = {0};
 	struct check c = {0};
 	struct why why = {""};
-	int r;
+	int r = cli_view_open(cli, cli->args[0], &c.v);
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
-		return 2;
-	r = cli_view_open(cli, "image check", argv[1], &c.v);
 	if (r)
 		return r;
 	c.table = table_new(columns, ARRAY_SIZE(columns));
@@ -379,7 +376,14 @@ int cmd_image_check(struct cli *cli, int argc, char **argv)
 	free(c.builtin);
 	free(c.depends);
 	cli_view_close(&c.v);
-	if (r < 0)
-		return cli_fail("image check", &why, r);
-	return c.fails;
+	return r < 0 ? why_set(&cli->why, r, "%s", why_text(&why, r)) : c.fails;
 }
+
+const struct command command_image_check = {
+	.words = "image check",
+	.usage = "NAME[@N]",
+	.run = check_run,
+	.db = CLI_READ,
+	.min = 1,
+	.max = 1,
+};

@@ -131,7 +131,7 @@ static int run_nfs(struct child *child)
 	return nfs_child(&config);
 }
 
-int cmd_child(struct cli *cli, int argc, char **argv)
+static int child_run(struct cli *cli)
 {
 	static const struct {
 		const char *name;
@@ -145,21 +145,18 @@ int cmd_child(struct cli *cli, int argc, char **argv)
 	};
 	struct child child = {.cli = cli};
 	struct sandbox sandbox;
+	const char *name = cli->args[0];
 	struct why why = {""};
 	int r;
 
-	if (argc != 3) {
-		fputs("rootstock: child: is started by serve\n", stderr);
-		return 2;
-	}
-	log_init(argv[1], LOG_LEVEL_INFO);
+	log_init(name, LOG_LEVEL_INFO);
 	config_init(&child.config);
-	r = fds_inherit(&child.fds, argv[2], &why);
+	r = fds_inherit(&child.fds, cli->args[1], &why);
 	child.event_fd = fds_get(&child.fds, "events");
 	if (!r)
 		r = config_read(&child.config, fds_get(&child.fds, "config"), "config", &why);
 	for (size_t i = 0; !r && i < ARRAY_SIZE(kinds); i++) {
-		if (strcmp(kinds[i].name, argv[1]))
+		if (strcmp(kinds[i].name, name))
 			continue;
 		sandbox_identity(kinds[i].sandbox, &sandbox);
 		r = sandbox_enter(&sandbox);
@@ -182,3 +179,11 @@ int cmd_child(struct cli *cli, int argc, char **argv)
 	config_fini(&child.config);
 	return 1;
 }
+
+const struct command command_child = {
+	.words = "child",
+	.internal = true,
+	.run = child_run,
+	.min = 2,
+	.max = 2,
+};

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the commands share: where the state is, how errors are said, how names on
+ * What the commands share: how they are declared and what they get, and how names on
  * the command line become things.
  */
 #ifndef CLI_CMD_H
@@ -15,54 +15,92 @@
 #include "fsd/overlay.h"
 #include "fsd/view.h"
 
+/* An option as it was given; `value` is NULL where it takes none. */
+struct given {
+	int val; /* of its struct option */
+	const char *value;
+};
+
+enum { CLI_GIVEN_MAX = 64 };
+
+struct command;
+
+/* What a command gets, and how it says why it failed. */
 struct cli {
 	const char *state_dir;
 	bool json;
+	const struct command *command;
+	char **args; /* positional: args[0] is the first */
+	int nargs;
+	struct given given[CLI_GIVEN_MAX];
+	unsigned int ngiven;
+	struct db *db; /* as the command wants it, else NULL */
+	struct why why;
 };
 
-/* A command gets its arguments behind its own words, argv[0] being the last of
- * those, and returns the exit status: 0, 1 (said why), 2 (usage). */
-typedef int command_fn(struct cli *cli, int argc, char **argv);
+enum cli_db {
+	CLI_NO_DB,
+	CLI_READ,  /* not there: said as "nothing here yet" */
+	CLI_WRITE, /* made if absent */
+};
 
-command_fn cmd_image_add, cmd_image_list, cmd_image_show, cmd_image_activate, cmd_image_rollback,
-	cmd_image_remove, cmd_image_prune, cmd_image_check;
-command_fn cmd_host_add, cmd_host_set, cmd_host_approve, cmd_host_list, cmd_host_show,
-	cmd_host_remove, cmd_host_import;
-command_fn cmd_group_add, cmd_group_set, cmd_group_list, cmd_group_show, cmd_group_remove;
-command_fn cmd_overlay_put, cmd_overlay_link, cmd_overlay_mkdir, cmd_overlay_hide,
-	cmd_overlay_opaque, cmd_overlay_attr, cmd_overlay_reset, cmd_overlay_list;
-command_fn cmd_view_ls, cmd_view_stat, cmd_view_cat, cmd_view_explain, cmd_view_diff,
-	cmd_view_digest;
-command_fn cmd_lease_list, cmd_boot_list, cmd_boot_show, cmd_boot_plan, cmd_boot_end;
-command_fn cmd_mount, cmd_serve, cmd_child;
+/* A command is declared beside its code and listed in main.c. */
+struct option; /* getopt_long's */
+struct command {
+	const char *words; /* "image add" */
+	const char *usage; /* what follows them; NULL: nothing */
+	bool internal;	   /* not for people */
+	/* Returns 0; an exit status, having said why; or a negative errno, which is
+	 * then said, with cli->why where it holds words. */
+	int (*run)(struct cli *cli);
+	/* The same for what can be said before the state is opened, and made where it
+	 * lacks; NULL: nothing. */
+	int (*check)(struct cli *cli);
+	enum cli_db db;
+	int min;		      /* positional arguments */
+	int max;		      /* CLI_ANY: no limit */
+	const struct option *options; /* each with a `val` of its own; NULL: none */
+	const char *shorts;	      /* those that are a letter, as getopt has it */
+};
 
-/* "rootstock: WHAT: WHY" on standard error; returns 1. */
-int cli_fail(const char *what, const struct why *why, int r);
+enum { CLI_ANY = -1 };
+
+extern const struct command command_image_add, command_image_list, command_image_show,
+	command_image_activate, command_image_rollback, command_image_remove, command_image_prune,
+	command_image_check;
+extern const struct command command_host_add, command_host_set, command_host_approve,
+	command_host_list, command_host_show, command_host_remove, command_host_import;
+extern const struct command command_group_add, command_group_set, command_group_list,
+	command_group_show, command_group_remove;
+extern const struct command command_overlay_put, command_overlay_link, command_overlay_mkdir,
+	command_overlay_hide, command_overlay_opaque, command_overlay_attr, command_overlay_reset,
+	command_overlay_list;
+extern const struct command command_view_ls, command_view_stat, command_view_cat,
+	command_view_explain, command_view_diff, command_view_digest;
+extern const struct command command_lease_list;
+extern const struct command command_boot_list, command_boot_show, command_boot_plan,
+	command_boot_end;
+extern const struct command command_mount, command_serve, command_child;
+
 /* The usage line of the command that runs, on standard error; returns 2. */
-int cli_usage(void);
+int cli_usage(const struct cli *cli);
 
-/* Positional arguments and options.  `options` is getopt_long's table, each with a
- * flag of its own: `handle` gets its `val` and value and returns 0, or -1 for a bad
- * one, which it has said.  Exactly `min` to `max` (-1: any) positional arguments are moved to the
- * front of argv + 1.  Returns their number, or -1 after the usage line. */
-struct option;
-int cli_args(int argc, char **argv, const struct option *options,
-	     int (*handle)(void *ctx, int val, const char *value), void *ctx, int min, int max);
-
-/* Open the state for writing, made if absent.  On failure it is said. */
-int cli_db(struct cli *cli, const char *what, struct db **db);
-/* For reading alone; -ENOENT is said as "nothing here yet". */
-int cli_db_read(struct cli *cli, const char *what, struct db **db);
+/* Was the option given?  Its value then ("" where it takes none), the last one where
+ * it was given more than once; else NULL. */
+const char *cli_option(const struct cli *cli, int val);
 
 /* leases.db, to write or to read alone; -ENOENT where nothing was served yet. */
-int cli_leases(struct cli *cli, bool write, struct db **leases, struct why *why);
+int cli_leases(struct cli *cli, bool write, struct db **leases);
 
 /* all, group:NAME, host:NAME, host:MAC. */
-int cli_scope(struct db *db, const char *text, struct scope *out, struct why *why);
+int cli_scope(struct cli *cli, const char *text, struct scope *out);
+
+/* The scope's settings and template keys, as pairs. */
+struct table;
+void cli_settings(struct cli *cli, enum scope_kind kind, uint32_t owner, struct table *t);
 
 /* A view for people: HOST, or NAME[@N] of an image. */
 struct cli_view {
-	struct db *db; /* keeps the readers' journal alive */
 	struct views *views;
 	struct view *view;
 	struct contents *contents;
@@ -70,9 +108,9 @@ struct cli_view {
 	uint32_t version;
 	struct own_copier *copier; /* where no server runs */
 };
-int cli_view_open(struct cli *cli, const char *what, const char *name, struct cli_view *out);
+int cli_view_open(struct cli *cli, const char *name, struct cli_view *out);
 /* Another view of the same state, from the same cache. */
-int cli_view_other(const char *what, const char *name, struct cli_view *v, struct view **out);
-void cli_view_close(struct cli_view *v);
+int cli_view_other(struct cli *cli, const char *name, struct cli_view *v, struct view **out);
+void cli_view_close(struct cli_view *v); /* fine for zeroes */
 
 #endif

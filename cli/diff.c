@@ -83,30 +83,33 @@ static void explain_step(void *ctx, const struct view_step *s)
 	table_time(x->table, s->entry ? s->entry->changed_ns : 0);
 }
 
-int cmd_view_explain(struct cli *cli, int argc, char **argv)
+static int explain_run(struct cli *cli)
 {
 	/* The last row is what the host gets; those above it were beaten. */
 	static const char *const columns[] = {"layer", "makes_it", "mode", "entry", "changed"};
+	cleanup(cli_view_close) struct cli_view v;
 	struct explain x;
-	struct why why = {""};
-	struct cli_view v;
-	int r;
+	int r = cli_view_open(cli, cli->args[0], &v);
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 2, 2) < 0)
-		return 2;
-	r = cli_view_open(cli, "view explain", argv[1], &v);
 	if (r)
 		return r;
 	if (!v.host)
-		r = why_set(&why, -EINVAL, "%s: an image, which has no layers: name a host",
-			    argv[1]);
-	x = (struct explain){v.db, table_new(columns, ARRAY_SIZE(columns))};
-	if (!r)
-		r = views_explain(v.views, v.host, v.version, argv[2], explain_step, &x);
+		return why_set(&cli->why, -EINVAL, "%s: an image, which has no layers: name a host",
+			       cli->args[0]);
+	x = (struct explain){cli->db, table_new(columns, ARRAY_SIZE(columns))};
+	r = views_explain(v.views, v.host, v.version, cli->args[1], explain_step, &x);
 	table_print(x.table, cli->json && !r);
-	cli_view_close(&v);
-	return r ? cli_fail("view explain", &why, r) : 0;
+	return r;
 }
+
+const struct command command_view_explain = {
+	.words = "view explain",
+	.usage = "HOST PATH",
+	.run = explain_run,
+	.db = CLI_READ,
+	.min = 2,
+	.max = 2,
+};
 
 /* ---- two views side by side ---- */
 
@@ -342,34 +345,36 @@ static int compare_trees(struct pair *p, const uint32_t dir[2], char *path, size
 	return r;
 }
 
-int cmd_view_diff(struct cli *cli, int argc, char **argv)
+static int diff_run(struct cli *cli)
 {
 	static const char *const columns[] = {"path", "in", "differs"};
 	const uint32_t roots[2] = {VIEW_ROOT, VIEW_ROOT};
+	cleanup(cli_view_close) struct cli_view v;
 	struct pair p = {.json = cli->json};
 	char path[PATH_MAX] = "";
-	struct cli_view v;
-	int r;
+	int r = cli_view_open(cli, cli->args[0], &v);
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 2, 2) < 0)
-		return 2;
-	r = cli_view_open(cli, "view diff", argv[1], &v);
+	if (!r)
+		r = cli_view_other(cli, cli->args[1], &v, &p.side[1]);
 	if (r)
 		return r;
 	p.v = &v;
 	p.side[0] = v.view;
-	r = cli_view_other("view diff", argv[2], &v, &p.side[1]);
-	if (r) {
-		cli_view_close(&v);
-		return r;
-	}
 	p.table = table_new(columns, ARRAY_SIZE(columns));
 	r = compare_trees(&p, roots, path, 0);
 	table_print(p.table, cli->json && !r);
 	view_unref(p.side[1]);
-	cli_view_close(&v);
-	return r ? cli_fail("view diff", NULL, r < 0 ? r : -EIO) : 0;
+	return r > 0 ? -EIO : r;
 }
+
+const struct command command_view_diff = {
+	.words = "view diff",
+	.usage = "HOST|NAME[@N] HOST|NAME[@N]",
+	.run = diff_run,
+	.db = CLI_READ,
+	.min = 2,
+	.max = 2,
+};
 
 /* ---- digest ---- */
 
@@ -426,29 +431,34 @@ static int digest_tree(struct cli_view *v, EVP_MD_CTX *md, uint32_t dir, unsigne
 	return r;
 }
 
-int cmd_view_digest(struct cli *cli, int argc, char **argv)
+static int digest_run(struct cli *cli)
 {
 	cleanup(EVP_MD_CTX_freep) EVP_MD_CTX *md = EVP_MD_CTX_new();
+	cleanup(cli_view_close) struct cli_view v = {0};
 	char empty[] = "";
 	const struct name root = {empty, VIEW_ROOT};
 	char text[2 * HASH_LEN + 1];
-	struct cli_view v;
 	struct hash hash;
 	int r;
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
-		return 2;
 	if (!md || !EVP_DigestInit_ex(md, EVP_sha256(), NULL))
-		return cli_fail("view digest", NULL, -ENOMEM);
-	r = cli_view_open(cli, "view digest", argv[1], &v);
+		return -ENOMEM;
+	r = cli_view_open(cli, cli->args[0], &v);
+	if (!r)
+		r = digest_node(&v, md, &root, 0);
 	if (r)
-		return r;
-	r = digest_node(&v, md, &root, 0);
-	cli_view_close(&v);
-	if (r)
-		return cli_fail("view digest", NULL, r < 0 ? r : -EIO);
+		return r > 0 ? -EIO : r;
 	EVP_DigestFinal_ex(md, hash.octet, NULL);
 	hash_format(&hash, text);
 	puts(text);
 	return 0;
 }
+
+const struct command command_view_digest = {
+	.words = "view digest",
+	.usage = "HOST|NAME[@N]",
+	.run = digest_run,
+	.db = CLI_READ,
+	.min = 1,
+	.max = 1,
+};

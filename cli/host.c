@@ -4,119 +4,99 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli/table.h"
 #include "common/inventory.h"
-#include "dhcp/import.h"
 #include "fsd/host.h"
 
-static int add_option(void *ctx, int val, const char *value)
+static void say_keyless(const struct cli *cli)
 {
-	struct host_spec *spec = ctx;
+	fprintf(stderr, "rootstock: %s: no ssh-keygen here: the host has no SSH host key\n",
+		cli->command->words);
+}
 
-	switch (val) {
-	case 'n':
-		spec->name = value;
-		return 0;
-	case 'i':
-		spec->image = value;
-		return 0;
-	case 'a':
-		if (!ip4_parse(value, &spec->address) && spec->address)
-			return 0;
-		fprintf(stderr, "rootstock: host add: %s: not an IPv4 address\n", value);
-		return -1;
-	default:
+static int add_spec(struct cli *cli, struct host_spec *spec)
+{
+	const char *address = cli_option(cli, 'a');
+
+	*spec = (struct host_spec){.name = cli_option(cli, 'n'), .image = cli_option(cli, 'i')};
+	if (mac_parse(cli->args[0], &spec->mac))
+		return why_set(&cli->why, -EINVAL, "%s: not a MAC address", cli->args[0]);
+	if (address && (ip4_parse(address, &spec->address) || !spec->address))
+		return why_set(&cli->why, -EINVAL, "%s: not an IPv4 address", address);
+	for (unsigned int i = 0; i < cli->ngiven; i++) {
+		if (cli->given[i].val != 'g')
+			continue;
 		if (spec->ngroups == HOST_GROUPS_MAX)
-			return -1;
-		spec->groups[spec->ngroups++] = value;
-		return 0;
+			return why_set(&cli->why, -E2BIG, "more than %d groups", HOST_GROUPS_MAX);
+		spec->groups[spec->ngroups++] = cli->given[i].value;
 	}
-}
-
-static void say_keyless(const char *what)
-{
-	fprintf(stderr, "rootstock: %s: no ssh-keygen here: the host has no SSH host key\n", what);
-}
-
-int cmd_host_add(struct cli *cli, int argc, char **argv)
-{
-	static const struct option options[] = {{"name", required_argument, NULL, 'n'},
-						{"address", required_argument, NULL, 'a'},
-						{"image", required_argument, NULL, 'i'},
-						{"group", required_argument, NULL, 'g'},
-						{0}};
-	cleanup(db_closep) struct db *db = NULL;
-	struct host_spec spec = {0};
-	struct why why = {""};
-	bool has_keys = true;
-	uint32_t id;
-	int r;
-
-	if (cli_args(argc, argv, options, add_option, &spec, 1, 1) < 0)
-		return 2;
-	if (mac_parse(argv[1], &spec.mac)) {
-		why_set(&why, -EINVAL, "%s: not a MAC address", argv[1]);
-		return cli_fail("host add", &why, -EINVAL);
-	}
-	r = cli_db(cli, "host add", &db);
-	if (r)
-		return r;
-	r = host_add(db, cli->state_dir, &spec, &id, &has_keys, &why);
-	if (r)
-		return cli_fail("host add", &why, r);
-	if (!has_keys)
-		say_keyless("host add");
 	return 0;
 }
 
-int cmd_host_set(struct cli *cli, int argc, char **argv)
+static int host_add_check(struct cli *cli)
 {
-	cleanup(db_closep) struct db *db = NULL;
-	struct why why = {""};
-	uint32_t id;
-	int n = cli_args(argc, argv, NULL, NULL, NULL, 2, -1);
-	int r;
+	struct host_spec spec;
 
-	if (n < 0)
-		return 2;
-	r = cli_db(cli, "host set", &db);
-	if (r)
-		return r;
-	r = host_find(db, argv[1], &id, &why);
-	if (!r)
-		r = host_set(db, id, argv + 2, (unsigned int)n - 1, &why);
-	return r ? cli_fail("host set", &why, r) : 0;
+	return add_spec(cli, &spec);
 }
 
-/* A command of one host and nothing else. */
-static int one_host(struct cli *cli, int argc, char **argv, const char *what,
-		    int (*act)(struct db *, uint32_t, struct why *))
+static int host_add_run(struct cli *cli)
 {
-	cleanup(db_closep) struct db *db = NULL;
-	struct why why = {""};
+	struct host_spec spec;
+	bool has_keys = true;
 	uint32_t id;
-	int r;
+	int r = add_spec(cli, &spec);
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
-		return 2;
-	r = cli_db(cli, what, &db);
-	if (r)
-		return r;
-	r = host_find(db, argv[1], &id, &why);
 	if (!r)
-		r = act(db, id, &why);
-	return r ? cli_fail(what, &why, r) : 0;
+		r = host_add(cli->db, cli->state_dir, &spec, &id, &has_keys, &cli->why);
+	if (!has_keys)
+		say_keyless(cli);
+	return r;
 }
+
+static const struct option add_options[] = {{"name", required_argument, NULL, 'n'},
+					    {"address", required_argument, NULL, 'a'},
+					    {"image", required_argument, NULL, 'i'},
+					    {"group", required_argument, NULL, 'g'},
+					    {0}};
+
+const struct command command_host_add = {
+	.words = "host add",
+	.usage = "MAC [--name N] [--address IP] [--image NAME[@N]] [--group G]...",
+	.run = host_add_run,
+	.check = host_add_check,
+	.db = CLI_WRITE,
+	.min = 1,
+	.max = 1,
+	.options = add_options,
+};
+
+static int host_set_run(struct cli *cli)
+{
+	uint32_t id;
+	int r = host_find(cli->db, cli->args[0], &id, &cli->why);
+
+	return r ? r
+		 : host_set(cli->db, id, cli->args + 1, (unsigned int)cli->nargs - 1, &cli->why);
+}
+
+const struct command command_host_set = {
+	.words = "host set",
+	.usage = "HOST KEY=VALUE...",
+	.run = host_set_run,
+	.db = CLI_WRITE,
+	.min = 2,
+	.max = CLI_ANY,
+};
 
 /* Has this machine asked for an address, and waits? */
 static int stranger_waits(struct cli *cli, const struct mac *mac)
 {
 	cleanup(db_closep) struct db *leases = NULL;
 	sqlite3_stmt *stmt;
-	int r = cli_leases(cli, false, &leases, NULL);
+	int r = cli_leases(cli, false, &leases);
 
 	if (r)
 		return r;
@@ -127,36 +107,50 @@ static int stranger_waits(struct cli *cli, const struct mac *mac)
 }
 
 /* A host that was set aside, or a machine that only asked so far, by its MAC. */
-int cmd_host_approve(struct cli *cli, int argc, char **argv)
+static int host_approve_run(struct cli *cli)
 {
-	cleanup(db_closep) struct db *db = NULL;
 	struct host_spec spec = {.pending = false};
-	struct why why = {""};
+	const char *name = cli->args[0];
 	bool has_keys = true;
 	uint32_t id;
-	int r;
+	int r = host_find(cli->db, name, &id, &cli->why);
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
-		return 2;
-	r = cli_db(cli, "host approve", &db);
-	if (r)
-		return r;
-	r = host_find(db, argv[1], &id, &why);
 	if (!r)
-		r = host_approve(db, id, &why);
-	else if (r == -ENOENT && !mac_parse(argv[1], &spec.mac) && !stranger_waits(cli, &spec.mac))
-		r = host_add(db, cli->state_dir, &spec, &id, &has_keys, &why);
-	if (r)
-		return cli_fail("host approve", &why, r);
+		return host_approve(cli->db, id, &cli->why);
+	if (r != -ENOENT || mac_parse(name, &spec.mac) || stranger_waits(cli, &spec.mac))
+		return r;
+	cli->why = (struct why){""};
+	r = host_add(cli->db, cli->state_dir, &spec, &id, &has_keys, &cli->why);
 	if (!has_keys)
-		say_keyless("host approve");
-	return 0;
+		say_keyless(cli);
+	return r;
 }
 
-int cmd_host_remove(struct cli *cli, int argc, char **argv)
+const struct command command_host_approve = {
+	.words = "host approve",
+	.usage = "HOST",
+	.run = host_approve_run,
+	.db = CLI_WRITE,
+	.min = 1,
+	.max = 1,
+};
+
+static int host_remove_run(struct cli *cli)
 {
-	return one_host(cli, argc, argv, "host remove", host_remove);
+	uint32_t id;
+	int r = host_find(cli->db, cli->args[0], &id, &cli->why);
+
+	return r ? r : host_remove(cli->db, id, &cli->why);
 }
+
+const struct command command_host_remove = {
+	.words = "host remove",
+	.usage = "HOST",
+	.run = host_remove_run,
+	.db = CLI_WRITE,
+	.min = 1,
+	.max = 1,
+};
 
 static const char *image_text(const struct inventory *inv, const struct host *h, char *out,
 			      size_t size)
@@ -206,7 +200,7 @@ static int list_pending(struct cli *cli, const struct inventory *inv)
 					      "arch", "first_seen", "last_seen"};
 	cleanup(db_closep) struct db *leases = NULL;
 	struct table *t;
-	int r = cli_leases(cli, false, &leases, NULL);
+	int r = cli_leases(cli, false, &leases);
 
 	if (r && r != -ENOENT) /* never served: nobody has asked */
 		return r;
@@ -228,37 +222,11 @@ static int list_pending(struct cli *cli, const struct inventory *inv)
 	return r;
 }
 
-static int pending_option(void *ctx, int val, const char *value)
+static void list_hosts(struct cli *cli, const struct inventory *inv)
 {
-	(void)val;
-	(void)value;
-	*(bool *)ctx = true;
-	return 0;
-}
-
-int cmd_host_list(struct cli *cli, int argc, char **argv)
-{
-	static const struct option options[] = {{"pending", no_argument, NULL, 'p'}, {0}};
 	static const char *const columns[] = {"name", "mac", "address", "image", "pending"};
-	cleanup(inventory_freep) struct inventory *inv = NULL;
-	cleanup(db_closep) struct db *db = NULL;
-	bool pending = false;
-	struct table *t;
-	int r;
+	struct table *t = table_new(columns, ARRAY_SIZE(columns));
 
-	if (cli_args(argc, argv, options, pending_option, &pending, 0, 0) < 0)
-		return 2;
-	r = cli_db_read(cli, "host list", &db);
-	if (r)
-		return r;
-	r = inventory_load(db, &inv);
-	if (!r && pending)
-		r = list_pending(cli, inv);
-	if (r)
-		return cli_fail("host list", NULL, r);
-	if (pending)
-		return 0;
-	t = table_new(columns, ARRAY_SIZE(columns));
 	for (unsigned int i = 0; i < inventory_count(inv); i++) {
 		const struct host *h = inventory_at(inv, i);
 		char mac[MAC_TEXT];
@@ -272,257 +240,68 @@ int cmd_host_list(struct cli *cli, int argc, char **argv)
 		table_bool(t, h->pending);
 	}
 	table_print(t, cli->json);
+}
+
+static int host_list_run(struct cli *cli)
+{
+	cleanup(inventory_freep) struct inventory *inv = NULL;
+	int r = inventory_load(cli->db, &inv);
+
+	if (r)
+		return r;
+	if (cli_option(cli, 'p'))
+		return list_pending(cli, inv);
+	list_hosts(cli, inv);
 	return 0;
 }
 
-static void row(struct table *t, const char *key, const char *value)
-{
-	table_row(t);
-	table_text(t, key);
-	table_text(t, value);
-}
+static const struct option list_options[] = {{"pending", no_argument, NULL, 'p'}, {0}};
 
-static void setting_rows(struct db *db, struct table *t, enum scope_kind kind, uint32_t owner)
-{
-	sqlite3_stmt *stmt = db_stmt(
-		db, "SELECT key, value FROM setting WHERE kind = ? AND owner = ? ORDER BY key");
+const struct command command_host_list = {
+	.words = "host list",
+	.usage = "[--pending]",
+	.run = host_list_run,
+	.db = CLI_READ,
+	.options = list_options,
+};
 
-	for (int r = db_query(db, stmt, "uu", (uint32_t)kind, owner); r == DB_ROW;
-	     r = db_next(db, stmt))
-		row(t, (const char *)sqlite3_column_text(stmt, 0),
-		    (const char *)sqlite3_column_text(stmt, 1));
-}
-
-int cmd_host_show(struct cli *cli, int argc, char **argv)
+static int host_show_run(struct cli *cli)
 {
 	static const char *const columns[] = {"key", "value"};
 	cleanup(inventory_freep) struct inventory *inv = NULL;
-	cleanup(db_closep) struct db *db = NULL;
 	const struct host *h;
-	struct why why = {""};
 	char text[128];
 	struct table *t;
 	sqlite3_stmt *stmt;
 	uint32_t id;
-	int r;
+	int r = host_find(cli->db, cli->args[0], &id, &cli->why);
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
-		return 2;
-	r = cli_db_read(cli, "host show", &db);
-	if (r)
-		return r;
-	r = host_find(db, argv[1], &id, &why);
 	if (!r)
-		r = inventory_load(db, &inv);
+		r = inventory_load(cli->db, &inv);
 	h = r ? NULL : inventory_by_id(inv, id);
 	if (!h)
-		return cli_fail("host show", &why, r ? r : -ENOENT);
+		return r ? r : -ENOENT;
 	t = table_new(columns, ARRAY_SIZE(columns));
-	row(t, "name", h->name);
+	table_pair(t, "name", h->name);
 	for (unsigned int i = 0; i < h->nmacs; i++)
-		row(t, "mac", mac_format(&h->macs[i], text));
-	row(t, "address", h->address ? ip4_format(h->address, text) : NULL);
-	row(t, "image", image_text(inv, h, text, sizeof(text)));
-	row(t, "pending", h->pending ? "yes" : "no");
-	stmt = db_stmt(db, "SELECT g.name FROM host_group m JOIN grp g ON g.id = m.grp"
-			   " WHERE m.host = ? ORDER BY m.position");
-	for (r = db_query(db, stmt, "u", id); r == DB_ROW; r = db_next(db, stmt))
-		row(t, "group", (const char *)sqlite3_column_text(stmt, 0));
-	setting_rows(db, t, SCOPE_HOST, id);
+		table_pair(t, "mac", mac_format(&h->macs[i], text));
+	table_pair(t, "address", h->address ? ip4_format(h->address, text) : NULL);
+	table_pair(t, "image", image_text(inv, h, text, sizeof(text)));
+	table_pair(t, "pending", h->pending ? "yes" : "no");
+	stmt = db_stmt(cli->db, "SELECT g.name FROM host_group m JOIN grp g ON g.id = m.grp"
+				" WHERE m.host = ? ORDER BY m.position");
+	for (r = db_query(cli->db, stmt, "u", id); r == DB_ROW; r = db_next(cli->db, stmt))
+		table_pair(t, "group", (const char *)sqlite3_column_text(stmt, 0));
+	cli_settings(cli, SCOPE_HOST, id, t);
 	table_print(t, cli->json);
-	return 0;
-}
-
-int cmd_group_add(struct cli *cli, int argc, char **argv)
-{
-	cleanup(db_closep) struct db *db = NULL;
-	struct why why = {""};
-	int r;
-
-	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
-		return 2;
-	r = cli_db(cli, "group add", &db);
-	if (r)
-		return r;
-	r = group_add(db, argv[1], &why);
-	return r ? cli_fail("group add", &why, r) : 0;
-}
-
-int cmd_group_set(struct cli *cli, int argc, char **argv)
-{
-	cleanup(db_closep) struct db *db = NULL;
-	struct why why = {""};
-	uint32_t id;
-	int n = cli_args(argc, argv, NULL, NULL, NULL, 2, -1);
-	int r;
-
-	if (n < 0)
-		return 2;
-	r = cli_db(cli, "group set", &db);
-	if (r)
-		return r;
-	r = group_find(db, argv[1], &id, &why);
-	if (!r)
-		r = group_set(db, id, argv + 2, (unsigned int)n - 1, &why);
-	return r ? cli_fail("group set", &why, r) : 0;
-}
-
-int cmd_group_remove(struct cli *cli, int argc, char **argv)
-{
-	cleanup(db_closep) struct db *db = NULL;
-	struct why why = {""};
-	uint32_t id;
-	int r;
-
-	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
-		return 2;
-	r = cli_db(cli, "group remove", &db);
-	if (r)
-		return r;
-	r = group_find(db, argv[1], &id, &why);
-	if (!r)
-		r = group_remove(db, id, &why);
-	return r ? cli_fail("group remove", &why, r) : 0;
-}
-
-int cmd_group_list(struct cli *cli, int argc, char **argv)
-{
-	static const char *const columns[] = {"name", "image", "hosts"};
-	cleanup(db_closep) struct db *db = NULL;
-	sqlite3_stmt *stmt;
-	struct table *t;
-	int r;
-
-	if (cli_args(argc, argv, NULL, NULL, NULL, 0, 0) < 0)
-		return 2;
-	r = cli_db_read(cli, "group list", &db);
-	if (r)
-		return r;
-	t = table_new(columns, ARRAY_SIZE(columns));
-	stmt = db_stmt(db,
-		       "SELECT g.name, i.name, (SELECT count(*) FROM host_group WHERE grp = g.id)"
-		       " FROM grp g LEFT JOIN image i ON i.id = g.image ORDER BY g.name");
-	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
-		table_row(t);
-		table_text(t, (const char *)sqlite3_column_text(stmt, 0));
-		table_text(t, (const char *)sqlite3_column_text(stmt, 1));
-		table_number(t, sqlite3_column_int64(stmt, 2));
-	}
-	table_print(t, cli->json);
-	return r ? cli_fail("group list", NULL, r) : 0;
-}
-
-int cmd_group_show(struct cli *cli, int argc, char **argv)
-{
-	static const char *const columns[] = {"key", "value"};
-	cleanup(db_closep) struct db *db = NULL;
-	struct why why = {""};
-	sqlite3_stmt *stmt;
-	struct table *t;
-	uint32_t id;
-	int r;
-
-	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
-		return 2;
-	r = cli_db_read(cli, "group show", &db);
-	if (r)
-		return r;
-	r = group_find(db, argv[1], &id, &why);
-	if (r)
-		return cli_fail("group show", &why, r);
-	t = table_new(columns, ARRAY_SIZE(columns));
-	row(t, "name", argv[1]);
-	stmt = db_stmt(db, "SELECT h.name FROM host_group m JOIN host h ON h.id = m.host"
-			   " WHERE m.grp = ? ORDER BY h.name");
-	for (r = db_query(db, stmt, "u", id); r == DB_ROW; r = db_next(db, stmt))
-		row(t, "host", (const char *)sqlite3_column_text(stmt, 0));
-	setting_rows(db, t, SCOPE_GROUP, id);
-	table_print(t, cli->json);
-	return 0;
-}
-
-/* ---- import ---- */
-
-struct import {
-	struct dhcp_import_host *list;
-	size_t n;
-	size_t room;
-};
-
-/* A MAC that comes again replaces what came before: the last line is right. */
-static int import_collect(void *ctx, const struct dhcp_import_host *host)
-{
-	struct import *im = ctx;
-
-	for (size_t i = 0; i < im->n; i++)
-		if (mac_equal(&im->list[i].mac, &host->mac)) {
-			im->list[i] = *host;
-			return 0;
-		}
-	if (im->n == im->room) {
-		size_t room = im->room ? im->room * 2 : 64;
-		struct dhcp_import_host *bigger = realloc(im->list, room * sizeof(*bigger));
-
-		if (!bigger)
-			return -ENOMEM;
-		im->list = bigger;
-		im->room = room;
-	}
-	im->list[im->n++] = *host;
-	return 0;
-}
-
-int cmd_host_import(struct cli *cli, int argc, char **argv)
-{
-	cleanup(fclosep) FILE *file = NULL;
-	cleanup(db_closep) struct db *db = NULL;
-	struct import im = {0};
-	struct why why = {""};
-	unsigned int added = 0;
-	unsigned int known = 0;
-	unsigned int keyless = 0;
-	int r;
-
-	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
-		return 2;
-	file = fopen(argv[1], "re");
-	r = file ? dhcp_import(file, argv[1], import_collect, &im, &why)
-		 : why_set(&why, -errno, "%s: %m", argv[1]);
-	if (r) {
-		free(im.list);
-		return cli_fail("host import", &why, r);
-	}
-	r = cli_db(cli, "host import", &db);
-	for (size_t i = 0; !r && i < im.n; i++) {
-		const struct dhcp_import_host *h = &im.list[i];
-		const struct host_spec spec = {.mac = h->mac,
-					       .name = h->name[0] ? h->name : NULL,
-					       .address = h->leased ? 0 : h->address};
-		struct why one = {""};
-		bool has_keys;
-		uint32_t id;
-
-		/* A machine, a name or an address that is here already stays as it is. */
-		r = host_add(db, cli->state_dir, &spec, &id, &has_keys, &one);
-		if (r == -EEXIST) {
-			fprintf(stderr, "rootstock: host import: %s:%u: left out: %s\n", argv[1],
-				h->line, why_text(&one, r));
-			known++;
-			r = 0;
-		} else if (r) {
-			r = cli_fail("host import", &one, r);
-		} else {
-			added++;
-			keyless += !has_keys;
-		}
-	}
-	if (keyless)
-		fprintf(stderr,
-			"rootstock: host import: no ssh-keygen here: %u hosts have no SSH "
-			"host key\n",
-			keyless);
-	free(im.list);
-	if (!r)
-		printf("%u added, %u left out\n", added, known);
 	return r;
 }
+
+const struct command command_host_show = {
+	.words = "host show",
+	.usage = "HOST",
+	.run = host_show_run,
+	.db = CLI_READ,
+	.min = 1,
+	.max = 1,
+};

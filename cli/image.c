@@ -21,15 +21,6 @@
 #include "fsd/sweep.h"
 #include "fsd/version.h"
 
-static int add_option(void *ctx, int val, const char *value)
-{
-	bool *flags = ctx; /* wait, strict, activate */
-
-	(void)value;
-	flags[val] = true;
-	return 0;
-}
-
 static bool is_sealed(struct db *db, uint32_t version)
 {
 	sqlite3_stmt *stmt =
@@ -41,20 +32,20 @@ static bool is_sealed(struct db *db, uint32_t version)
 }
 
 /* Until the version is sealed, by a running server or by ourselves. */
-static int wait_sealed(struct cli *cli, struct db *db, uint32_t version, struct why *why)
+static int wait_sealed(struct cli *cli, uint32_t version)
 {
 	cleanup(own_copier_stopp) struct own_copier *copier = NULL;
 	bool tty = isatty(STDERR_FILENO);
-	int r = own_copier_start(cli->state_dir, true, &copier, why);
+	int r = own_copier_start(cli->state_dir, true, &copier, &cli->why);
 
-	while (!r && !is_sealed(db, version)) {
+	while (!r && !is_sealed(cli->db, version)) {
 		struct version_progress p;
 		struct version *v;
 
 		poll(NULL, 0, 100);
 		/* Whoever copied may have ended: then it is our turn. */
 		if (!copier)
-			r = own_copier_start(cli->state_dir, true, &copier, why);
+			r = own_copier_start(cli->state_dir, true, &copier, &cli->why);
 		if (!tty || version_open(cli->state_dir, version, &v, NULL))
 			continue;
 		version_progress(v, &p);
@@ -85,62 +76,59 @@ static void add_tell(void *ctx, uint64_t entries, uint64_t bytes)
 		(unsigned long long)(bytes / 1000000));
 }
 
-int cmd_image_add(struct cli *cli, int argc, char **argv)
+static int image_add_run(struct cli *cli)
 {
-	static const struct option options[] = {{"wait", no_argument, NULL, 0},
-						{"strict", no_argument, NULL, 1},
-						{"activate", no_argument, NULL, 2},
-						{0}};
-	cleanup(db_closep) struct db *db = NULL;
-	struct why why = {""};
-	bool flags[3] = {false};
 	struct add_progress progress = {0};
-	struct image_add add;
+	struct image_add add = {
+		.name = cli->args[0],
+		.source = cli->args[1],
+		.strict = cli_option(cli, 's'),
+		.activate = cli_option(cli, 'a'),
+	};
 	uint32_t version;
 	uint32_t number;
 	int r;
 
-	if (cli_args(argc, argv, options, add_option, flags, 2, 2) < 0)
-		return 2;
-	add = (struct image_add){
-		.name = argv[1], .source = argv[2], .strict = flags[1], .activate = flags[2]};
-	r = cli_db(cli, "image add", &db);
-	if (r)
-		return r;
 	if (isatty(STDERR_FILENO)) {
 		add.tell = add_tell;
 		add.ctx = &progress;
 	}
-	r = image_add(db, cli->state_dir, &add, &version, &number, &why);
+	r = image_add(cli->db, cli->state_dir, &add, &version, &number, &cli->why);
 	if (progress.told)
 		fputs("\r\033[K", stderr);
 	if (r)
-		return cli_fail("image add", &why, r);
+		return r;
 	printf("%s@%u\n", add.name, number);
 	fflush(stdout);
-	r = flags[0] && !is_sealed(db, version) ? wait_sealed(cli, db, version, &why) : 0;
-	return r ? cli_fail("image add", &why, r) : 0;
+	return cli_option(cli, 'w') ? wait_sealed(cli, version) : 0;
 }
 
-int cmd_image_list(struct cli *cli, int argc, char **argv)
+static const struct option add_options[] = {{"wait", no_argument, NULL, 'w'},
+					    {"strict", no_argument, NULL, 's'},
+					    {"activate", no_argument, NULL, 'a'},
+					    {0}};
+
+const struct command command_image_add = {
+	.words = "image add",
+	.usage = "NAME SOURCE [--wait] [--strict] [--activate]",
+	.run = image_add_run,
+	.db = CLI_WRITE,
+	.min = 2,
+	.max = 2,
+	.options = add_options,
+};
+
+static int image_list_run(struct cli *cli)
 {
 	static const char *const columns[] = {"version", "active", "sealed", "added", "origin"};
-	cleanup(db_closep) struct db *db = NULL;
-	sqlite3_stmt *stmt;
-	struct table *t;
+	struct table *t = table_new(columns, ARRAY_SIZE(columns));
+	sqlite3_stmt *stmt = db_stmt(
+		cli->db, "SELECT i.name || '@' || v.number, i.active = v.id, v.sealed IS NOT NULL,"
+			 " v.added, v.origin FROM version v JOIN image i ON i.id = v.image"
+			 " ORDER BY i.name, v.number");
 	int r;
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 0, 0) < 0)
-		return 2;
-	r = cli_db_read(cli, "image list", &db);
-	if (r)
-		return r;
-	t = table_new(columns, ARRAY_SIZE(columns));
-	stmt = db_stmt(db,
-		       "SELECT i.name || '@' || v.number, i.active = v.id, v.sealed IS NOT NULL,"
-		       " v.added, v.origin FROM version v JOIN image i ON i.id = v.image"
-		       " ORDER BY i.name, v.number");
-	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
+	for (r = db_query(cli->db, stmt, ""); r == DB_ROW; r = db_next(cli->db, stmt)) {
 		table_row(t);
 		table_text(t, (const char *)sqlite3_column_text(stmt, 0));
 		table_bool(t, sqlite3_column_int(stmt, 1));
@@ -149,31 +137,38 @@ int cmd_image_list(struct cli *cli, int argc, char **argv)
 		table_text(t, (const char *)sqlite3_column_text(stmt, 4));
 	}
 	table_print(t, cli->json);
-	return r ? cli_fail("image list", NULL, r) : 0;
+	return r;
 }
 
+const struct command command_image_list = {
+	.words = "image list",
+	.run = image_list_run,
+	.db = CLI_READ,
+};
+
 /* NAME or NAME@N as the inventory has it. */
-static int find_version(struct db *db, const char *name, struct image_version *out, struct why *why)
+static int find_version(struct cli *cli, struct image_version *out)
 {
 	cleanup(inventory_freep) struct inventory *inv = NULL;
 	const struct image_version *v;
-	int r = inventory_load(db, &inv);
+	int r = inventory_load(cli->db, &inv);
 
 	if (r)
-		return why_set(why, r, "%s", db_error(db));
-	v = inventory_version_by_name(inv, name);
+		return why_set(&cli->why, r, "%s", db_error(cli->db));
+	v = inventory_version_by_name(inv, cli->args[0]);
 	if (!v)
-		return why_set(why, -ENOENT, "%s: no such version", name);
+		return why_set(&cli->why, -ENOENT, "%s: no such version", cli->args[0]);
 	*out = *v;
 	out->image_name = NULL; /* dies with the snapshot */
 	return 0;
 }
 
-static void show_text(struct table *t, const char *key, const char *value)
+/* NAME@NUMBER and nothing shorter, for what a slip would hurt. */
+static int find_numbered(struct cli *cli, struct image_version *out)
 {
-	table_row(t);
-	table_text(t, key);
-	table_text(t, value);
+	if (!strchr(cli->args[0], '@'))
+		return why_set(&cli->why, -EINVAL, "%s: not NAME@NUMBER", cli->args[0]);
+	return find_version(cli, out);
 }
 
 static void show_number(struct table *t, const char *key, int64_t value)
@@ -181,7 +176,7 @@ static void show_number(struct table *t, const char *key, int64_t value)
 	char text[32];
 
 	snprintf(text, sizeof(text), "%lld", (long long)value);
-	show_text(t, key, text);
+	table_pair(t, key, text);
 }
 
 /* Files that were not as scanned, by name. */
@@ -200,18 +195,19 @@ static void show_odd(struct table *t, struct version *v)
 			continue;
 		text[0] = '/';
 		log_escape(text + 1, sizeof(text) - 1, path, strlen(path));
-		show_text(t, record.flags & FILL_GONE ? "gone" : "drifted", text);
+		table_pair(t, record.flags & FILL_GONE ? "gone" : "drifted", text);
 	}
 }
 
 /* Who keeps the version from going. */
-static void show_pins(struct cli *cli, struct db *db, uint32_t version, struct table *t)
+static void show_pins(struct cli *cli, uint32_t version, struct table *t)
 {
 	cleanup(db_closep) struct db *leases = NULL;
-	sqlite3_stmt *stmt = db_stmt(db, "SELECT name FROM host WHERE version = ? ORDER BY name");
+	sqlite3_stmt *stmt =
+		db_stmt(cli->db, "SELECT name FROM host WHERE version = ? ORDER BY name");
 
-	for (int r = db_query(db, stmt, "u", version); r == DB_ROW; r = db_next(db, stmt))
-		show_text(t, "set_for_host", (const char *)sqlite3_column_text(stmt, 0));
+	for (int r = db_query(cli->db, stmt, "u", version); r == DB_ROW; r = db_next(cli->db, stmt))
+		table_pair(t, "set_for_host", (const char *)sqlite3_column_text(stmt, 0));
 	if (db_open(cli->state_dir, &schema_leases, DB_READ, &leases, NULL))
 		return; /* never served */
 	stmt = db_stmt(leases, "SELECT mac FROM boot WHERE version = ? AND ended IS NULL");
@@ -223,7 +219,7 @@ static void show_pins(struct cli *cli, struct db *db, uint32_t version, struct t
 		if (b.len != sizeof(mac))
 			continue;
 		memcpy(&mac, b.at, sizeof(mac));
-		show_text(t, "pinned_by_boot_of", mac_format(&mac, text));
+		table_pair(t, "pinned_by_boot_of", mac_format(&mac, text));
 	}
 }
 
@@ -236,152 +232,143 @@ static void show_version(struct table *t, const struct image_version *row, struc
 	version_progress(v, &p);
 	hash_format(manifest_digest(m), digest);
 	show_number(t, "number", row->number);
-	show_text(t, "active", row->active ? "yes" : "no");
-	show_text(t, "sealed", manifest_sealed(m) ? digest : "no");
+	table_pair(t, "active", row->active ? "yes" : "no");
+	table_pair(t, "sealed", manifest_sealed(m) ? digest : "no");
 	show_number(t, "paths", manifest_count(m));
 	show_number(t, "bytes", (int64_t)manifest_bytes(m));
 	show_number(t, "files", p.files);
 	show_number(t, "copied", p.copied);
 }
 
-int cmd_image_show(struct cli *cli, int argc, char **argv)
+static int image_show_run(struct cli *cli)
 {
 	static const char *const columns[] = {"key", "value"};
-	cleanup(db_closep) struct db *db = NULL;
 	cleanup(version_unrefp) struct version *v = NULL;
 	struct image_version row;
-	struct why why = {""};
 	struct table *t;
-	int r;
+	int r = find_version(cli, &row);
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
-		return 2;
-	r = cli_db_read(cli, "image show", &db);
+	if (!r)
+		r = version_open(cli->state_dir, row.id, &v, &cli->why);
 	if (r)
 		return r;
-	r = find_version(db, argv[1], &row, &why);
-	if (!r)
-		r = version_open(cli->state_dir, row.id, &v, &why);
-	if (r)
-		return cli_fail("image show", &why, r);
 	t = table_new(columns, ARRAY_SIZE(columns));
 	show_version(t, &row, v);
 	show_odd(t, v);
-	show_pins(cli, db, row.id, t);
+	show_pins(cli, row.id, t);
 	table_print(t, cli->json);
 	return 0;
 }
 
-int cmd_image_activate(struct cli *cli, int argc, char **argv)
+const struct command command_image_show = {
+	.words = "image show",
+	.usage = "NAME[@N]",
+	.run = image_show_run,
+	.db = CLI_READ,
+	.min = 1,
+	.max = 1,
+};
+
+static int image_activate_run(struct cli *cli)
 {
-	cleanup(db_closep) struct db *db = NULL;
 	struct image_version v;
-	struct why why = {""};
-	int r;
+	int r = find_numbered(cli, &v);
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
-		return 2;
-	r = cli_db(cli, "image activate", &db);
-	if (r)
-		return r;
-	r = strchr(argv[1], '@') ? find_version(db, argv[1], &v, &why)
-				 : why_set(&why, -EINVAL, "%s: not NAME@NUMBER", argv[1]);
-	if (!r)
-		r = image_activate(db, v.id, &why);
-	return r ? cli_fail("image activate", &why, r) : 0;
+	return r ? r : image_activate(cli->db, v.id, &cli->why);
 }
 
-int cmd_image_rollback(struct cli *cli, int argc, char **argv)
+const struct command command_image_activate = {
+	.words = "image activate",
+	.usage = "NAME@N",
+	.run = image_activate_run,
+	.db = CLI_WRITE,
+	.min = 1,
+	.max = 1,
+};
+
+static int image_rollback_run(struct cli *cli)
 {
-	cleanup(db_closep) struct db *db = NULL;
-	struct why why = {""};
 	uint32_t number;
-	int r;
+	int r = image_rollback(cli->db, cli->args[0], &number, &cli->why);
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
-		return 2;
-	r = cli_db(cli, "image rollback", &db);
-	if (r)
-		return r;
-	r = image_rollback(db, argv[1], &number, &why);
-	if (r)
-		return cli_fail("image rollback", &why, r);
-	printf("%s@%u\n", argv[1], number);
-	return 0;
+	if (!r)
+		printf("%s@%u\n", cli->args[0], number);
+	return r;
 }
+
+const struct command command_image_rollback = {
+	.words = "image rollback",
+	.usage = "NAME",
+	.run = image_rollback_run,
+	.db = CLI_WRITE,
+	.min = 1,
+	.max = 1,
+};
 
 /* What the removed versions alone had. */
-static int swept(struct cli *cli, struct db *db, const char *what)
+static int swept(struct cli *cli)
 {
 	struct objects_swept s;
-	struct why why = {""};
-	int r = sweep(db, cli->state_dir, &s, &why);
+	int r = sweep(cli->db, cli->state_dir, &s, &cli->why);
 
-	if (r)
-		return cli_fail(what, &why, r);
-	printf("%llu files of %llu bytes freed\n", (unsigned long long)s.files,
-	       (unsigned long long)s.bytes);
-	return 0;
+	if (!r)
+		printf("%llu files of %llu bytes freed\n", (unsigned long long)s.files,
+		       (unsigned long long)s.bytes);
+	return r;
 }
 
-static int keep_option(void *ctx, int val, const char *value)
+static int image_prune_run(struct cli *cli)
 {
-	unsigned int *keep = ctx;
-	unsigned long n;
-	char *end;
-
-	(void)val;
-	n = strtoul(value, &end, 10);
-	if (end == value || *end || !n || n > 1000) {
-		fprintf(stderr, "rootstock: image prune: %s: not a number from 1 to 1000\n", value);
-		return -1;
-	}
-	*keep = (unsigned int)n;
-	return 0;
-}
-
-int cmd_image_prune(struct cli *cli, int argc, char **argv)
-{
-	static const struct option options[] = {{"keep", required_argument, NULL, 'k'}, {0}};
-	cleanup(db_closep) struct db *db = NULL;
-	struct why why = {""};
+	const char *text = cli_option(cli, 'k');
 	unsigned int removed;
-	unsigned int keep = 0;
+	unsigned long keep;
+	char *end;
 	int r;
 
-	if (cli_args(argc, argv, options, keep_option, &keep, 1, 1) < 0)
-		return 2;
-	if (!keep)
-		return cli_usage();
-	r = cli_db(cli, "image prune", &db);
+	if (!text)
+		return cli_usage(cli);
+	keep = strtoul(text, &end, 10);
+	if (end == text || *end || !keep || keep > 1000)
+		return why_set(&cli->why, -EINVAL, "%s: not a number from 1 to 1000", text);
+	r = image_prune(cli->db, cli->state_dir, cli->args[0], (unsigned int)keep, &removed,
+			&cli->why);
 	if (r)
 		return r;
-	r = image_prune(db, cli->state_dir, argv[1], keep, &removed, &why);
-	if (r)
-		return cli_fail("image prune", &why, r);
 	printf("%u removed\n", removed);
-	return removed ? swept(cli, db, "image prune") : 0;
+	return removed ? swept(cli) : 0;
 }
 
-int cmd_image_remove(struct cli *cli, int argc, char **argv)
-{
-	cleanup(db_closep) struct db *db = NULL;
-	struct image_version v;
-	struct why why = {""};
-	struct why held = {""};
-	int r;
+static const struct option prune_options[] = {{"keep", required_argument, NULL, 'k'}, {0}};
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 1, 1) < 0)
-		return 2;
-	r = cli_db(cli, "image remove", &db);
+const struct command command_image_prune = {
+	.words = "image prune",
+	.usage = "NAME --keep N",
+	.run = image_prune_run,
+	.db = CLI_WRITE,
+	.min = 1,
+	.max = 1,
+	.options = prune_options,
+};
+
+static int image_remove_run(struct cli *cli)
+{
+	struct image_version v;
+	struct why held = {""};
+	int r = find_numbered(cli, &v);
+
 	if (r)
 		return r;
-	r = strchr(argv[1], '@') ? find_version(db, argv[1], &v, &why)
-				 : why_set(&why, -EINVAL, "%s: not NAME@NUMBER", argv[1]);
-	if (!r) {
-		r = image_remove(db, cli->state_dir, v.id, &held);
-		if (r)
-			why_set(&why, r, "%s: %s", argv[1], why_text(&held, r));
-	}
-	return r ? cli_fail("image remove", &why, r) : swept(cli, db, "image remove");
+	r = image_remove(cli->db, cli->state_dir, v.id, &held);
+	if (r)
+		return why_set(&cli->why, r, "%s: %s", cli->args[0], why_text(&held, r));
+	return swept(cli);
 }
+
+const struct command command_image_remove = {
+	.words = "image remove",
+	.usage = "NAME@N",
+	.run = image_remove_run,
+	.db = CLI_WRITE,
+	.min = 1,
+	.max = 1,
+};

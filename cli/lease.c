@@ -12,27 +12,19 @@
 /* leases.db and the hosts' names beside it. */
 struct lease_view {
 	struct db *leases;
-	struct db *rootstock;
 	struct inventory *inv;
 };
 
-static int lease_open(struct cli *cli, const char *what, struct lease_view *v)
+static int lease_open(struct cli *cli, struct lease_view *v)
 {
-	struct why why = {""};
-	int r = cli_db_read(cli, what, &v->rootstock);
+	int r = cli_leases(cli, false, &v->leases);
 
-	if (r)
-		return r;
-	r = cli_leases(cli, false, &v->leases, &why);
-	if (!r)
-		r = inventory_load(v->rootstock, &v->inv);
-	return r ? cli_fail(what, &why, r) : 0;
+	return r ? r : inventory_load(cli->db, &v->inv);
 }
 
 static void lease_close(struct lease_view *v)
 {
 	inventory_free(v->inv);
-	db_close(v->rootstock);
 	db_close(v->leases);
 }
 
@@ -54,23 +46,18 @@ static const char *name_of(const struct lease_view *v, const struct mac *mac)
 	return h ? h->name : NULL;
 }
 
-int cmd_lease_list(struct cli *cli, int argc, char **argv)
+static int lease_list_run(struct cli *cli)
 {
 	static const char *const columns[] = {"address", "mac",	    "host",	 "state",
 					      "started", "expires", "last_alive"};
 	static const char *const states[] = {"", "offered", "bound", "released", "declined"};
-	struct lease_view v = {0};
+	cleanup(lease_close) struct lease_view v = {0};
 	sqlite3_stmt *stmt;
 	struct table *t;
-	int r;
+	int r = lease_open(cli, &v);
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 0, 0) < 0)
-		return 2;
-	r = lease_open(cli, "lease list", &v);
-	if (r) {
-		lease_close(&v);
+	if (r)
 		return r;
-	}
 	t = table_new(columns, ARRAY_SIZE(columns));
 	stmt = db_stmt(v.leases, "SELECT address, mac, state, started, expires, last_alive"
 				 " FROM lease ORDER BY address");
@@ -89,9 +76,14 @@ int cmd_lease_list(struct cli *cli, int argc, char **argv)
 		table_time(t, sqlite3_column_int64(stmt, 5));
 	}
 	table_print(t, cli->json);
-	lease_close(&v);
-	return r ? cli_fail("lease list", NULL, r) : 0;
+	return r;
 }
+
+const struct command command_lease_list = {
+	.words = "lease list",
+	.run = lease_list_run,
+	.db = CLI_READ,
+};
 
 static const char *version_text(const struct lease_view *v, uint32_t id, char *out, size_t size)
 {
@@ -121,26 +113,20 @@ static bool is_known(const struct lease_view *v, const char *name)
 	       (!mac_parse(name, &mac) && inventory_by_mac(v->inv, &mac));
 }
 
-int cmd_boot_list(struct cli *cli, int argc, char **argv)
+static int boot_list_run(struct cli *cli)
 {
 	static const char *const columns[] = {"boot",  "host",	     "mac",    "address",
 					      "image", "stage",	     "opened", "mounted",
 					      "init",  "last_alive", "ended",  "reason"};
-	struct lease_view v = {0};
-	struct why why = {""};
+	const char *wanted = cli->nargs ? cli->args[0] : NULL;
+	cleanup(lease_close) struct lease_view v = {0};
 	bool found = false;
 	sqlite3_stmt *stmt;
 	struct table *t;
-	int n = cli_args(argc, argv, NULL, NULL, NULL, 0, 1);
-	int r;
+	int r = lease_open(cli, &v);
 
-	if (n < 0)
-		return 2;
-	r = lease_open(cli, "boot list", &v);
-	if (r) {
-		lease_close(&v);
+	if (r)
 		return r;
-	}
 	t = table_new(columns, ARRAY_SIZE(columns));
 	stmt = db_stmt(v.leases, "SELECT id, mac, address, version, opened, mounted, init,"
 				 " last_alive, ended, reason FROM boot ORDER BY id");
@@ -151,7 +137,7 @@ int cmd_boot_list(struct cli *cli, int argc, char **argv)
 		const char *mac_text = mac_column(stmt, 1, &mac, text);
 		const char *name = name_of(&v, &mac);
 
-		if (n && strcmp(argv[1], mac_text) && (!name || strcmp(argv[1], name)))
+		if (wanted && strcmp(wanted, mac_text) && (!name || strcmp(wanted, name)))
 			continue;
 		found = true;
 		table_row(t);
@@ -166,12 +152,20 @@ int cmd_boot_list(struct cli *cli, int argc, char **argv)
 			table_time(t, sqlite3_column_int64(stmt, c));
 		table_text(t, (const char *)sqlite3_column_text(stmt, 9));
 	}
-	if (!r && n && !found && !is_known(&v, argv[1]))
-		r = why_set(&why, -ENOENT, "%s: no such host, and no boot of that MAC", argv[1]);
+	if (!r && wanted && !found && !is_known(&v, wanted))
+		r = why_set(&cli->why, -ENOENT, "%s: no such host, and no boot of that MAC",
+			    wanted);
 	if (r)
 		table_free(t);
 	else
 		table_print(t, cli->json);
-	lease_close(&v);
-	return r ? cli_fail("boot list", &why, r) : 0;
+	return r;
 }
+
+const struct command command_boot_list = {
+	.words = "boot list",
+	.usage = "[HOST]",
+	.run = boot_list_run,
+	.db = CLI_READ,
+	.max = 1,
+};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The one program: finds the command in the table and runs it.
+ * The one program: finds the command, takes its arguments, opens the database that it
+ * wants, runs it, and says why it failed.
  */
 #include "cli/cmd.h"
 
@@ -11,121 +12,56 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "common/log.h"
+#include "common/schema.h"
 #include "common/state.h"
 
 #ifndef VERSION
 #define VERSION "unknown"
 #endif
 
-struct command {
-	const char *words; /* "image add" */
-	const char *args;
-	command_fn *run;
+static const struct command *const commands[] = {
+	&command_serve,		&command_image_add,	 &command_image_list,
+	&command_image_show,	&command_image_activate, &command_image_rollback,
+	&command_image_remove,	&command_image_prune,	 &command_image_check,
+	&command_host_add,	&command_host_set,	 &command_host_approve,
+	&command_host_list,	&command_host_show,	 &command_host_remove,
+	&command_host_import,	&command_group_add,	 &command_group_set,
+	&command_group_list,	&command_group_show,	 &command_group_remove,
+	&command_overlay_put,	&command_overlay_link,	 &command_overlay_mkdir,
+	&command_overlay_hide,	&command_overlay_opaque, &command_overlay_attr,
+	&command_overlay_reset, &command_overlay_list,	 &command_view_ls,
+	&command_view_stat,	&command_view_cat,	 &command_view_explain,
+	&command_view_diff,	&command_view_digest,	 &command_mount,
+	&command_lease_list,	&command_boot_list,	 &command_boot_show,
+	&command_boot_plan,	&command_boot_end,	 &command_child,
 };
 
-static const struct command commands[] = {
-	{"serve", "[--config FILE] [--interface IF]...", cmd_serve},
-	{"image add", "NAME SOURCE [--wait] [--strict] [--activate]", cmd_image_add},
-	{"image list", "", cmd_image_list},
-	{"image show", "NAME[@N]", cmd_image_show},
-	{"image activate", "NAME@N", cmd_image_activate},
-	{"image rollback", "NAME", cmd_image_rollback},
-	{"image remove", "NAME@N", cmd_image_remove},
-	{"image prune", "NAME --keep N", cmd_image_prune},
-	{"image check", "NAME[@N]", cmd_image_check},
-	{"host add", "MAC [--name N] [--address IP] [--image NAME[@N]] [--group G]...",
-	 cmd_host_add},
-	{"host set", "HOST KEY=VALUE...", cmd_host_set},
-	{"host approve", "HOST", cmd_host_approve},
-	{"host list", "[--pending]", cmd_host_list},
-	{"host show", "HOST", cmd_host_show},
-	{"host remove", "HOST", cmd_host_remove},
-	{"host import", "FILE", cmd_host_import},
-	{"group add", "NAME", cmd_group_add},
-	{"group set", "NAME KEY=VALUE...", cmd_group_set},
-	{"group list", "", cmd_group_list},
-	{"group show", "NAME", cmd_group_show},
-	{"group remove", "NAME", cmd_group_remove},
-	{"overlay put",
-	 "SCOPE PATH [--from FILE] [--template] [--secret] [--next-boot] [--mode M] [--owner U:G]",
-	 cmd_overlay_put},
-	{"overlay link", "SCOPE PATH TARGET [--next-boot]", cmd_overlay_link},
-	{"overlay mkdir", "SCOPE PATH [--mode M] [--owner U:G] [--next-boot]", cmd_overlay_mkdir},
-	{"overlay hide", "SCOPE PATH [--next-boot]", cmd_overlay_hide},
-	{"overlay opaque", "SCOPE PATH [--next-boot]", cmd_overlay_opaque},
-	{"overlay attr", "SCOPE PATH [--mode M] [--owner U:G] [--next-boot]", cmd_overlay_attr},
-	{"overlay reset", "SCOPE PATH [--next-boot]", cmd_overlay_reset},
-	{"overlay list", "[SCOPE]", cmd_overlay_list},
-	{"view ls", "HOST|NAME[@N] [PATH]", cmd_view_ls},
-	{"view stat", "HOST|NAME[@N] PATH", cmd_view_stat},
-	{"view cat", "HOST|NAME[@N] PATH", cmd_view_cat},
-	{"view explain", "HOST PATH", cmd_view_explain},
-	{"view diff", "HOST|NAME[@N] HOST|NAME[@N]", cmd_view_diff},
-	{"view digest", "HOST|NAME[@N]", cmd_view_digest},
-	{"mount", "DIR [-o OPTIONS] [-f|--foreground]", cmd_mount},
-	{"lease list", "", cmd_lease_list},
-	{"boot list", "[HOST]", cmd_boot_list},
-	{"boot show", "HOST", cmd_boot_show},
-	{"boot plan", "HOST", cmd_boot_plan},
-	{"boot end", "HOST", cmd_boot_end},
-	{"child", NULL, cmd_child}, /* the supervisor's, not for people */
-};
-
-static const struct command *running;
-
-int cli_fail(const char *what, const struct why *why, int r)
+static void usage_line(FILE *out, const char *before, const struct command *c)
 {
-	char text[1024];
-
-	log_escape(text, sizeof(text), what, strlen(what));
-	fprintf(stderr, "rootstock: %s: %s\n", text, why_text(why, r));
-	return 1;
-}
-
-int cli_usage(void)
-{
-	fprintf(stderr, "usage: rootstock %s %s\n", running->words, running->args);
-	return 2;
+	fprintf(out, "%s%s%s%s\n", before, c->words, c->usage ? " " : "", c->usage ? c->usage : "");
 }
 
 static void usage_all(FILE *out)
 {
 	fputs("usage: rootstock [--state DIR] [--json] COMMAND\n\n", out);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		if (commands[i].args)
-			fprintf(out, "  %s %s\n", commands[i].words, commands[i].args);
+		if (!commands[i]->internal)
+			usage_line(out, "  ", commands[i]);
 }
 
-int cli_args(int argc, char **argv, const struct option *options,
-	     int (*handle)(void *ctx, int val, const char *value), void *ctx, int min, int max)
+int cli_usage(const struct cli *cli)
 {
-	static const struct option none[] = {{0}};
-	int n;
-	int o;
+	usage_line(stderr, "usage: rootstock ", cli->command);
+	return 2;
+}
 
-	optind = 0; /* glibc: start afresh, permuting */
-	opterr = 0;
-	/* -o and -f are mount's, as everywhere. */
-	while ((o = getopt_long(argc, argv, running->run == cmd_mount ? ":o:f" : ":",
-				options ? options : none, NULL)) != -1) {
-		if (o == '?' || o == ':' || !handle) {
-			fprintf(stderr, "rootstock: %s: %s\n", argv[optind - 1],
-				o == ':' ? "needs a value" : "unknown option");
-			cli_usage();
-			return -1;
-		}
-		if (handle(ctx, o, optarg))
-			return -1;
-	}
-	n = argc - optind;
-	if (n < min || (max >= 0 && n > max)) {
-		cli_usage();
-		return -1;
-	}
-	memmove(argv + 1, argv + optind, (size_t)n * sizeof(*argv));
-	return n;
+static int say(const struct cli *cli, int r)
+{
+	fprintf(stderr, "rootstock: %s: %s\n", cli->command->words, why_text(&cli->why, r));
+	return 1;
 }
 
 /* Options that every command takes, wherever they stand. */
@@ -169,6 +105,73 @@ static int words_match(const char *words, int argc, char **argv)
 	return argc >= 2 && !strcmp(argv[1], space + 1) ? 2 : 0;
 }
 
+/* Positional arguments and options into `cli`.  Returns 0, or 2 having said why. */
+static int take_args(struct cli *cli, int argc, char **argv)
+{
+	static const struct option none[] = {{0}};
+	const struct command *c = cli->command;
+	char shorts[16];
+	int o;
+
+	snprintf(shorts, sizeof(shorts), ":%s", c->shorts ? c->shorts : "");
+	optind = 0; /* glibc: start afresh, permuting */
+	opterr = 0;
+	while ((o = getopt_long(argc, argv, shorts, c->options ? c->options : none, NULL)) != -1) {
+		if (o == '?' || o == ':' || cli->ngiven == CLI_GIVEN_MAX) {
+			fprintf(stderr, "rootstock: %s: %s\n", argv[optind - 1],
+				o == ':'   ? "needs a value"
+				: o == '?' ? "unknown option"
+					   : "too many options");
+			return cli_usage(cli);
+		}
+		cli->given[cli->ngiven++] = (struct given){o, optarg};
+	}
+	cli->args = argv + optind;
+	cli->nargs = argc - optind;
+	if (cli->nargs < c->min || (c->max != CLI_ANY && cli->nargs > c->max))
+		return cli_usage(cli);
+	return 0;
+}
+
+static int open_db(struct cli *cli)
+{
+	char path[PATH_MAX];
+
+	if (cli->command->db == CLI_NO_DB)
+		return 0;
+	if (cli->command->db == CLI_WRITE)
+		return state_open(cli->state_dir, &cli->db, &cli->why);
+	snprintf(path, sizeof(path), "%s/%s", cli->state_dir, schema_rootstock.name);
+	if (access(path, F_OK) && errno == ENOENT)
+		return why_set(&cli->why, -ENOENT,
+			       "%s: nothing here yet: add an image or a host first",
+			       cli->state_dir);
+	/* A reader of a WAL database needs a living writer, or the right to be one. */
+	return db_open(cli->state_dir, &schema_rootstock, geteuid() ? DB_READ : DB_WRITE, &cli->db,
+		       &cli->why);
+}
+
+/* argv[0] is the last of the command's words. */
+static int run(struct cli *cli, int argc, char **argv)
+{
+	int r = take_args(cli, argc, argv);
+
+	if (r)
+		return r;
+	if (cli->command->check)
+		r = cli->command->check(cli);
+	if (!r)
+		r = open_db(cli);
+	if (!r)
+		r = cli->command->run(cli);
+	if (!r && fflush(stdout))
+		r = why_set(&cli->why, -errno, "standard output: %m");
+	if (r < 0)
+		r = say(cli, r);
+	db_close(cli->db);
+	return r;
+}
+
 int main(int argc, char **argv)
 {
 	struct cli cli = {.state_dir = getenv("ROOTSTOCK_STATE")};
@@ -196,15 +199,12 @@ int main(int argc, char **argv)
 		return 0;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-		int n = words_match(commands[i].words, argc - 1, argv + 1);
+		int n = words_match(commands[i]->words, argc - 1, argv + 1);
 
 		if (!n)
 			continue;
-		running = &commands[i];
-		r = running->run(&cli, argc - n, argv + n);
-		if (fflush(stdout) && !r)
-			r = cli_fail("standard output", NULL, -errno);
-		return r;
+		cli.command = commands[i];
+		return run(&cli, argc - n, argv + n);
 	}
 	if (argc > 1)
 		fprintf(stderr, "rootstock: %s%s%s: unknown command\n", argv[1],

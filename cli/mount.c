@@ -5,31 +5,30 @@
 
 #include "fsd/mount.h"
 
-static int mount_option(void *ctx, int val, const char *value)
+/* The mount opens a database of its own; that it is there is said by ours. */
+static int mount_command(struct cli *cli)
 {
-	struct mount_config *config = ctx;
+	const struct mount_config config = {
+		.state_dir = cli->state_dir,
+		.mountpoint = cli->args[0],
+		.options = cli_option(cli, 'o'),
+		.foreground = cli_option(cli, 'f'),
+	};
 
-	if (val == 'f')
-		config->foreground = true;
-	else
-		config->options = value;
-	return 0;
-}
-
-int cmd_mount(struct cli *cli, int argc, char **argv)
-{
-	static const struct option options[] = {{"foreground", no_argument, NULL, 'f'}, {0}};
-	struct mount_config config = {.state_dir = cli->state_dir};
-	struct db *db;
-	int r;
-
-	if (cli_args(argc, argv, options, mount_option, &config, 1, 1) < 0)
-		return 2;
-	/* Said here in the usual words; the mount opens its own. */
-	r = cli_db_read(cli, "mount", &db);
-	if (r)
-		return r;
-	db_close(db);
-	config.mountpoint = argv[1];
+	db_close(cli->db);
+	cli->db = NULL;
 	return mount_run(&config);
 }
+
+static const struct option options[] = {{"foreground", no_argument, NULL, 'f'}, {0}};
+
+const struct command command_mount = {
+	.words = "mount",
+	.usage = "DIR [-o OPTIONS] [-f|--foreground]",
+	.run = mount_command,
+	.db = CLI_READ,
+	.min = 1,
+	.max = 1,
+	.options = options,
+	.shorts = "o:f",
+};

@@ -21,18 +21,11 @@
 #include "fsd/template.h"
 
 struct put {
-	const char *what; /* "overlay put", for errors */
 	const char *from;
 	bool template;
 	struct objects *store; /* where the body went; NULL: none */
 	struct entry_spec spec;
 };
-
-static int option_bad(const struct put *put, const char *value, const char *should)
-{
-	fprintf(stderr, "rootstock: %s: %s: not %s\n", put->what, value, should);
-	return -1;
-}
 
 static int owner_parse(const char *text, uint32_t *uid, uint32_t *gid)
 {
@@ -53,61 +46,58 @@ static int owner_parse(const char *text, uint32_t *uid, uint32_t *gid)
 	return 0;
 }
 
-static int put_option(void *ctx, int val, const char *value)
+/* What the options say of the entry, whichever of them the command takes. */
+static int take_options(struct cli *cli, struct put *put)
 {
-	struct put *put = ctx;
-	unsigned long mode;
+	const char *mode = cli_option(cli, 'm');
+	const char *owner = cli_option(cli, 'o');
+	struct entry_spec *spec = &put->spec;
 	char *end;
 
-	switch (val) {
-	case 'f':
-		put->from = value;
-		return 0;
-	case 't':
-		put->template = true;
-		return 0;
-	case 's':
-		put->spec.flags |= ENTRY_SECRET;
-		return 0;
-	case 'n':
-		put->spec.flags |= ENTRY_NEXT_BOOT;
-		return 0;
-	case 'm':
-		mode = strtoul(value, &end, 8);
-		if (end == value || *end || mode > 07777)
-			return option_bad(put, value, "an octal mode");
-		put->spec.mode = (uint16_t)mode;
-		put->spec.flags |= ENTRY_MODE_SET;
-		return 0;
-	default:
-		if (owner_parse(value, &put->spec.uid, &put->spec.gid))
-			return option_bad(put, value, "UID:GID in numbers, which are the image's");
-		put->spec.flags |= ENTRY_OWNER_SET;
-		return 0;
+	put->from = cli_option(cli, 'f');
+	put->template = cli_option(cli, 't');
+	if (cli_option(cli, 's'))
+		spec->flags |= ENTRY_SECRET;
+	if (cli_option(cli, 'n'))
+		spec->flags |= ENTRY_NEXT_BOOT;
+	if (mode) {
+		unsigned long bits = strtoul(mode, &end, 8);
+
+		if (end == mode || *end || bits > 07777)
+			return why_set(&cli->why, -EINVAL, "%s: not an octal mode", mode);
+		spec->mode = (uint16_t)bits;
+		spec->flags |= ENTRY_MODE_SET;
 	}
+	if (owner) {
+		if (owner_parse(owner, &spec->uid, &spec->gid))
+			return why_set(&cli->why, -EINVAL,
+				       "%s: not UID:GID in numbers, which are the image's", owner);
+		spec->flags |= ENTRY_OWNER_SET;
+	}
+	return 0;
 }
 
 /* The way to `path` in every active version: what is not a directory there, or
  * goes round, is said now and not at a boot. */
-static int way_check(struct cli *cli, struct db *db, const char *path, struct why *why)
+static int way_check(struct cli *cli, const char *path)
 {
 	cleanup(inventory_freep) struct inventory *inv = NULL;
 	cleanup(views_closep) struct views *views = NULL;
 	sqlite3_stmt *stmt;
 	char above[4096];
 	char *slash;
-	int r = inventory_load(db, &inv);
+	int r = inventory_load(cli->db, &inv);
 
 	snprintf(above, sizeof(above), "%s", path);
 	slash = strrchr(above, '/');
 	if (!slash || r)
 		return r;
 	slash[1] = '\0'; /* the slash asks for a directory */
-	r = views_open(cli->state_dir, &views, why);
+	r = views_open(cli->state_dir, &views, &cli->why);
 	if (r)
 		return r;
-	stmt = db_stmt(db, "SELECT active FROM image WHERE active IS NOT NULL");
-	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
+	stmt = db_stmt(cli->db, "SELECT active FROM image WHERE active IS NOT NULL");
+	for (r = db_query(cli->db, stmt, ""); r == DB_ROW; r = db_next(cli->db, stmt)) {
 		cleanup(view_unrefp) struct view *view = NULL;
 		const struct image_version *v;
 		uint32_t id = (uint32_t)sqlite3_column_int64(stmt, 0);
@@ -119,7 +109,7 @@ static int way_check(struct cli *cli, struct db *db, const char *path, struct wh
 		v = inventory_version(inv, id);
 		if (v && (r == VIEW_LOOP || r == VIEW_NOTDIR || r == VIEW_NAMETOOLONG)) {
 			sqlite3_reset(stmt);
-			return why_set(why, -EINVAL, "/%s: %s in %s@%u", path,
+			return why_set(&cli->why, -EINVAL, "/%s: %s in %s@%u", path,
 				       r == VIEW_LOOP	  ? "the way there is a loop of links"
 				       : r == VIEW_NOTDIR ? "a file is in the way"
 							  : "the way there is too long",
@@ -245,8 +235,7 @@ static int body_store(struct cli *cli, int fd, struct put *put)
 	return r ? r : objects_put(put->store, fd, &put->spec.hash, &put->spec.size);
 }
 
-static int body_take(struct cli *cli, struct db *db, struct scope scope, struct put *put,
-		     struct why *why)
+static int body_take(struct cli *cli, struct scope scope, struct put *put)
 {
 	const char *name = put->from ? put->from : "standard input";
 	cleanup(closep) int given = -1;
@@ -258,11 +247,11 @@ static int body_take(struct cli *cli, struct db *db, struct scope scope, struct 
 
 	given = put->from ? open(put->from, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
 	if (given < 0 || fstat(given, &st))
-		return why_set(why, -errno, "%s: %m", name);
+		return why_set(&cli->why, -errno, "%s: %m", name);
 	if (!S_ISREG(st.st_mode)) {
 		pipe = S_ISDIR(st.st_mode) ? -EISDIR : drained(given);
 		if (pipe < 0)
-			return why_set(why, pipe, "%s: %s", name, strerror(-pipe));
+			return why_set(&cli->why, pipe, "%s: %s", name, strerror(-pipe));
 	}
 	fd = pipe >= 0 ? pipe : given;
 	put->spec.mtime_ns =
@@ -277,49 +266,51 @@ static int body_take(struct cli *cli, struct db *db, struct scope scope, struct 
 		return body_store(cli, fd, put);
 	}
 	if (put->spec.flags & ENTRY_SECRET)
-		return why_set(why, -EINVAL,
+		return why_set(&cli->why, -EINVAL,
 			       "a template cannot be a secret: its text is in the "
 			       "database");
 	put->spec.kind = ENTRY_TEMPLATE;
 	r = slurp(fd, &put->spec.body);
-	return r ? r : template_check(db, scope, put->spec.body, why);
+	return r ? r : template_check(cli->db, scope, put->spec.body, &cli->why);
 }
 
 /* ---- the commands ---- */
 
-/* Scope and path from the command line, then `fill` for what the kind needs, then
- * the change in one transaction. */
-static int change(struct cli *cli, char **argv, struct put *put)
+/* The scope and the path that every change names. */
+static int change_target(struct cli *cli, struct scope *scope, char path[static PATH_MAX])
 {
-	cleanup(db_closep) struct db *db = NULL;
-	cleanup(txn_abortp) struct txn *txn = NULL;
-	struct why why = {""};
-	struct scope scope;
-	char path[4096];
-	int r;
+	int r = cli_scope(cli, cli->args[0], scope);
 
-	r = cli_db(cli, put->what, &db);
-	if (r)
-		return r;
-	r = cli_scope(db, argv[1], &scope, &why);
+	return r ? r : overlay_path(cli->args[1], path, &cli->why);
+}
+
+/* Scope, path and options from the command line, then the body, then the change in
+ * one transaction. */
+static int change(struct cli *cli, struct put *put)
+{
+	cleanup(txn_abortp) struct txn *txn = NULL;
+	struct scope scope;
+	char path[PATH_MAX];
+	int r = take_options(cli, put);
+
 	if (!r)
-		r = overlay_path(argv[2], path, &why);
+		r = change_target(cli, &scope, path);
 	if (!r)
-		r = way_check(cli, db, path, &why);
+		r = way_check(cli, path);
 	if (!r && put->spec.kind == ENTRY_FILE)
-		r = body_take(cli, db, scope, put, &why);
+		r = body_take(cli, scope, put);
 	if (!r) {
-		r = txn_begin(db, &txn);
+		r = txn_begin(cli->db, &txn);
 		if (r)
-			why_set(&why, r, "%s", db_error(db));
+			why_set(&cli->why, r, "%s", db_error(cli->db));
 	}
 	if (!r)
-		r = overlay_change(db, scope, path, &put->spec, NULL, &why);
+		r = overlay_change(cli->db, scope, path, &put->spec, NULL, &cli->why);
 	if (!r)
 		r = txn_commit(take(&txn));
 	objects_close(put->store);
 	put->store = NULL;
-	return r ? cli_fail(put->what, &why, r) : 0;
+	return r;
 }
 
 static const struct option put_options[] = {{"from", required_argument, NULL, 'f'},
@@ -335,100 +326,142 @@ static const struct option attr_options[] = {{"next-boot", no_argument, NULL, 'n
 					     {0}};
 static const struct option boot_options[] = {{"next-boot", no_argument, NULL, 'n'}, {0}};
 
-int cmd_overlay_put(struct cli *cli, int argc, char **argv)
+static int put_run(struct cli *cli)
 {
-	struct put put = {.what = "overlay put", .spec.kind = ENTRY_FILE};
-
 	/* What is put is root's unless it is said otherwise. */
-	put.spec.flags = ENTRY_OWNER_SET;
-	if (cli_args(argc, argv, put_options, put_option, &put, 2, 2) < 0)
-		return 2;
-	return change(cli, argv, &put);
+	struct put put = {.spec = {.kind = ENTRY_FILE, .flags = ENTRY_OWNER_SET}};
+
+	return change(cli, &put);
 }
 
-int cmd_overlay_link(struct cli *cli, int argc, char **argv)
+const struct command command_overlay_put = {
+	.words = "overlay put",
+	.usage = "SCOPE PATH [--from FILE] [--template] [--secret] [--next-boot] [--mode M] "
+		 "[--owner U:G]",
+	.run = put_run,
+	.db = CLI_WRITE,
+	.min = 2,
+	.max = 2,
+	.options = put_options,
+};
+
+static int link_run(struct cli *cli)
 {
-	struct put put = {.what = "overlay link",
-			  .spec = {.kind = ENTRY_LINK, .flags = ENTRY_OWNER_SET}};
-	size_t len;
+	struct put put = {.spec = {.kind = ENTRY_LINK, .flags = ENTRY_OWNER_SET}};
+	char *target = cli->args[2];
+	size_t len = strlen(target);
 
-	if (cli_args(argc, argv, boot_options, put_option, &put, 3, 3) < 0)
-		return 2;
-	len = strlen(argv[3]);
-	if (!len || len >= PATH_MAX) {
-		option_bad(&put, argv[3], "a link's target");
-		return 1;
-	}
-	put.spec.body = (struct bytes){(uint8_t *)argv[3], len};
-	return change(cli, argv, &put);
+	if (!len || len >= PATH_MAX)
+		return why_set(&cli->why, -EINVAL, "%.64s: not a link's target", target);
+	put.spec.body = (struct bytes){(uint8_t *)target, len};
+	return change(cli, &put);
 }
 
-int cmd_overlay_mkdir(struct cli *cli, int argc, char **argv)
+const struct command command_overlay_link = {
+	.words = "overlay link",
+	.usage = "SCOPE PATH TARGET [--next-boot]",
+	.run = link_run,
+	.db = CLI_WRITE,
+	.min = 3,
+	.max = 3,
+	.options = boot_options,
+};
+
+/* An entry that is nothing but its kind and attributes. */
+static int change_kind(struct cli *cli, enum entry_kind kind)
 {
-	struct put put = {.what = "overlay mkdir", .spec.kind = ENTRY_DIR};
+	struct put put = {.spec.kind = kind};
 
-	if (cli_args(argc, argv, attr_options, put_option, &put, 2, 2) < 0)
-		return 2;
-	return change(cli, argv, &put);
+	return change(cli, &put);
 }
 
-int cmd_overlay_hide(struct cli *cli, int argc, char **argv)
+static int mkdir_run(struct cli *cli)
 {
-	struct put put = {.what = "overlay hide", .spec.kind = ENTRY_WHITEOUT};
-
-	if (cli_args(argc, argv, boot_options, put_option, &put, 2, 2) < 0)
-		return 2;
-	return change(cli, argv, &put);
+	return change_kind(cli, ENTRY_DIR);
 }
 
-int cmd_overlay_opaque(struct cli *cli, int argc, char **argv)
+const struct command command_overlay_mkdir = {
+	.words = "overlay mkdir",
+	.usage = "SCOPE PATH [--mode M] [--owner U:G] [--next-boot]",
+	.run = mkdir_run,
+	.db = CLI_WRITE,
+	.min = 2,
+	.max = 2,
+	.options = attr_options,
+};
+
+static int hide_run(struct cli *cli)
 {
-	struct put put = {.what = "overlay opaque", .spec.kind = ENTRY_OPAQUE};
-
-	if (cli_args(argc, argv, boot_options, put_option, &put, 2, 2) < 0)
-		return 2;
-	return change(cli, argv, &put);
+	return change_kind(cli, ENTRY_WHITEOUT);
 }
 
-int cmd_overlay_attr(struct cli *cli, int argc, char **argv)
+const struct command command_overlay_hide = {
+	.words = "overlay hide",
+	.usage = "SCOPE PATH [--next-boot]",
+	.run = hide_run,
+	.db = CLI_WRITE,
+	.min = 2,
+	.max = 2,
+	.options = boot_options,
+};
+
+static int opaque_run(struct cli *cli)
 {
-	struct put put = {.what = "overlay attr", .spec.kind = ENTRY_ATTR};
-
-	if (cli_args(argc, argv, attr_options, put_option, &put, 2, 2) < 0)
-		return 2;
-	if (!(put.spec.flags & (ENTRY_MODE_SET | ENTRY_OWNER_SET)))
-		return cli_usage();
-	return change(cli, argv, &put);
+	return change_kind(cli, ENTRY_OPAQUE);
 }
 
-int cmd_overlay_reset(struct cli *cli, int argc, char **argv)
+const struct command command_overlay_opaque = {
+	.words = "overlay opaque",
+	.usage = "SCOPE PATH [--next-boot]",
+	.run = opaque_run,
+	.db = CLI_WRITE,
+	.min = 2,
+	.max = 2,
+	.options = boot_options,
+};
+
+static int attr_run(struct cli *cli)
+{
+	if (!cli_option(cli, 'm') && !cli_option(cli, 'o'))
+		return cli_usage(cli);
+	return change_kind(cli, ENTRY_ATTR);
+}
+
+const struct command command_overlay_attr = {
+	.words = "overlay attr",
+	.usage = "SCOPE PATH [--mode M] [--owner U:G] [--next-boot]",
+	.run = attr_run,
+	.db = CLI_WRITE,
+	.min = 2,
+	.max = 2,
+	.options = attr_options,
+};
+
+static int reset_run(struct cli *cli)
 {
 	cleanup(txn_abortp) struct txn *txn = NULL;
-	cleanup(db_closep) struct db *db = NULL;
-	struct put put = {.what = "overlay reset"};
-	struct why why = {""};
 	struct scope scope;
-	char path[4096];
-	int r;
+	char path[PATH_MAX];
+	int r = change_target(cli, &scope, path);
 
-	if (cli_args(argc, argv, boot_options, put_option, &put, 2, 2) < 0)
-		return 2;
-	r = cli_db(cli, put.what, &db);
-	if (r)
-		return r;
-	r = cli_scope(db, argv[1], &scope, &why);
 	if (!r)
-		r = overlay_path(argv[2], path, &why);
+		r = txn_begin(cli->db, &txn);
 	if (!r)
-		r = txn_begin(db, &txn);
-	if (!r)
-		r = overlay_reset(db, scope, path, put.spec.flags & ENTRY_NEXT_BOOT);
+		r = overlay_reset(cli->db, scope, path, cli_option(cli, 'n'));
 	if (r == -ENOENT)
-		why_set(&why, r, "/%s: this overlay has no entry for it", path);
-	if (!r)
-		r = txn_commit(take(&txn));
-	return r ? cli_fail(put.what, &why, r) : 0;
+		why_set(&cli->why, r, "/%s: this overlay has no entry for it", path);
+	return r ? r : txn_commit(take(&txn));
 }
+
+const struct command command_overlay_reset = {
+	.words = "overlay reset",
+	.usage = "SCOPE PATH [--next-boot]",
+	.run = reset_run,
+	.db = CLI_WRITE,
+	.min = 2,
+	.max = 2,
+	.options = boot_options,
+};
 
 /* ---- list ---- */
 
@@ -497,27 +530,26 @@ static int list_all(struct db *db, struct table *t)
 	return r;
 }
 
-int cmd_overlay_list(struct cli *cli, int argc, char **argv)
+static int list_run(struct cli *cli)
 {
 	static const char *const columns[] = {"scope", "kind",	 "mode",      "owner",
 					      "size",  "secret", "next_boot", "path"};
-	cleanup(db_closep) struct db *db = NULL;
-	struct why why = {""};
 	struct scope scope;
 	struct table *t;
-	int n = cli_args(argc, argv, NULL, NULL, NULL, 0, 1);
-	int r;
+	int r = cli->nargs ? cli_scope(cli, cli->args[0], &scope) : 0;
 
-	if (n < 0)
-		return 2;
-	r = cli_db_read(cli, "overlay list", &db);
 	if (r)
 		return r;
-	r = n ? cli_scope(db, argv[1], &scope, &why) : 0;
-	if (r)
-		return cli_fail("overlay list", &why, r);
 	t = table_new(columns, ARRAY_SIZE(columns));
-	r = n ? list_scope(db, scope, argv[1], t) : list_all(db, t);
+	r = cli->nargs ? list_scope(cli->db, scope, cli->args[0], t) : list_all(cli->db, t);
 	table_print(t, cli->json);
-	return r ? cli_fail("overlay list", NULL, r) : 0;
+	return r;
 }
+
+const struct command command_overlay_list = {
+	.words = "overlay list",
+	.usage = "[SCOPE]",
+	.run = list_run,
+	.db = CLI_READ,
+	.max = 1,
+};

@@ -784,38 +784,15 @@ static void serve_fini(struct serve *v)
 	free(v);
 }
 
-struct serve_args {
-	struct config *config;
-	const char *file;
-	struct why why;
-};
-
-static int serve_option(void *ctx, int val, const char *value)
+static int serve_command(struct cli *cli)
 {
-	struct serve_args *args = ctx;
-
-	if (val == 'c') {
-		args->file = value;
-		return 0;
-	}
-	if (!config_add_interface(args->config, value, &args->why))
-		return 0;
-	cli_fail("serve", &args->why, -EINVAL);
-	return -1;
-}
-
-int cmd_serve(struct cli *cli, int argc, char **argv)
-{
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-						{"interface", required_argument, NULL, 'i'},
-						{0}};
+	const char *file = cli_option(cli, 'c');
+	struct why *why = &cli->why;
 	struct serve *v = calloc(1, sizeof(*v));
-	struct serve_args args = {0};
-	struct why why = {""};
-	int r;
+	int r = 0;
 
 	if (!v)
-		return cli_fail("serve", NULL, -ENOMEM);
+		return -ENOMEM;
 	v->cli = cli;
 	v->config_fd = v->copier_listen = v->copier_lock = v->lock = -1;
 	v->nfs = NFS_FDS_NONE;
@@ -824,25 +801,33 @@ int cmd_serve(struct cli *cli, int argc, char **argv)
 	for (int i = 0; i < SERVICES; i++)
 		v->services[i].ends[0] = v->services[i].ends[1] = -1;
 	config_init(&v->config);
-	args.config = &v->config;
-	if (cli_args(argc, argv, options, serve_option, &args, 0, 0) < 0) {
-		r = args.why.text[0] ? 1 : 2;
-		serve_fini(v);
-		return r;
-	}
-	r = geteuid() ? why_set(&why, -EPERM, "needs root: it opens ports below 1024") : 0;
+	for (unsigned int i = 0; !r && i < cli->ngiven; i++)
+		if (cli->given[i].val == 'i')
+			r = config_add_interface(&v->config, cli->given[i].value, why);
+	if (!r && geteuid())
+		r = why_set(why, -EPERM, "needs root: it opens ports below 1024");
 	if (!r)
-		r = load_config(v, args.file ? args.file : CONFIG_DEFAULT, args.file != NULL, &why);
+		r = load_config(v, file ? file : CONFIG_DEFAULT, file != NULL, why);
 	if (!r)
-		r = find_interfaces(v, &why);
+		r = find_interfaces(v, why);
 	if (!r)
-		r = look_around(v, &why);
+		r = look_around(v, why);
 	if (!r)
-		r = open_sockets(v, &why);
+		r = open_sockets(v, why);
 	if (!r)
-		r = open_state(v, &why);
+		r = open_state(v, why);
 	if (!r)
-		r = serve_run(v, &why);
+		r = serve_run(v, why);
 	serve_fini(v);
-	return r ? cli_fail("serve", &why, r) : 0;
+	return r;
 }
+
+static const struct option options[] = {
+	{"config", required_argument, NULL, 'c'}, {"interface", required_argument, NULL, 'i'}, {0}};
+
+const struct command command_serve = {
+	.words = "serve",
+	.usage = "[--config FILE] [--interface IF]...",
+	.run = serve_command,
+	.options = options,
+};

@@ -88,6 +88,13 @@ void table_time(struct table *t, int64_t ns)
 	table_text(t, text);
 }
 
+void table_pair(struct table *t, const char *key, const char *value)
+{
+	table_row(t);
+	table_text(t, key);
+	table_text(t, value);
+}
+
 void table_address(struct table *t, uint32_t address)
 {
 	char text[IP4_TEXT];

@@ -24,13 +24,11 @@ static int view_errno(int code)
 	return code > 0 && code < (int)ARRAY_SIZE(as) ? as[code] : code;
 }
 
-static int fail_path(const char *what, const char *path, int code)
+static int fail_path(struct cli *cli, const char *path, int code)
 {
-	struct why why = {""};
 	int r = view_errno(code);
 
-	why_set(&why, r, "%s: %s", path, strerror(-r));
-	return cli_fail(what, &why, r);
+	return why_set(&cli->why, r, "%s: %s", path, strerror(-r));
 }
 
 static void mode_text(uint32_t mode, char out[static 12])
@@ -115,41 +113,51 @@ static int ls_rows(struct table *t, const struct view *view, uint32_t node, cons
 }
 
 /* ls and stat: the rows of one path. */
-static int show(struct cli *cli, int argc, char **argv, const char *what, int min, bool list)
+static int show(struct cli *cli, bool list)
 {
-	struct cli_view v;
+	const char *path = cli->nargs > 1 ? cli->args[1] : "/";
+	cleanup(cli_view_close) struct cli_view v;
 	struct table *t;
-	const char *path;
 	uint32_t node;
-	int n = cli_args(argc, argv, NULL, NULL, NULL, min, 2);
-	int r;
+	int r = cli_view_open(cli, cli->args[0], &v);
 
-	if (n < 0)
-		return 2;
-	path = n > 1 ? argv[2] : "/";
-	r = cli_view_open(cli, what, argv[1], &v);
 	if (r)
 		return r;
 	t = table_new(columns, ARRAY_SIZE(columns));
 	r = view_resolve(v.view, VIEW_ROOT, path, list, &node);
 	if (!r)
 		r = list ? ls_rows(t, v.view, node, path) : row_of(t, v.view, node, path);
-	if (r)
-		r = fail_path(what, path, r);
 	table_print(t, cli->json && !r);
-	cli_view_close(&v);
-	return r;
+	return r ? fail_path(cli, path, r) : 0;
 }
 
-int cmd_view_ls(struct cli *cli, int argc, char **argv)
+static int ls_run(struct cli *cli)
 {
-	return show(cli, argc, argv, "view ls", 1, true);
+	return show(cli, true);
 }
 
-int cmd_view_stat(struct cli *cli, int argc, char **argv)
+const struct command command_view_ls = {
+	.words = "view ls",
+	.usage = "HOST|NAME[@N] [PATH]",
+	.run = ls_run,
+	.db = CLI_READ,
+	.min = 1,
+	.max = 2,
+};
+
+static int stat_run(struct cli *cli)
 {
-	return show(cli, argc, argv, "view stat", 2, false);
+	return show(cli, false);
 }
+
+const struct command command_view_stat = {
+	.words = "view stat",
+	.usage = "HOST|NAME[@N] PATH",
+	.run = stat_run,
+	.db = CLI_READ,
+	.min = 2,
+	.max = 2,
+};
 
 static int write_all(const uint8_t *data, size_t len)
 {
@@ -184,22 +192,25 @@ static int cat(struct cli_view *v, uint32_t node)
 	return r;
 }
 
-int cmd_view_cat(struct cli *cli, int argc, char **argv)
+static int cat_run(struct cli *cli)
 {
-	struct cli_view v;
+	cleanup(cli_view_close) struct cli_view v;
 	uint32_t node;
-	int r;
+	int r = cli_view_open(cli, cli->args[0], &v);
 
-	if (cli_args(argc, argv, NULL, NULL, NULL, 2, 2) < 0)
-		return 2;
-	r = cli_view_open(cli, "view cat", argv[1], &v);
 	if (r)
 		return r;
-	r = view_resolve(v.view, VIEW_ROOT, argv[2], true, &node);
+	r = view_resolve(v.view, VIEW_ROOT, cli->args[1], true, &node);
 	if (!r)
 		r = cat(&v, node);
-	if (r)
-		r = fail_path("view cat", argv[2], r);
-	cli_view_close(&v);
-	return r;
+	return r ? fail_path(cli, cli->args[1], r) : 0;
 }
+
+const struct command command_view_cat = {
+	.words = "view cat",
+	.usage = "HOST|NAME[@N] PATH",
+	.run = cat_run,
+	.db = CLI_READ,
+	.min = 2,
+	.max = 2,
+};

@@ -260,26 +260,26 @@ static struct dhcp_reply *compose(const struct dhcp_server *s, const struct dhcp
 	return dhcp_reply_compose(&at, type, address, secs);
 }
 
-static struct dhcp_reply *ack(struct dhcp_server *s, const struct dhcp_request *rq,
-			      uint32_t address, bool selecting)
+/* `how` it came to that, for the log; NULL: by an offer. */
+static void ack(struct dhcp_server *s, const struct dhcp_request *rq, uint32_t address,
+		const char *how)
 {
 	struct lease *lease = lease_for(s, rq, address);
 	uint32_t secs = lease_secs(s, rq, address);
 	struct dhcp_reply *reply;
 
 	if (!lease)
-		return NULL;
+		return;
 	note_client(lease, rq);
 	lease->probing = false;
 	lease_bind(s->leases, lease, instant_add_ms(rq->now.mono, (int64_t)secs * 1000),
 		   rq->now.wall_ns);
 	pools_moved(s->pools, lease);
-	boot_ack(s, rq, address, selecting);
+	boot_ack(s, rq, address, !how);
 	reply = compose(s, rq, DHCP_ACK, address, secs);
 	reply->durable = true;
 	tell(rq, &reply->event, EVENT_ACK, address, dhcp_reply_file(rq),
-	     selecting ? boot_loop(s, rq) : "renewed");
-	return reply;
+	     how ? how : boot_loop(s, rq));
 }
 
 static void nak(struct dhcp_server *s, const struct dhcp_request *rq, const char *why)
@@ -492,14 +492,14 @@ static void on_selecting(struct dhcp_server *s, const struct dhcp_request *rq, u
 	if (!on_wire(s, rq, address))
 		return nak(s, rq, "that address is of another network");
 	if (lease && is_for(lease, &rq->m->mac) && !lease->probing) {
-		ack(s, rq, address, true);
+		ack(s, rq, address, NULL);
 		return;
 	}
 	/* The offer was held in memory, and this process may have been restarted:
 	 * what is free and was offered once may be had. */
 	if (!lease && (is_reserved_for(rq, address) ||
 		       (pools_offers(s->pools, address) && may_take(s, rq)))) {
-		ack(s, rq, address, true);
+		ack(s, rq, address, NULL);
 		return;
 	}
 	nak(s, rq, "that address was not offered");
@@ -510,6 +510,10 @@ static void on_claim(struct dhcp_server *s, const struct dhcp_request *rq, uint3
 		     bool renewing)
 {
 	const struct lease *lease = dhcp_lease_at(s, address);
+	/* RENEWING asks its server alone, REBINDING everybody. */
+	const char *how = !renewing					       ? "init-reboot"
+			  : rq->m->giaddr || rq->in->destination == UINT32_MAX ? "rebound"
+									       : "renewed";
 
 	if (!on_wire(s, rq, address)) {
 		/* RFC 2131, 4.3.2: on the wrong network it is told so. */
@@ -524,7 +528,7 @@ static void on_claim(struct dhcp_server *s, const struct dhcp_request *rq, uint3
 		    on_wire(s, rq, rq->host->address) && is_free_for(s, rq, rq->host->address))
 			return nak(s, rq, "it has another address now");
 		if (renewing || is_reserved_for(rq, address) || pools_offers(s->pools, address)) {
-			ack(s, rq, address, false);
+			ack(s, rq, address, how);
 			return;
 		}
 		return nak(s, rq, "that address is given to others");
@@ -534,7 +538,7 @@ static void on_claim(struct dhcp_server *s, const struct dhcp_request *rq, uint3
 	if (is_reserved_for(rq, address) ||
 	    (renewing && !lease && pools_offers(s->pools, address) && may_take(s, rq))) {
 		/* A lost database must not take a running client's root away. */
-		ack(s, rq, address, false);
+		ack(s, rq, address, how);
 		return;
 	}
 	if (leases_by_mac(s->leases, &rq->m->mac) || s->config->authoritative)

@@ -1,9 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "dhcp/request.h"
 
+#include <fnmatch.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "common/log.h"
+
+/* iPXE's programs, as its makefile and Debian's package name them. */
+static bool is_ipxe_program(const char *file)
+{
+	const char *slash = strrchr(file, '/');
+	const char *name = slash ? slash + 1 : file;
+
+	return !fnmatch("*ipxe*.efi", name, 0) || !fnmatch("snp*.efi", name, 0) ||
+	       !fnmatch("*.*pxe", name, 0);
+}
 
 const char *dhcp_reply_file(const struct dhcp_request *rq)
 {
@@ -12,6 +24,9 @@ const char *dhcp_reply_file(const struct dhcp_request *rq)
 	if (rq->class->firmware == FIRMWARE_NONE)
 		return "";
 	own = inventory_setting(rq->inv, rq->host, "loader");
+	/* Or it would load itself for ever. */
+	if (own && rq->class->ipxe && is_ipxe_program(own))
+		own = "boot.ipxe";
 	return own ? own : rq->config->boot_file[rq->class->firmware];
 }
 

@@ -47,12 +47,17 @@ struct telling {
 	bool known;
 };
 
+static void dir_tell(struct telling *t)
+{
+	if (t->told)
+		return;
+	t->told = true;
+	t->known = t->sink->node(t->sink->ctx, t->add + t->dir, true);
+}
+
 static void name_tell(struct telling *t, const char *name, size_t len)
 {
-	if (!t->told) {
-		t->told = true;
-		t->known = t->sink->node(t->sink->ctx, t->add + t->dir, true);
-	}
+	dir_tell(t);
 	if (t->known)
 		t->sink->name(t->sink->ctx, t->add + t->dir, name, len);
 }
@@ -124,11 +129,14 @@ static void node_tell(const struct view *old, const struct view *now, uint32_t n
 			sink->node(sink->ctx, add + node, true);
 		return;
 	}
-	if (!S_ISDIR(a.mode) || !S_ISDIR(b.mode))
+	if (!S_ISDIR(a.mode) || !S_ISDIR(b.mode)) {
 		bytes = !text_equal(old, now, node);
-	else
+	} else {
+		if (a.parent != b.parent) /* its listing says what ".." is */
+			dir_tell(&t);
 		names_tell(&t, tree_dir_find(view_tree(old), node),
 			   tree_dir_find(view_tree(now), node));
+	}
 	if (!t.told && (bytes || !attr_equal(&a, &b)))
 		sink->node(sink->ctx, add + node, bytes);
 }

@@ -22,9 +22,11 @@ struct version {
 	struct version_progress progress;
 };
 
+/* The journal's word: of a file that was copied, or of one that was lost. */
 static void learn_one(void *ctx, const struct fill_record *record)
 {
-	version_learn(ctx, record);
+	if (hash_known(&record->hash) == !(record->flags & FILL_GONE))
+		version_learn(ctx, record);
 }
 
 int version_open(const char *state_dir, uint32_t id, struct version **out, struct why *why)
@@ -139,6 +141,9 @@ void version_learn(struct version *v, const struct fill_record *record)
 
 	if (!v->hashes || !node || !S_ISREG(node->mode) || node->link != record->pos ||
 	    node->data >= v->progress.files)
+		return;
+	/* What became another thing is gone, never drifted. */
+	if ((record->flags & FILL_DRIFT) && (record->mode & ~07777U) != S_IFREG)
 		return;
 	pthread_rwlock_wrlock(&v->lock);
 	if (hash_known(&record->hash)) {

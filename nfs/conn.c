@@ -17,10 +17,10 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
-#include <sys/sendfile.h>
 #include <sys/socket.h>
 
 #include "common/clock.h"
+#include "nfs/outq.h"
 #include "nfs/record.h"
 
 enum {
@@ -37,15 +37,6 @@ enum {
 _Static_assert(FLUSH_AT + 4 + RPC_REPLY_MAX + SENDFILE_MIN + 4 <= WORKER_OUT_SIZE,
 	       "there is always room for one more reply");
 
-/* Output that the client was not ready for. */
-struct chunk {
-	struct chunk *next;
-	struct content *content; /* NULL: the bytes are here */
-	uint64_t offset;
-	size_t len;
-	uint8_t data[];
-};
-
 struct conn {
 	struct source source;
 	int fd;
@@ -56,10 +47,10 @@ struct conn {
 	struct caller caller;
 	struct record record;
 	struct inbuf *in;
-	struct chunk *out;
-	struct chunk **out_tail;
+	struct outq out; /* what the client was not ready for */
 	struct parked *parked;
 	unsigned int nparked;
+	struct conn_held *held; /* one at most, and no other call meanwhile */
 	uint64_t calls;
 	int64_t active_ns;  /* the last call, or progress in output */
 	int64_t partial_ns; /* since when a record is incomplete; 0 */
@@ -76,6 +67,12 @@ struct parked {
 	struct conn *conn;
 	struct parked *prev;
 	struct parked *next;
+};
+
+/* A MNT that waits for its machine to be registered. */
+struct conn_held {
+	struct held held;
+	struct conn *conn;
 };
 
 static void conn_ready(struct worker *worker, struct source *source, uint32_t events);
@@ -120,7 +117,6 @@ int conn_new(int fd, uint8_t programs, struct conn **out)
 	getsockname(fd, (struct sockaddr *)&local, &len);
 	conn->source.ready = conn_ready;
 	conn->fd = fd;
-	conn->out_tail = &conn->out;
 	conn->caller.address = ntohl(peer.sin_addr.s_addr);
 	conn->caller.port = ntohs(peer.sin_port);
 	conn->caller.local = ntohl(local.sin_addr.s_addr);
@@ -178,17 +174,6 @@ static void inbuf_give(struct worker *worker, struct inbuf *in)
 	worker->nspare++;
 }
 
-static void chunk_pop(struct conn *conn)
-{
-	struct chunk *chunk = conn->out;
-
-	conn->out = chunk->next;
-	if (!conn->out)
-		conn->out_tail = &conn->out;
-	content_unref(chunk->content);
-	free(chunk);
-}
-
 static void parked_unlink(struct parked *p)
 {
 	if (p->prev)
@@ -198,6 +183,12 @@ static void parked_unlink(struct parked *p)
 	if (p->next)
 		p->next->prev = p->prev;
 	p->conn->nparked--;
+}
+
+static void conn_held_free(struct worker *worker, struct conn *conn)
+{
+	held_remove(worker, &conn->held->held);
+	free(take(&conn->held));
 }
 
 void conn_close(struct worker *worker, struct conn *conn)
@@ -214,8 +205,9 @@ void conn_close(struct worker *worker, struct conn *conn)
 		view_unref(p->read.view);
 		free(p);
 	}
-	while (conn->out)
-		chunk_pop(conn);
+	if (conn->held)
+		conn_held_free(worker, conn);
+	outq_fini(&conn->out);
 	if (conn->in)
 		inbuf_give(worker, take(&conn->in));
 	record_fini(&conn->record);
@@ -261,7 +253,8 @@ static void conn_events(struct conn *conn, uint32_t events)
 
 static bool conn_may_read(const struct worker *worker, const struct conn *conn)
 {
-	return !conn->out && conn->nparked < worker->nfs.config->max_parked;
+	return outq_empty(&conn->out) && !conn->held &&
+	       conn->nparked < worker->nfs.config->max_parked;
 }
 
 static void conn_queue(struct worker *worker, struct conn *conn)
@@ -283,87 +276,10 @@ static void conn_settle(struct worker *worker, struct conn *conn)
 		return;
 	may_read = conn_may_read(worker, conn);
 	/* With input in the buffer the socket's own can wait. */
-	conn_events(conn, (conn->out ? EPOLLOUT : 0) | (may_read && !conn->in ? EPOLLIN : 0U));
+	conn_events(conn, (outq_empty(&conn->out) ? 0 : EPOLLOUT) |
+				  (may_read && !conn->in ? EPOLLIN : 0U));
 	if (may_read && conn->in)
 		conn_queue(worker, conn);
-}
-
-static int queue_bytes(struct conn *conn, const uint8_t *data, size_t len)
-{
-	struct chunk *chunk = malloc(sizeof(*chunk) + len);
-
-	if (!chunk)
-		return -ENOMEM;
-	*chunk = (struct chunk){.len = len};
-	memcpy(chunk->data, data, len);
-	*conn->out_tail = chunk;
-	conn->out_tail = &chunk->next;
-	return 0;
-}
-
-/* Takes the reference. */
-static int queue_content(struct conn *conn, struct content *content, uint64_t offset, size_t len)
-{
-	struct chunk *chunk = malloc(sizeof(*chunk));
-
-	if (!chunk) {
-		content_unref(content);
-		return -ENOMEM;
-	}
-	*chunk = (struct chunk){.content = content, .offset = offset, .len = len};
-	*conn->out_tail = chunk;
-	conn->out_tail = &chunk->next;
-	return 0;
-}
-
-/* Returns the bytes sent, 0 when the client is not ready, or a negative errno. */
-static ssize_t send_some(int fd, const uint8_t *data, size_t len, bool more)
-{
-	size_t done = 0;
-
-	while (done < len) {
-		ssize_t n = send(fd, data + done, len - done,
-				 MSG_NOSIGNAL | MSG_DONTWAIT | (more ? MSG_MORE : 0));
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
-			break;
-		if (n < 0)
-			return -errno;
-		done += (size_t)n;
-	}
-	return (ssize_t)done;
-}
-
-/* The same for a range of a content. */
-static ssize_t send_content(int fd, struct content *content, uint64_t offset, size_t len, bool more)
-{
-	int from = content_fd(content);
-	size_t done = 0;
-
-	if (from < 0) {
-		struct bytes b = content_bytes(content);
-
-		if (offset > b.len || len > b.len - offset)
-			return -EIO;
-		return send_some(fd, b.at + offset, len, more);
-	}
-	while (done < len) {
-		off_t at = (off_t)(offset + done);
-		ssize_t n = sendfile(fd, from, &at, len - done);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
-			break;
-		if (n < 0)
-			return -errno;
-		if (n == 0)
-			return -EIO; /* shorter than it said: never padded */
-		done += (size_t)n;
-	}
-	return (ssize_t)done;
 }
 
 /* Send what the batch has gathered; what the client does not take is queued. */
@@ -375,35 +291,12 @@ static int conn_flush(struct worker *worker, struct conn *conn, bool more)
 	if (!len)
 		return 0;
 	worker->out_len = 0;
-	if (!conn->out)
-		n = send_some(conn->fd, worker->out, len, more);
+	if (outq_empty(&conn->out))
+		n = send_bytes(conn->fd, worker->out, len, more);
 	if (n < 0)
 		return (int)n;
 	if (n < (ssize_t)len)
-		return queue_bytes(conn, worker->out + n, len - (size_t)n);
-	return 0;
-}
-
-static int conn_drain(struct worker *worker, struct conn *conn)
-{
-	while (conn->out) {
-		struct chunk *chunk = conn->out;
-		bool more = chunk->next != NULL;
-		ssize_t n = chunk->content ? send_content(conn->fd, chunk->content, chunk->offset,
-							  chunk->len, more)
-					   : send_some(conn->fd, chunk->data + chunk->offset,
-						       chunk->len, more);
-
-		if (n < 0)
-			return (int)n;
-		if (n)
-			conn->active_ns = worker->nfs.now_ns;
-		chunk->offset += (uint64_t)n;
-		chunk->len -= (size_t)n;
-		if (chunk->len)
-			return 0;
-		chunk_pop(conn);
-	}
+		return outq_bytes(&conn->out, worker->out + n, len - (size_t)n);
 	return 0;
 }
 
@@ -448,7 +341,7 @@ static int reply_commit(struct worker *worker, struct conn *conn, struct reply *
 	}
 	worker->out_len += 4 + (uint32_t)writer_len(&reply->w);
 	err = conn_flush(worker, conn, true);
-	if (!err && !conn->out)
+	if (!err && outq_empty(&conn->out))
 		n = send_content(conn->fd, reply->body, offset, len, false);
 	if (err || n < 0) {
 		content_unref(take(&reply->body));
@@ -460,9 +353,9 @@ static int reply_commit(struct worker *worker, struct conn *conn, struct reply *
 		worker->out_len = padding;
 		return 0;
 	}
-	err = queue_content(conn, take(&reply->body), offset + (uint64_t)n, len - (size_t)n);
+	err = outq_content(&conn->out, take(&reply->body), offset + (uint64_t)n, len - (size_t)n);
 	if (!err && padding)
-		err = queue_bytes(conn, zeros, padding);
+		err = outq_bytes(&conn->out, zeros, padding);
 	return err;
 }
 
@@ -524,6 +417,56 @@ static int conn_park(struct worker *worker, struct conn *conn, struct reply *rep
 	return reply_commit(worker, conn, reply);
 }
 
+/* Ask the held call again. */
+static void conn_held_again(struct worker *worker, struct held *held)
+{
+	struct conn *conn = ((struct conn_held *)held)->conn;
+	struct reply reply = reply_begin(worker);
+	int err;
+
+	switch (rpc_answer(&worker->nfs, &conn->caller, held->call, held->cut, &reply)) {
+	case RPC_HOLD:
+		return;
+	case RPC_SEND:
+		err = reply_commit(worker, conn, &reply);
+		if (!err)
+			err = conn_flush(worker, conn, false);
+		break;
+	default: /* a MNT gets an answer */
+		err = -EBADMSG;
+		break;
+	}
+	worker->out_len = 0;
+	conn->active_ns = worker->nfs.now_ns;
+	conn_held_free(worker, conn);
+	if (err)
+		conn_close(worker, conn);
+	else
+		conn_settle(worker, conn);
+}
+
+/* Returns 0 when it is held or was answered at once, or a negative errno. */
+static int conn_hold(struct worker *worker, struct conn *conn, struct bytes call, bool cut)
+{
+	struct conn_held *held = calloc(1, sizeof(*held));
+	struct reply reply = reply_begin(worker);
+	enum rpc_verdict verdict;
+
+	if (held) {
+		held->held.again = conn_held_again;
+		held->conn = conn;
+	}
+	if (held && !held_add(worker, &held->held, conn->caller.address, call, cut)) {
+		conn->held = held;
+		return 0;
+	}
+	free(held);
+	worker->nfs.may_hold = false;
+	verdict = rpc_answer(&worker->nfs, &conn->caller, call, cut, &reply);
+	worker->nfs.may_hold = true;
+	return verdict == RPC_SEND ? reply_commit(worker, conn, &reply) : -EBADMSG;
+}
+
 /* Answer what lies in conn->in, up to a turn's share. */
 static int conn_answer(struct worker *worker, struct conn *conn)
 {
@@ -540,7 +483,7 @@ static int conn_answer(struct worker *worker, struct conn *conn)
 			break;
 		if (worker->out_len > FLUSH_AT) {
 			err = conn_flush(worker, conn, false);
-			if (err || conn->out)
+			if (err || !outq_empty(&conn->out))
 				break;
 		}
 		err = record_next(&conn->record, &bytes, &call);
@@ -554,6 +497,9 @@ static int conn_answer(struct worker *worker, struct conn *conn)
 			break;
 		case RPC_PARK:
 			err = conn_park(worker, conn, &reply);
+			break;
+		case RPC_HOLD:
+			err = conn_hold(worker, conn, call.bytes, call.cut);
 			break;
 		case RPC_DROP:
 			break;
@@ -626,10 +572,14 @@ static void conn_ready(struct worker *worker, struct source *source, uint32_t ev
 		return;
 	}
 	if (events & EPOLLOUT) {
-		if (conn_drain(worker, conn)) {
+		ssize_t n = outq_drain(&conn->out, conn->fd);
+
+		if (n < 0) {
 			conn_close(worker, conn);
 			return;
 		}
+		if (n)
+			conn->active_ns = worker->nfs.now_ns;
 		conn_settle(worker, conn);
 	}
 	if (events & EPOLLIN && !conn->queued)

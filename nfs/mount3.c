@@ -5,7 +5,8 @@
  * `vers=2` ask it, and are told so in the log.
  *
  * A refusal is answered at once, with a status: clients wait seconds and try six
- * times when they hear nothing.
+ * times when they hear nothing.  Only a machine that is about to be registered is
+ * held until it is, and refused when that takes too long.
  */
 #include "nfs/proc.h"
 
@@ -47,15 +48,13 @@ static void tell_mount_refused(struct call *call, const char *path, const char *
 	mounts_refused(call->nfs->mounts, call->caller->address, call->caller->who.host, what, why);
 }
 
-static enum mountstat3 grant_status(struct call *call, int r, const char *path,
-				    const struct mac *mac)
+static enum mountstat3 grant_status(struct call *call, int r, const char *path)
 {
 	const char *why = "internal error";
 	enum mountstat3 status = MNT3ERR_ACCES;
 
 	switch (r) {
 	case GRANT_UNREGISTERED:
-		mounts_unknown(call->nfs->mounts, call->caller->address, mac, path);
 		why = "the machine is not registered: host add";
 		break;
 	case GRANT_UNKNOWN:
@@ -122,6 +121,9 @@ static enum mountstat3 mount_root(struct call *call, const struct grant *grant, 
 		caller_refresh(call->nfs, caller);
 	}
 	r = proc_view(call->nfs, caller, grant->host, grant->version);
+	/* A host of a moment ago, that the views' poll has not seen yet. */
+	if (r == -ENOENT && views_poll(call->nfs->views))
+		r = proc_view(call->nfs, caller, grant->host, grant->version);
 	if (!r)
 		r = view_resolve(caller->view, VIEW_ROOT, *grant->path ? grant->path : "/", true,
 				 &node);
@@ -160,7 +162,12 @@ static int mount3_mnt(struct call *call, struct reply *reply)
 		return 0;
 	}
 	r = exports_grant(call->nfs->exports, caller->address, path, &grant, &mac);
-	status = r ? grant_status(call, r, path, &mac) : mount_root(call, &grant, path, &attr);
+	if (r == GRANT_UNREGISTERED) {
+		mounts_unknown(call->nfs->mounts, caller->address, &mac, path);
+		if (call->nfs->may_hold)
+			return CALL_HOLD;
+	}
+	status = r ? grant_status(call, r, path) : mount_root(call, &grant, path, &attr);
 	writer_be32(w, status);
 	if (status)
 		return 0;

@@ -33,6 +33,7 @@ struct nfs {
 	struct mounts *mounts;
 	struct roster *roster; /* the snapshot this worker reads now */
 	struct handle_key key;
+	bool may_hold;	/* CALL_HOLD can be answered: who asks has room and time */
 	int64_t now_ns; /* monotonic; set once a wake-up */
 };
 
@@ -87,7 +88,7 @@ struct call {
 };
 
 /* A procedure writes its results (the header is there).  Returns 0, or: */
-enum call_code { CALL_GARBAGE = 1, CALL_DROP, CALL_PARK, CALL_UNAVAIL };
+enum call_code { CALL_GARBAGE = 1, CALL_DROP, CALL_PARK, CALL_UNAVAIL, CALL_HOLD };
 typedef int proc_fn(struct call *call, struct reply *reply);
 
 /* What a handle in the arguments stands for. */

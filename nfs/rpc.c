@@ -272,6 +272,8 @@ enum rpc_verdict rpc_answer(struct nfs *nfs, struct caller *caller, struct bytes
 	case CALL_PARK:
 		reply->parked.xid = call.xid;
 		return RPC_PARK;
+	case CALL_HOLD:
+		return RPC_HOLD;
 	default:
 		return RPC_DROP;
 	}

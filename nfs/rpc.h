@@ -50,7 +50,8 @@ enum rpc_verdict {
 	RPC_SEND = 0, /* the reply is there */
 	RPC_DROP,     /* nothing is to be said */
 	RPC_CLOSE,    /* not a call: the stream cannot be trusted */
-	RPC_PARK      /* reply->parked says for what; its view is the caller's now */
+	RPC_PARK,     /* reply->parked says for what; its view is the caller's now */
+	RPC_HOLD      /* ask again in a while, with the same bytes (held.h) */
 };
 
 /* Which programs a socket answers. */

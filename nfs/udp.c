@@ -43,6 +43,12 @@ struct udp_parked {
 	struct udp_parked *next;
 };
 
+struct udp_held {
+	struct held held;
+	struct udp_route route;
+	struct udp_held *next; /* of this worker's, by datagram */
+};
+
 union udp_control {
 	struct cmsghdr align;
 	uint8_t bytes[CMSG_SPACE(sizeof(struct in_pktinfo))];
@@ -52,6 +58,7 @@ struct udp {
 	struct caller peers[WORKER_PEERS];
 	struct udp_parked *parked;
 	unsigned int nparked;
+	struct udp_held *held;
 	/* one batch in */
 	struct mmsghdr in[UDP_BATCH];
 	struct iovec in_iov[UDP_BATCH];
@@ -87,6 +94,17 @@ static void udp_parked_unlink(struct udp *udp, struct udp_parked *p)
 	udp->nparked--;
 }
 
+static void udp_held_free(struct worker *worker, struct udp_held *held)
+{
+	struct udp_held **at = &worker->udp->held;
+
+	while (*at != held)
+		at = &(*at)->next;
+	*at = held->next;
+	held_remove(worker, &held->held);
+	free(held);
+}
+
 void udp_free(struct worker *worker, struct udp *udp)
 {
 	if (!udp)
@@ -99,6 +117,8 @@ void udp_free(struct worker *worker, struct udp *udp)
 		view_unref(p->read.view);
 		free(p);
 	}
+	while (udp->held)
+		udp_held_free(worker, udp->held);
 	for (unsigned int i = 0; i < WORKER_PEERS; i++)
 		caller_forget(&udp->peers[i]);
 	free(udp);
@@ -228,6 +248,52 @@ static void udp_park(struct worker *worker, const struct udp_route *route, struc
 	free(p);
 }
 
+static void udp_held_again(struct worker *worker, struct held *base)
+{
+	struct udp_held *held = (struct udp_held *)base;
+	struct caller *caller = udp_caller(worker->udp, &held->route);
+	struct reply reply = udp_begin(worker);
+	enum rpc_verdict verdict = rpc_answer(&worker->nfs, caller, base->call, base->cut, &reply);
+
+	if (verdict == RPC_HOLD)
+		return;
+	if (verdict == RPC_SEND) {
+		udp_commit(worker, &held->route, &reply);
+		udp_flush(worker);
+	}
+	udp_held_free(worker, held);
+}
+
+static void udp_hold(struct worker *worker, const struct udp_route *route, struct caller *caller,
+		     struct bytes call)
+{
+	struct udp *udp = worker->udp;
+	struct udp_held *held;
+	struct reply reply;
+
+	/* A client that hears nothing sends the same again. */
+	for (held = udp->held; held; held = held->next)
+		if (held->held.address == caller->address && held->held.call.len == call.len &&
+		    !memcmp(held->held.call.at, call.at, call.len))
+			return;
+	held = calloc(1, sizeof(*held));
+	if (held) {
+		held->held.again = udp_held_again;
+		held->route = *route;
+	}
+	if (held && !held_add(worker, &held->held, caller->address, call, false)) {
+		held->next = udp->held;
+		udp->held = held;
+		return;
+	}
+	free(held);
+	worker->nfs.may_hold = false;
+	reply = udp_begin(worker);
+	if (rpc_answer(&worker->nfs, caller, call, false, &reply) == RPC_SEND)
+		udp_commit(worker, route, &reply);
+	worker->nfs.may_hold = true;
+}
+
 static void udp_call(struct worker *worker, const struct udp_route *route, struct bytes call,
 		     bool cut)
 {
@@ -240,6 +306,9 @@ static void udp_call(struct worker *worker, const struct udp_route *route, struc
 		break;
 	case RPC_PARK:
 		udp_park(worker, route, caller, &reply);
+		break;
+	case RPC_HOLD:
+		udp_hold(worker, route, caller, call);
 		break;
 	case RPC_DROP:
 	case RPC_CLOSE:

@@ -187,6 +187,7 @@ int worker_new(struct worker_shared *shared, struct worker **out, struct why *wh
 		.views = shared->views,
 		.exports = shared->exports,
 		.mounts = shared->mounts,
+		.may_hold = true,
 		.now_ns = instant_now().ns,
 	};
 	views_handle_key(shared->views, w->nfs.key.bytes);
@@ -289,7 +290,7 @@ void *worker_main(void *arg)
 	struct epoll_event events[EVENTS];
 
 	while (!atomic_load_explicit(&w->shared->stop, memory_order_acquire)) {
-		int timeout = w->runnable ? 0 : w->conns ? SWEEP_MS : -1;
+		int timeout = w->runnable ? 0 : w->held ? HELD_POLL_MS : w->conns ? SWEEP_MS : -1;
 		int n = epoll_wait(w->epoll_fd, events, EVENTS, timeout);
 
 		if (n < 0 && errno != EINTR) {
@@ -303,6 +304,8 @@ void *worker_main(void *arg)
 
 			source->ready(w, source, events[i].events);
 		}
+		if (w->held)
+			held_run(w);
 		if (w->runnable)
 			run_runnable(w);
 		if (w->nfs.now_ns >= w->sweep_ns)

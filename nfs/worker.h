@@ -21,6 +21,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/why.h"
+#include "nfs/held.h"
 #include "nfs/proc.h"
 
 enum {
@@ -85,6 +86,9 @@ struct worker {
 	struct inbuf *spare;
 	unsigned int nspare;
 	int64_t sweep_ns;
+	struct held *held;
+	unsigned int nheld;
+	uint64_t held_seen; /* the exports' generation that they were last asked with */
 	struct log_limit full_limit;
 
 	pthread_mutex_t inbox_lock; /* guards inbox */

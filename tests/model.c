@@ -78,12 +78,13 @@ void model_name(struct rng *rng, char out[static 256])
 struct made {
 	char *path;
 	bool is_dir;
-	bool is_file;
+	bool is_file; /* or a link: what tar(1) keeps two names of */
 };
 
 struct maker {
 	struct rng rng;
 	int root;
+	const struct model_shape *shape;
 	struct made *list;
 	size_t n;
 };
@@ -146,6 +147,34 @@ static void write_random(struct rng *rng, int fd, size_t len)
 	}
 }
 
+/* Bytes here and there. */
+static void write_holes(struct rng *rng, int fd)
+{
+	for (uint32_t n = rng_below(rng, 4); n--;) {
+		must(lseek(fd, rng_below(rng, 2000000), SEEK_SET) >= 0);
+		write_random(rng, fd, 1 + rng_below(rng, 9000));
+	}
+	must(!ftruncate(fd, 1900000 + rng_below(rng, 400000)));
+}
+
+static void made_add(struct maker *m, const struct made *made)
+{
+	m->list = realloc(m->list, (m->n + 1) * sizeof(*m->list));
+	m->list[m->n++] = *made;
+}
+
+/* A chain of directories, as deep as a path goes. */
+static void make_deep(struct maker *m)
+{
+	char path[PATH_MAX] = "deep";
+	uint32_t n = 1 + rng_below(&m->rng, 300);
+
+	for (uint32_t i = 0; i < n && !mkdirat(m->root, path, 0755); i++) {
+		made_add(m, &(struct made){.path = strdup(path), .is_dir = true});
+		strcat(path, "/d");
+	}
+}
+
 static void make_one(struct maker *m, const char *path)
 {
 	static const size_t sizes[] = {0, 1, 5, 5, 100, 4095, 4096, 4097, 70000};
@@ -166,20 +195,27 @@ static void make_one(struct maker *m, const char *path)
 	case 4:
 		random_target(m, target);
 		r = symlinkat(target, m->root, path);
+		made.is_file = true;
 		break;
 	case 5:
 		random_target(m, target);
 		r = symlinkat(target, m->root, path);
+		made.is_file = true;
 		break;
 	case 6: {
 		struct made *old = &m->list[rng_below(&m->rng, (uint32_t)m->n)];
 
-		r = old->is_dir ? -1 : linkat(m->root, old->path, m->root, path, 0);
+		r = old->is_dir || (m->shape->for_tar && !old->is_file)
+			    ? -1
+			    : linkat(m->root, old->path, m->root, path, 0);
 		made.is_file = old->is_file;
 		break;
 	}
 	case 7:
-		r = mknodat(m->root, path, (rng_below(&m->rng, 2) ? S_IFIFO : S_IFSOCK) | 0600, 0);
+		r = mknodat(m->root, path,
+			    (rng_below(&m->rng, 2) || m->shape->for_tar ? S_IFIFO : S_IFSOCK) |
+				    0600,
+			    0);
 		break;
 	case 8:
 		r = is_root ? mknodat(m->root, path,
@@ -191,7 +227,11 @@ static void make_one(struct maker *m, const char *path)
 		fd = openat(m->root, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 		r = fd < 0 ? -1 : 0;
 		if (!r) {
-			write_random(&m->rng, fd, sizes[rng_below(&m->rng, ARRAY_SIZE(sizes))]);
+			if (rng_below(&m->rng, 20))
+				write_random(&m->rng, fd,
+					     sizes[rng_below(&m->rng, ARRAY_SIZE(sizes))]);
+			else
+				write_holes(&m->rng, fd);
 			close(fd);
 		}
 		made.is_file = true;
@@ -201,8 +241,7 @@ static void make_one(struct maker *m, const char *path)
 		free(made.path);
 		return;
 	}
-	m->list = realloc(m->list, (m->n + 1) * sizeof(*m->list));
-	m->list[m->n++] = made;
+	made_add(m, &made);
 }
 
 static void dress_one(struct maker *m, const struct made *made)
@@ -224,9 +263,9 @@ static void dress_one(struct maker *m, const struct made *made)
 	must(!utimensat(m->root, path, times, AT_SYMLINK_NOFOLLOW));
 }
 
-void model_generate(const char *dir, uint64_t seed)
+void model_generate(const char *dir, uint64_t seed, const struct model_shape *shape)
 {
-	struct maker m = {.rng = {seed}};
+	struct maker m = {.rng = {seed}, .shape = shape};
 	uint32_t n;
 
 	m.root = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -234,6 +273,10 @@ void model_generate(const char *dir, uint64_t seed)
 	m.list = calloc(1, sizeof(*m.list));
 	m.list[m.n++] = (struct made){strdup(""), true, false};
 	n = 5 + rng_below(&m.rng, 60);
+	if (shape->most && n > shape->most)
+		n = shape->most;
+	else if (!rng_below(&m.rng, 10))
+		make_deep(&m);
 	for (uint32_t i = 0; i < n; i++) {
 		char path[PATH_MAX];
 		char name[256];

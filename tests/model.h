@@ -23,9 +23,14 @@ uint64_t model_seed(void);
 /* ROUNDS of the environment, else `usual`. */
 unsigned int model_rounds(unsigned int usual);
 
-/* Fill the empty directory `dir`: the same tree for the same seed.  Device nodes and
- * owners only as root. */
-void model_generate(const char *dir, uint64_t seed);
+struct model_shape {
+	unsigned int most; /* of names tried; 0: 64 */
+	bool for_tar;	   /* without what tar(1) loses: sockets, links of devices */
+};
+
+/* Fill the empty directory `dir`: the same tree for the same seed and shape.  Device
+ * nodes and owners only as root. */
+void model_generate(const char *dir, uint64_t seed, const struct model_shape *shape);
 
 /* A name of 1 to 255 bytes from 1 to 255, usually short; ended. */
 void model_name(struct rng *rng, char out[static 256]);

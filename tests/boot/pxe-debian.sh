@@ -1,20 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: limit=1200
+# check: limit=1800
 # Debian as it comes boots by BIOS, PXE and its own initrd, lives on the read-only
 # root, is who its overlay says it is, and powers off cleanly.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net qemu server image selfcheck; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/boot.sh
+. "$(dirname "$0")/../lib/boot.sh"
 
-need_root
-image=$("$lib/image.sh")
-net_up
-server_state
-"$rootstock" image add debian "$image" >"$work/image-add.log"
-"$rootstock" host add 52:54:00:12:34:01 --name north
-"$rootstock" host set north console=ttyS0,115200 mode=tmpfs
-selfcheck_boot north 52:54:00:12:34:01 "$image" EROFS
+boot_image image
+boot_host north mode=tmpfs
+boot_machine
+boot_check
+equal "init" systemd "$(selfcheck_value north init)"
+for file in pxelinux.0 "pxelinux.cfg/01-${boot_mac//:/-}" kernel initrd; do
+	boot_fetched "$file"
+done

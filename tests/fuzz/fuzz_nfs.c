@@ -85,6 +85,13 @@ static void answer(struct record_call *call)
 			abort();
 		break;
 	}
+	case RPC_HOLD:
+		nfs.may_hold = false;
+		reply = (struct reply){.w = writer_of(out, RPC_REPLY_MAX)};
+		if (rpc_answer(&nfs, &caller, call->bytes, call->cut, &reply) != RPC_SEND)
+			abort(); /* the last time it has to be answered */
+		nfs.may_hold = true;
+		break;
 	case RPC_DROP:
 	case RPC_CLOSE:
 		break;
@@ -95,6 +102,7 @@ static void setup(void)
 {
 	static char dir[] = "/tmp/rootstock-fuzz.XXXXXX";
 	static struct db *db;
+	static struct db *leases;
 	struct why why = {0};
 
 	if (!mkdtemp(dir) || db_open(dir, &schema_rootstock, DB_CREATE, &db, &why) ||
@@ -102,11 +110,15 @@ static void setup(void)
 			"INSERT INTO version (id, image, number, origin_kind, origin, added)"
 			" VALUES (7, 1, 1, 'dir', '/a', 0); UPDATE image SET active = 7;"
 			"INSERT INTO host (id, name, address, added, changed) VALUES"
-			" (1, 'host1', 167772165, 0, 0), (2, 'host2', 167772166, 0, 0);"))
+			" (1, 'host1', 167772165, 0, 0), (2, 'host2', 167772166, 0, 0);") ||
+	    db_open(dir, &schema_leases, DB_CREATE, &leases, &why) ||
+	    db_exec(leases, "INSERT INTO lease (address, mac, state, started, expires) VALUES"
+			    " (167772168, x'525400000099', 2, 0, 0)"))
 		abort();
 	config = (struct nfs_config){.state_dir = dir, .admin = &admin, .nadmin = 1, .port = 2049};
 	nfs.config = &config;
 	nfs.now_ns = 1;
+	nfs.may_hold = true;
 	log_init("fuzz", LOG_LEVEL_ERROR);
 	if (fake_views_new(&nfs.views) || contents_new(dir, 16, &nfs.contents, NULL) ||
 	    exports_open(dir, &config, &nfs.exports, &why) || mounts_new(-1, &nfs.mounts))
@@ -119,7 +131,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const uint32_t who[] = {0x0a000005, 0x0a000006, 0x0a090001, 0x0a0000ff};
+	static const uint32_t who[] = {0x0a000005, 0x0a000006, 0x0a090001, 0x0a000008};
 	struct record record = {0};
 	size_t step;
 

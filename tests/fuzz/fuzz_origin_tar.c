@@ -13,6 +13,7 @@
 
 #include "common/log.h"
 #include "fsd/gunzip.h"
+#include "tests/fuzz/no_intake.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -29,39 +30,6 @@ static ssize_t memory_read(struct tar_stream *stream, const void **data)
 	*data = m->left.at;
 	m->left.len = 0;
 	return n;
-}
-
-/* The store, without one: what intake.c promises, and no file. */
-struct intake {
-	uint64_t size;
-	uint64_t at;
-};
-
-int intake_begin(struct intake *in, uint64_t size)
-{
-	*in = (struct intake){.size = size};
-	return 0;
-}
-
-int intake_put(struct intake *in, const void *data, size_t len, uint64_t offset)
-{
-	const uint8_t *p = data;
-
-	if (offset < in->at || offset > in->size || len > in->size - offset)
-		return -EBADMSG;
-	for (size_t i = 0; i < len; i++) {
-		volatile uint8_t seen = p[i];
-
-		(void)seen;
-	}
-	in->at = offset + len;
-	return 0;
-}
-
-int intake_end(struct intake *in, struct hash *hash)
-{
-	*hash = (struct hash){{1, (uint8_t)in->size}};
-	return 0;
 }
 
 static void sums_mend(uint8_t *data, size_t size)

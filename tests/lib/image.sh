@@ -1,17 +1,30 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# A real Debian 12 tree, made once from the machine's own package sources: the
-# distribution's kernel and initrd, systemd, sshd.  Nothing in it knows of
-# diskless machines: making it one is rootstock's work.
+# Real Debian 12 trees, each made once from the machine's own package sources: the
+# distribution's kernel and initrd, an init, sshd.  Nothing in them knows of
+# diskless machines: making them that is rootstock's work.
 #
-#	tests/lib/image.sh		makes it in the cache; prints the folder
+#	tests/lib/image.sh [KIND]	makes it in the cache; prints the folder
+#	tests/lib/image.sh --cached KIND	prints the folder only if it is made, else fails
+#
+# KIND is "image" (initramfs-tools and systemd, what Debian installs by default),
+# "dracut" (dracut's initrd instead), "sysvinit" or "openrc" (that init instead).
 set -euo pipefail
 lib=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=tests/lib/cache.sh
 . "$lib/cache.sh"
 
+image_kind=image
+
 image_packages() {
-	echo linux-image-amd64 initramfs-tools busybox systemd-sysv udev dbus \
+	local initrd=initramfs-tools init='systemd-sysv udev dbus'
+	case $image_kind in
+	dracut) initrd='dracut dracut-network nfs-common' ;;
+	sysvinit) init='sysvinit-core udev' ;;
+	openrc) init='sysvinit-core openrc udev' ;;
+	esac
+	# shellcheck disable=SC2086
+	echo linux-image-amd64 $initrd busybox $init \
 		openssh-server ifupdown isc-dhcp-client iproute2 iputils-ping netbase \
 		kmod procps less nano
 }
@@ -57,14 +70,23 @@ image_build() {
 
 # Without these the image cannot mount its root over the wire at all.
 image_check_initrd() {
-	local initrd=("$1"/boot/initrd.img-*) list name
-	list=$(chroot "$1" lsinitramfs "/boot/${initrd[0]##*/}")
-	for name in nfsv3.ko virtio_net.ko e1000.ko bin/nfsmount bin/ipconfig; do
+	local initrd=("$1"/boot/initrd.img-*) list name tools='bin/nfsmount bin/ipconfig'
+	if [[ $image_kind == dracut ]]; then
+		list=$(chroot "$1" lsinitrd "/boot/${initrd[0]##*/}")
+		tools='sbin/mount.nfs overlay.ko'
+	else
+		list=$(chroot "$1" lsinitramfs "/boot/${initrd[0]##*/}")
+	fi
+	for name in nfsv3.ko virtio_net.ko e1000.ko $tools; do
 		grep -q "$name" <<<"$list" || {
 			echo "image: the initrd lacks $name" >&2
 			return 1
 		}
 	done
+}
+
+image_make() {
+	image_build "$1" && image_check_initrd "$1/root"
 }
 
 # image_facts DIR: one line a path with all that a write would change, ctime
@@ -85,15 +107,24 @@ image_path() {
 		image_packages
 		declare -f image_build
 	} | cache_stamp)
-	echo "$cache/image-$stamp"
+	echo "$cache/$image_kind-$stamp"
 }
 
 image_main() {
-	local path
-	"$lib/deps.sh" boot >&2
+	local path made=0
+	[[ ${1-} != --cached ]] || {
+		made=1
+		shift
+	}
+	image_kind=${1:-image}
 	path=$(image_path)
-	cache_make "$path" image_build >&2
-	cache_prune image "$path"
+	if ((made)); then
+		[[ -e $path ]] || return 1
+	else
+		"$lib/deps.sh" boot >&2
+		cache_make "$path" image_make >&2
+		cache_prune "$image_kind" "$path"
+	fi
 	echo "$path/root"
 }
 

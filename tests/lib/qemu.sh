@@ -1,18 +1,45 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# A PC without a disk: SeaBIOS, the network card's iPXE ROM, a serial console.
+# A PC without a disk, with a serial console.  Its firmware is SeaBIOS and the network
+# card's iPXE ROM, or OVMF with its own drivers, or that with Secure Boot switched on
+# and Microsoft's keys enrolled.
 #
 # Reads tests/lib/test.sh and tests/lib/net.sh first.  Always plain emulation:
 # /dev/kvm may exist and not work.
 
 qemu_ram=1024
 qemu_card=virtio-net-pci
+qemu_firmware=bios # or uefi, secure
 declare -A qemu_pid
+
+# qemu_firmware_options NAME: in $firmware_options; the firmware keeps its settings in
+# $work/NAME.vars.
+qemu_firmware_options() {
+	local at=/usr/share/OVMF code=OVMF_CODE_4M.fd vars=OVMF_VARS_4M.fd
+	firmware_options=(-machine "q35,accel=tcg,graphics=off")
+	[[ $qemu_firmware != bios ]] || return 0
+	if [[ $qemu_firmware == secure ]]; then
+		code=OVMF_CODE_4M.secboot.fd
+		vars=OVMF_VARS_4M.ms.fd
+		# It keeps its variables out of the system's reach by this mode.
+		firmware_options=(-machine "q35,accel=tcg,graphics=off,smm=on"
+			-global driver=cfi.pflash01,property=secure,value=on)
+	fi
+	[[ -e $at/$code && -e $at/$vars ]] || skip "no $at/$code and $vars (package ovmf)"
+	cp "$at/$vars" "$work/$1.vars"
+	firmware_options+=(
+		-drive "if=pflash,unit=0,format=raw,readonly=on,file=$at/$code"
+		-drive "if=pflash,unit=1,format=raw,file=$work/$1.vars"
+	)
+}
 
 # qemu_start NAME MAC [OPTIONS...]: its console goes to $work/NAME.console.
 qemu_start() {
-	local name=$1 mac=$2
+	local name=$1 mac=$2 card=$qemu_card firmware_options
 	shift 2
+	qemu_firmware_options "$name"
+	# The card's ROM is iPXE for UEFI too, and would keep OVMF's own driver off.
+	[[ $qemu_firmware == bios ]] || card+=,romfile=
 	net_tap "t-$name"
 	: >"$work/$name.console"
 	mkfifo "$work/$name.serial.in" "$work/$name.serial.out"
@@ -21,12 +48,12 @@ qemu_start() {
 	# RDRAND: the guest need not wait for entropy.  Not -cpu max: its 5-level
 	# page tables make Linux print /proc/mounts as "xxx" under emulation.
 	spawn "$name.qemu" nsenter --net="/run/netns/$net_ns" \
-		qemu-system-x86_64 -machine q35,accel=tcg,graphics=off \
+		qemu-system-x86_64 "${firmware_options[@]}" \
 		-cpu qemu64,+rdrand -m "$qemu_ram" -nodefaults -no-user-config \
 		-no-reboot -display none \
 		-chardev "pipe,id=console,path=$work/$name.serial" -serial chardev:console \
 		-netdev "tap,id=net,ifname=t-$name,script=no,downscript=no" \
-		-device "$qemu_card,netdev=net,mac=$mac,bootindex=0" \
+		-device "$card,netdev=net,mac=$mac,bootindex=0" \
 		"$@"
 	qemu_pid[$name]=$spawned
 }
@@ -62,7 +89,8 @@ qemu_send() {
 	printf '%s' "$2" >"$work/$1.serial.in"
 }
 
-# qemu_wait_off NAME SECONDS: until the guest has switched itself off.
+# qemu_wait_off NAME SECONDS: until the guest has switched itself off or, which ends
+# it too, asked for another start.
 qemu_wait_off() {
 	local end=$((SECONDS + $2))
 	while alive "${qemu_pid[$1]}"; do
@@ -72,7 +100,7 @@ qemu_wait_off() {
 		}
 		sleep 0.2
 	done
-	qemu_shows "$1" 'reboot: Power down' || {
+	qemu_shows "$1" 'reboot: (Power down|Restarting system)' || {
 		qemu_console "$1" | tail -n 40 >&2
 		fail "$1: went off without saying so (last lines above)"
 	}

@@ -133,7 +133,7 @@ refused 1 'for host amy: \{\{nope\}\}: unknown key' \
 	rs overlay put all /x --template --from "$work/template"
 refused 1 'nowhere: No such file' rs overlay put all /x --from "$work/nowhere"
 refused 1 'has no entry for it' rs overlay reset all /x
-refused 2 "9: not an octal mode" rs overlay put all /x --mode 9 --from "$work/put"
+refused 1 "9: not an octal mode" rs overlay put all /x --mode 9 --from "$work/put"
 [[ $(rs overlay list all --json | tr -d ' \n') == '[]' ]] || fail "a refused entry was kept"
 refused 1 'view cat: /nope: No such file' rs view cat amy /nope
 refused 1 'view cat: /loop1: Too many' rs view cat amy /loop1

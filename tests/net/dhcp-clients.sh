@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # Clients that others wrote, from DISCOVER to release, against the dhcp child
 # alone: udhcpc, dhclient, dhcpcd, klibc's ipconfig, a relay, and iPXE in QEMU.
-# check: when=quick limit=180
+# check: when=quick limit=240
 set -euo pipefail
 # shellcheck source=tests/lib/test.sh
 . "$(dirname "$0")/../lib/test.sh"
@@ -98,6 +98,22 @@ if command -v dhcpcd >/dev/null; then
 		fail "dhcpcd: $(cat "$work/dhcpcd.log")"
 	grep -q "leased $address" "$work/dhcpcd.log" || fail "dhcpcd: $(cat "$work/dhcpcd.log")"
 	net_peer_run a ip address flush dev eth0
+	echo "# dhcpcd: rebinding, release"
+	# shellcheck disable=SC2016
+	spawn dhcpcd nsenter --net="/run/netns/$net_ns-a" unshare -m sh -c 'mount -t tmpfs none /run &&
+		mount -t tmpfs none /var/lib/dhcpcd && exec "$@"' sh \
+		dhcpcd -4 -B --noipv4ll -c /bin/true eth0
+	wait_for 20 "dhcpcd's lease" has_line "leased $address" "$work/dhcpcd.log"
+	before=$(grep -c "$address class=other" "$work/server.log")
+	kill -HUP "$spawned"
+	rebound() {
+		(($(grep -c "$address class=other" "$work/server.log") > before))
+	}
+	wait_for 20 "dhcpcd's second lease" rebound
+	kill -ALRM "$spawned"
+	wait_for 20 "dhcpcd's release" state_is "$address" 3
+	stop "$spawned"
+	net_peer_run a ip address flush dev eth0
 else
 	echo "# dhcpcd is missing"
 fi
@@ -119,6 +135,32 @@ else
 fi
 equal "leases of that MAC" 1 "$(rows "SELECT count(*) FROM lease WHERE mac = x'525400123401'")"
 equal "boots of that MAC" 1 "$(rows "SELECT count(*) FROM boot WHERE mac = x'525400123401'")"
+
+echo "# dhclient: renewal by unicast at T1, rebinding by broadcast at T2"
+stop "$server"
+rm -rf "$work/state"
+start_server -l 12 br0
+cat >"$work/dhclient.script" <<-'END'
+	#!/bin/sh
+	case $reason in
+	BOUND|RENEW|REBIND|REBOOT) ip address replace "$new_ip_address/24" dev "$interface" ;;
+	esac
+	echo "$reason $new_ip_address" >>"$DHCLIENT_OUT"
+END
+chmod 755 "$work/dhclient.script"
+rm -f "$work/dhclient.leases"
+DHCLIENT_OUT=$work/dhclient.out spawn dhclient nsenter --net="/run/netns/$net_ns-a" dhclient -d \
+	-sf "$work/dhclient.script" -lf "$work/dhclient.leases" -pf "$work/dhclient.pid" eth0
+pid=$spawned
+wait_for 20 "dhclient's renewal" has_line "^RENEW $address" "$work/dhclient.out"
+logged "$address class=other renewed" || fail "dhclient's renewal is not in the log"
+# Frames to the server alone go astray from here on.
+net_peer_run a ip neighbour replace 10.77.0.1 lladdr 02:00:00:00:00:99 nud permanent dev eth0
+wait_for 30 "dhclient's rebinding" has_line "^REBIND $address" "$work/dhclient.out"
+logged "$address class=other rebound" || fail "dhclient's rebinding is not in the log"
+stop "$pid"
+net_peer_run a ip neighbour flush all nud permanent dev eth0
+net_peer_run a ip address flush dev eth0
 
 echo "# an address that somebody took by himself is not offered"
 stop "$server"
@@ -167,6 +209,7 @@ net_peer_run relay sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
 if command -v dhcrelay >/dev/null; then
 	spawn relay nsenter --net="/run/netns/$net_ns-relay" dhcrelay -d -4 -a --no-pid -iu eth0 -id r1 \
 		10.77.0.1
+	relay=$spawned
 	wait_for 10 "the relay" has_line 'Sending on' "$work/relay.log"
 	UDHCPC_OUT=$work/far.out spawn far nsenter --net="/run/netns/$net_ns-far" \
 		busybox udhcpc -f -i eth0 -s "$work/udhcpc.script" -t 5 -T 1
@@ -177,10 +220,45 @@ if command -v dhcrelay >/dev/null; then
 	kill -USR1 "$spawned"
 	wait_for 10 "a renewal by unicast, past the relay" has_line "^renew $address" "$work/far.out"
 	stop "$spawned"
+	stop "$relay"
 else
 	echo "# dhcrelay is missing"
 fi
 stop "$server"
+
+if command -v dhcp-helper >/dev/null; then
+	echo "# dhcp-helper; and an address behind it that somebody took by himself"
+	rm -rf "$work/state"
+	start_server -s 10.77.0.0/24 -s 10.78.0.0/24 -r 10.78.0.60-10.78.0.61 br0
+	ip -n "$net_ns-far" address flush dev eth0
+	ip netns add "$net_ns-far2"
+	at_exit ip netns del "$net_ns-far2"
+	# On a bridge with the first one, on the far side.
+	net_peer_run relay ip link add rb type bridge stp_state 0 forward_delay 0
+	net_peer_run relay ip link set r1 master rb
+	net_peer_run relay ip link add r2 type veth peer name eth0 netns "$net_ns-far2"
+	net_peer_run relay ip link set r2 master rb up
+	net_peer_run relay ip address flush dev r1
+	net_peer_run relay ip address add 10.78.0.1/24 dev rb
+	net_peer_run relay ip link set rb up
+	ip -n "$net_ns-far2" address add 10.78.0.60/24 dev eth0
+	ip -n "$net_ns-far2" link set eth0 up
+	ip -n "$net_ns-far2" route add default via 10.78.0.1
+	spawn helper nsenter --net="/run/netns/$net_ns-relay" dhcp-helper -n -u root -i rb -s 10.77.0.1
+	helper=$spawned
+	relay_listens() {
+		[[ -n $(net_peer_run relay ss -Hlnu "sport = :67") ]]
+	}
+	wait_for 10 "dhcp-helper" relay_listens
+	timeout 60 nsenter --net="/run/netns/$net_ns-far" busybox udhcpc -f -q -n -i eth0 -s /bin/true \
+		-t 10 -T 1 2>"$work/far2.out" || fail "through dhcp-helper: $(cat "$work/far2.out")"
+	grep -q "10.78.0.61 obtained" "$work/far2.out" || fail "squatted: $(cat "$work/far2.out")"
+	logged '10.78.0.60 is in use' || echo "# the first choice was the free one"
+	stop "$helper"
+	stop "$server"
+else
+	echo "# dhcp-helper is missing"
+fi
 
 rm -rf "$work/state"
 start_server br0

@@ -46,12 +46,15 @@ static int start_copier(const char *dir, struct why *why)
 static int make_state(const char *dir, const char *hosts)
 {
 	cleanup(db_closep) struct db *db = NULL;
+	cleanup(db_closep) struct db *leases = NULL; /* empty; a test adds to it */
 	char first[32];
 	unsigned int n = 1;
 	uint32_t address;
 	struct why why = {0};
 	int err = db_open(dir, &schema_rootstock, DB_CREATE, &db, &why);
 
+	if (!err)
+		err = db_open(dir, &schema_leases, DB_CREATE, &leases, &why);
 	if (sscanf(hosts, "%31[0-9.]-%u", first, &n) < 1 || ip4_parse(first, &address))
 		return -EINVAL;
 	if (!err)

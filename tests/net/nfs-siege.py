@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What many bad clients can do to the nfs child: see nfs-siege.sh, which starts it.
 
-usage: nfs-siege.py idle | full PID
+usage: nfs-siege.py idle | full PID | held DIR
 """
 import importlib.util
 import os
 import resource
 import select
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -123,8 +124,77 @@ def cpu(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def tenant(state, n):
+    """The address of a machine that has a lease and is no host."""
+    address = "127.0.4.%d" % n
+    db = sqlite3.connect(state + "/leases.db")
+    db.execute("INSERT INTO lease (address, mac, state, started, expires) VALUES (?, ?, 2, 0, 0)",
+               (0x7F000400 + n, bytes([0x52, 0x54, 0, 0, 4, n])))
+    db.commit()
+    return address
+
+
+def register(state, n):
+    db = sqlite3.connect(state + "/rootstock.db")
+    db.execute("INSERT INTO host (id, name, added, changed) VALUES (?, ?, 0, 0)",
+               (100 + n, "late%d" % n))
+    db.execute("INSERT INTO host_mac VALUES (?, ?)", (bytes([0x52, 0x54, 0, 0, 4, n]), 100 + n))
+    db.commit()
+
+
+def readable(s, seconds):
+    return bool(select.select([s], [], [], seconds)[0])
+
+
+def held(state):
+    calm = rpc.Tcp()
+    mnt = lambda: rpc.call(rpc.MOUNT, 3, 1, rpc.opaque(b"/"))
+    granted = rpc.words(0, 32)
+
+    address = tenant(state, 1)
+    t = rpc.Tcp.__new__(rpc.Tcp)
+    t.s = connect(address)
+    t.s.settimeout(30)
+    t.send(rpc.mark(mnt()) + rpc.mark(rpc.call(rpc.NFS, 3, 0)))
+    check("a MNT before its machine is registered waits", not readable(t.s, 0.5))
+    check("others do not", served() < 0.5)
+    register(state, 1)
+    check("it is granted when the machine is registered", rpc.results(t.recv())[:8] == granted)
+    check("what came behind it is answered next", rpc.results(t.recv()) == b"")
+    t.close()
+
+    address = tenant(state, 2)
+    u = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    u.bind((address, 0))
+    u.connect(("127.0.0.1", 2049))
+    ask = mnt()
+    for _ in range(3):
+        u.send(ask)
+    check("the same by UDP", not readable(u, 0.5))
+    register(state, 2)
+    check("it is granted", readable(u, 30) and rpc.results(u.recv(4096))[:8] == granted)
+    check("once, however often it was asked", not readable(u, 0.5))
+
+    address = tenant(state, 3)
+    crowd = [connect(address) for _ in range(10)]
+    for s in crowd:
+        s.send(rpc.mark(mnt()))
+    ready = lambda: [s for s in crowd if readable(s, 0)]
+    at = time.monotonic()
+    check("an address has few of them", until(4, lambda: len(ready()) == 6), "%d" % len(ready()))
+    crowd = [s for s in crowd if s not in ready()]
+    crowd.pop().close()  # gone while it is held
+    check("an end comes to waiting", until(30, lambda: len(ready()) == len(crowd)))
+    check("but not too soon", time.monotonic() - at > 4)
+    refused = {s.recv(4096)[28:] for s in crowd}
+    check("with a refusal", refused == {rpc.words(rpc.ACCES)}, str(refused))
+    rpc.results(calm.ask(rpc.call(rpc.NFS, 3, 0)))
+
+
 if argv[1] == "idle":
     idle()
+elif argv[1] == "held":
+    held(argv[2])
 else:
     full(argv[2])
 print("%d passed, %d failed" % (rpc.passed, rpc.failed))

@@ -108,5 +108,18 @@ equal "boots after all that" 1 "$(boots)"
 for stage in loader file mount; do
 	grep -q " $stage " "$work/timeline" || fail "no $stage in: $(cat "$work/timeline")"
 done
+
+# Another one mounts at once, with nothing by TFTP before: it is waited for.
+net_peer direct 52:54:00:aa:bb:dd
+spawn udhcpc2 nsenter --net="/run/netns/$net_ns-direct" udhcpc -f -i eth0 -s "$work/script"
+wait_for 20 "a second lease" grep -q 'obtained' "$work/udhcpc2.log"
+equal "its first mount, as a new host" host-525400aabbdd \
+	"$(net_peer_run direct nfs-cat nfs://10.77.0.1/etc/hostname)"
+net_peer_run direct nfs-cat nfs://10.77.0.1/sbin/init >"$work/init"
+init_seen() {
+	"$rootstock" boot show host-525400aabbdd >"$work/timeline"
+	grep -q ' mount ' "$work/timeline" && grep -q ' init ' "$work/timeline"
+}
+wait_for 10 "the mount and the first read of init in its boot" init_seen
 stop "$server_pid"
 ! grep -i 'error' "$work/serve.log" | grep -v 'killed by signal 9' || fail "errors in the log"

@@ -298,6 +298,29 @@ static void a_host_may_have_its_own_loader_and_options(void **state)
 	assert_memory_equal(reply_option(r, 12, &len), "own", 3);
 }
 
+static void ipxe_as_a_loader_is_not_told_to_load_itself(void **state)
+{
+	struct site *site = *state;
+	struct packet p;
+
+	site_sql(site, "INSERT INTO setting VALUES (2, 2, 'loader', 'snponly.efi')");
+	p = edk2(BETA, 7);
+	assert_plain_pxe(site_send(site, &p), "snponly.efi");
+	p = ipxe(BETA, 7, true);
+	assert_plain_pxe(site_send(site, &p), "boot.ipxe");
+
+	site_sql(site, "UPDATE setting SET value = 'efi/undionly.kpxe' WHERE key = 'loader'");
+	p = bios(BETA);
+	assert_plain_pxe(site_send(site, &p), "efi/undionly.kpxe");
+	p = ipxe(BETA, 0, true);
+	assert_plain_pxe(site_send(site, &p), "boot.ipxe");
+
+	/* Another loader is for iPXE as for any ROM. */
+	site_sql(site, "UPDATE setting SET value = 'grubnetx64.efi' WHERE key = 'loader'");
+	p = ipxe(BETA, 7, true);
+	assert_plain_pxe(site_send(site, &p), "grubnetx64.efi");
+}
+
 /* ---- beside another server ---- */
 
 static void a_proxy_offers_loaders_without_addresses(void **state)
@@ -405,6 +428,7 @@ int main(void)
 		SITE(grub_joins_the_boot_of_the_rom_that_loaded_it),
 		SITE(the_kernel_and_klibc_get_server_and_root_path),
 		SITE(a_host_may_have_its_own_loader_and_options),
+		SITE(ipxe_as_a_loader_is_not_told_to_load_itself),
 		SITE(a_proxy_offers_loaders_without_addresses),
 		SITE(a_proxy_learns_addresses_from_the_clients_requests),
 		SITE(port_4011_answers_in_either_mode),

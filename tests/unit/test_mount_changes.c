@@ -92,6 +92,50 @@ static void an_opaque_directory_shows_only_what_is_put(void **state)
 	assert_false(is_there(w, "hosts/one/usr/share/mine"));
 }
 
+static ino_t number_listed(const struct world *w, const char *dir, const char *name)
+{
+	char full[PATH_MAX];
+	struct dirent *e;
+	ino_t number = 0;
+	DIR *d;
+
+	snprintf(full, sizeof(full), "%s/%s", w->mnt, dir);
+	d = opendir(full);
+	while (d && (e = readdir(d)))
+		if (!strcmp(e->d_name, name))
+			number = e->d_ino;
+	if (d)
+		closedir(d);
+	return number;
+}
+
+/* The host's directory merges with the image's and has its number; over a file it is
+ * one of its own.  Who is in it keeps what the kernel remembers of it. */
+static void the_directory_above_is_listed_as_what_it_became(void **state)
+{
+	struct world *w = world_of(state);
+	ino_t before = stat_of(w, "hosts/one/empty").st_ino;
+	char path[256];
+	int inside;
+
+	put_kind(w, host_scope(w), "empty/sub", ENTRY_DIR);
+	put_kind(w, host_scope(w), "empty", ENTRY_DIR);
+	site_wait(is_there(w, "hosts/one/empty/sub"));
+	snprintf(path, sizeof(path), "%s/hosts/one/empty/sub", w->mnt);
+	inside = open(path, O_RDONLY | O_DIRECTORY);
+	assert_true(inside >= 0);
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(number_listed(w, "hosts/one/empty/sub", ".."), before);
+	put(w, all, "empty", "a file\n");
+	site_wait(stat_of(w, "hosts/one/empty").st_ino != before);
+	site_wait(number_listed(w, "hosts/one/empty/sub", "..") ==
+		  stat_of(w, "hosts/one/empty").st_ino);
+	close(inside);
+	reset(w, all, "empty");
+	reset(w, host_scope(w), "empty/sub");
+	reset(w, host_scope(w), "empty");
+}
+
 static void attributes_change_alone(void **state)
 {
 	const struct entry_spec mode = {.kind = ENTRY_ATTR, .flags = ENTRY_MODE_SET, .mode = 0640};
@@ -322,6 +366,7 @@ int main(void)
 		cmocka_unit_test(a_replaced_file_shows_its_new_bytes_and_an_open_one_its_old),
 		cmocka_unit_test(a_hidden_tree_goes_and_comes_back),
 		cmocka_unit_test(an_opaque_directory_shows_only_what_is_put),
+		cmocka_unit_test(the_directory_above_is_listed_as_what_it_became),
 		cmocka_unit_test(attributes_change_alone),
 		cmocka_unit_test(a_template_follows_its_keys),
 		cmocka_unit_test(hosts_come_and_go),

@@ -305,6 +305,27 @@ static void a_lease_without_a_host_is_told_to_the_supervisor(void **state)
 	assert_mounts(u, "/", 4, "/");
 }
 
+static void its_call_is_held_where_that_can_be(void **state)
+{
+	struct unit_nfs *u = *state;
+	char root[] = "/";
+	dirpath path = root;
+
+	unit_from(u, LEASE_ONLY, 700);
+	u->nfs.may_hold = true;
+	unit_write(u, MOUNT_PROGRAM, MOUNT_V3, MOUNTPROC3_MNT, XDR_OF(xdr_dirpath), &path);
+	unit_send(u, false);
+	assert_int_equal(u->verdict, RPC_HOLD);
+	assert_int_equal(unit_event(u).kind, EVENT_UNKNOWN);
+	assert_int_equal(unit_event(u).kind, 0); /* and no refusal yet */
+	assert_int_equal(db_exec(u->db, "INSERT INTO host_mac VALUES (x'525400000099', 4)"), 0);
+	unit_send(u, false); /* the same bytes again */
+	assert_int_equal(unit_status(u), MNT3_OK);
+	/* A stranger has nothing to wait for. */
+	unit_from(u, STRANGER, 700);
+	assert_int_equal(mnt(u, "/", NULL), MNT3ERR_ACCES);
+}
+
 static void an_admin_may_have_any_tree(void **state)
 {
 	struct unit_nfs *u = *state;
@@ -567,6 +588,7 @@ int main(void)
 		T(a_running_client_keeps_its_change_until_a_newer_boot_mounts),
 		T(mnt_refuses_at_once_and_says_why_once),
 		T(a_lease_without_a_host_is_told_to_the_supervisor),
+		T(its_call_is_held_where_that_can_be),
 		T(an_admin_may_have_any_tree),
 		T(dump_lists_what_was_granted),
 		T(export_lists_what_the_caller_may_have),

@@ -1,0 +1,13 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# check: when=all limit=1800
+# An image whose initrd is dracut's.
+set -euo pipefail
+# shellcheck source=tests/lib/boot.sh
+. "$(dirname "$0")/../lib/boot.sh"
+
+boot_image dracut
+boot_host drake mode=tmpfs
+boot_machine
+boot_check
+boot_shows 'root=nfs:10.77.0.1:/:vers=3'
