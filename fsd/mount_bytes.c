@@ -224,6 +224,15 @@ static void enqueue(struct mount_bytes *b, const struct question *q)
 	pthread_mutex_unlock(&b->lock);
 }
 
+/* What passes through, without us, is all of a file. */
+static int question_open(struct contents *contents, const struct question *q, struct view *view,
+			 uint32_t node, struct content **out, struct content_wait *wait)
+{
+	if (q->ask == MOUNT_ASK_OPEN)
+		return contents_open(contents, view, node, out, wait);
+	return contents_open_at(contents, view, node, (uint64_t)q->offset, q->size, out, wait);
+}
+
 static void ask(struct mount_bytes *b, const struct question *q, struct reader *reader, bool wait)
 {
 	struct content *content = NULL;
@@ -235,7 +244,7 @@ static void ask(struct mount_bytes *b, const struct question *q, struct reader *
 	r = forest_view(b->mount->forest, q->number, &view, &node);
 	forest_leave(b->mount->forest);
 	if (!r)
-		r = contents_open(reader->contents, view, node, &content, NULL);
+		r = question_open(reader->contents, q, view, node, &content, NULL);
 	if (r == -EAGAIN) {
 		park(b, q, view);
 		return;
@@ -323,7 +332,8 @@ static void parked_ask(struct mount_bytes *b, struct parked *p)
 	if (p->next)
 		p->next->link = &p->next;
 	b->parked = p;
-	r = contents_open(b->contents, p->view, (uint32_t)p->question.number, &content, &p->wait);
+	r = question_open(b->contents, &p->question, p->view, (uint32_t)p->question.number,
+			  &content, &p->wait);
 	if (r != CONTENT_WAIT)
 		parked_answer(p, r, content);
 }

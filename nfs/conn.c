@@ -211,7 +211,7 @@ void conn_close(struct worker *worker, struct conn *conn)
 	if (conn->in)
 		inbuf_give(worker, take(&conn->in));
 	record_fini(&conn->record);
-	caller_forget(&conn->caller);
+	caller_fini(&conn->caller);
 	if (conn->prev)
 		conn->prev->next = conn->next;
 	else
@@ -402,7 +402,8 @@ static int conn_park(struct worker *worker, struct conn *conn, struct reply *rep
 	p->wait.done = parked_done;
 	p->read = reply->parked;
 	p->conn = conn;
-	r = contents_open(worker->nfs.contents, p->read.view, p->read.node, &content, &p->wait);
+	r = contents_open_at(worker->nfs.contents, p->read.view, p->read.node, p->read.offset,
+			     p->read.count, &content, &p->wait);
 	if (r == CONTENT_WAIT) {
 		p->next = conn->parked;
 		if (p->next)

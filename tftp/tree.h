@@ -47,7 +47,9 @@ struct tftp_answer {
 struct tftp_wait {
 	/* `r` is 0 with a file (the callee's), or a negative errno. */
 	void (*done)(struct tftp_wait *wait, int r, struct tftp_file *file);
-	struct content_wait content; /* the tree's own */
+	/* the tree's own */
+	struct content_wait content;
+	struct contents *contents;
 };
 
 enum tftp_tree_code {

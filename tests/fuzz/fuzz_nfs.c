@@ -159,6 +159,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	fake_arrive(nfs.contents, data[0] & 16 ? -5 : 0);
 	record_fini(&record);
-	caller_forget(&caller);
+	caller_fini(&caller);
 	return 0;
 }

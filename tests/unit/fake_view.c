@@ -448,9 +448,11 @@ static struct content *content_of(struct contents *cs, uint32_t node)
 	return content_ref(cs->data);
 }
 
-int contents_open(struct contents *cs, struct view *view, uint32_t node, struct content **out,
-		  struct content_wait *wait)
+int contents_open_at(struct contents *cs, struct view *view, uint32_t node, uint64_t offset,
+		     uint64_t len, struct content **out, struct content_wait *wait)
 {
+	(void)offset;
+	(void)len;
 	if (!node_fine(node))
 		return VIEW_STALE;
 	if (S_ISDIR(nodes[node].mode))
@@ -483,9 +485,10 @@ void contents_cancel(struct contents *cs, struct content_wait *wait)
 		}
 }
 
-int contents_open_wait(struct contents *cs, struct view *view, uint32_t node, struct content **out)
+int contents_open_at_wait(struct contents *cs, struct view *view, uint32_t node, uint64_t offset,
+			  uint64_t len, struct content **out)
 {
-	return contents_open(cs, view, node, out, NULL);
+	return contents_open_at(cs, view, node, offset, len, out, NULL);
 }
 
 int contents_fd(const struct contents *cs)
