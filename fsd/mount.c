@@ -45,6 +45,7 @@
 
 enum {
 	SESSION_POLL_MS = 100,
+	SESSION_COPIER_TURNS = 10,
 	SESSION_READAHEAD_KB = 512 /* with a page for its header it fits a pipe of 1 MiB */
 };
 
@@ -54,6 +55,7 @@ struct session {
 	const char *mountpoint;
 	struct fuse_session *fuse;
 	struct own_copier *copier;
+	bool copies;	  /* where nobody else does */
 	pthread_t thread; /* that takes the requests */
 	pthread_t poller;
 	int stop_fd;
@@ -96,6 +98,21 @@ static void readahead_raise(const struct session *s)
 	fclose(file);
 }
 
+/* Whoever copied when this began may be gone. */
+static void copier_take_over(struct session *s)
+{
+	struct why why = {""};
+	int r;
+
+	if (s->copier || !s->copies)
+		return;
+	r = own_copier_start(s->state_dir, true, &s->copier, &why);
+	if (!r)
+		return;
+	s->copies = false;
+	log_error("%s: nobody copies: %s", s->state_dir, why_text(&why, r));
+}
+
 static void *poller_main(void *arg)
 {
 	struct session *s = arg;
@@ -103,6 +120,7 @@ static void *poller_main(void *arg)
 	struct pollfd stop = {.fd = s->stop_fd, .events = POLLIN};
 	bool greeted = false;
 	bool raised = false;
+	unsigned int turn = 0;
 
 	while (poll(&stop, 1, SESSION_POLL_MS) <= 0) {
 		/* The greeting came a turn ago: its answer is with the kernel. */
@@ -111,6 +129,8 @@ static void *poller_main(void *arg)
 		raised = greeted;
 		greeted = atomic_load(&s->mount.greeted);
 		forest_poll(s->mount.forest, &sink);
+		if (++turn % SESSION_COPIER_TURNS == 0)
+			copier_take_over(s);
 		/* A signal may have come just before the thread began to wait. */
 		if (fuse_session_exited(s->fuse))
 			pthread_kill(s->thread, SIGHUP);
@@ -205,6 +225,7 @@ static int session_serve(struct session *s, int ready_fd, struct why *why)
 	s->thread = pthread_self();
 	signals_block(true);
 	r = own_copier_start(s->state_dir, true, &s->copier, why);
+	s->copies = !r && !access(s->state_dir, W_OK);
 	if (!r)
 		r = mount_bytes_start(s->mount.bytes);
 	if (!r)
