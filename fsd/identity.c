@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 
 #include <openssl/hmac.h>
@@ -18,6 +19,8 @@
 #include "fsd/overlay.h"
 
 #define KEY "etc/ssh/ssh_host_ed25519_key"
+
+enum { KEY_BLOCKS = 4 }; /* that a pair of keys needs, at most */
 
 extern char **environ;
 
@@ -45,6 +48,7 @@ static int keygen(const char *dir, const char *name, struct why *why)
 	char words[256];
 	const char *const argv[] = {"ssh-keygen", "-q",	   "-t", "ed25519", "-N", "",
 				    "-C",	  comment, "-f", file,	    NULL};
+	struct statvfs fs;
 	int says[2];
 	pid_t pid;
 	int status;
@@ -71,6 +75,9 @@ static int keygen(const char *dir, const char *name, struct why *why)
 		return -ENOENT;
 	if (WIFEXITED(status) && !WEXITSTATUS(status))
 		return 0;
+	/* It has one status for all; that one reason is worth telling apart. */
+	if (!statvfs(dir, &fs) && fs.f_bavail < KEY_BLOCKS)
+		return -ENOSPC;
 	return why_set(why, -EIO, "%s: ssh-keygen: %s", name, words[0] ? words : "killed");
 }
 

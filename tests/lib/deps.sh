@@ -16,7 +16,7 @@ declare -A deps=(
 	[net]="iproute2 procps util-linux python3 libnfs-dev libnfs-utils
 		udhcpc busybox-static isc-dhcp-client tftp-hpa atftp curl tshark
 		isc-dhcp-relay dhcpcd-base klibc-utils dnsmasq-base strace pxelinux
-		rpcbind sqlite3 attr acl zstd xz-utils mandoc shellcheck"
+		nfs-common rpcbind sqlite3 attr acl zstd xz-utils mandoc shellcheck"
 	[boot]="qemu-system-x86 ipxe-qemu seabios ovmf pxelinux syslinux-common
 		mmdebstrap cpio zstd"
 	[kernel]="linux-source-6.1 make flex bison bc libelf-dev libssl-dev
