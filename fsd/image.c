@@ -116,16 +116,18 @@ static int version_add(struct db *db, const char *state_dir, const struct image_
 		r = version_seal(db, manifests, *version, why);
 	if (!r && (first || add->activate))
 		r = activate_row(db, *version);
-	if (!r)
-		r = txn_commit(take(&txn));
 	if (r) {
 		char path[PATH_MAX + 24];
 
 		why_set(why, r, "%s", db_error(db));
 		snprintf(path, sizeof(path), "%s/%lld", manifests, (long long)*version);
 		unlink(path);
+		return r;
 	}
-	return r;
+	/* A commit that failed may still be found after a crash (its sync failed, not its
+	 * writes): the manifest stays for that. */
+	r = txn_commit(take(&txn));
+	return r ? why_set(why, r, "%s", db_error(db)) : 0;
 }
 
 static bool known_hash(void *ctx, uint32_t pos, struct hash *hash)

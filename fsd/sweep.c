@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "fsd/manifest_sweep.h"
 #include "fsd/named.h"
 
 /* The hashes that somebody names, sorted once complete. */
@@ -67,7 +68,7 @@ static int sweep_held(struct db *db, const char *state_dir, struct objects *stor
 		}
 	}
 	free(w.list);
-	return r;
+	return r ? r : manifest_sweep(db, state_dir, why);
 }
 
 int sweep(struct db *db, const char *state_dir, struct objects_swept *out, struct why *why)

@@ -53,7 +53,8 @@ static void answer(struct record_call *call)
 	cleanup(freep) uint8_t *copy = malloc(call->bytes.len + 1); /* exact, for the sanitizer */
 	struct reply reply = {.w = writer_of(out, RPC_REPLY_MAX)};
 
-	memcpy(copy, call->bytes.at, call->bytes.len);
+	if (call->bytes.len)
+		memcpy(copy, call->bytes.at, call->bytes.len);
 	for (size_t i = 0; call->bytes.len >= HANDLE_SIZE && i <= call->bytes.len - HANDLE_SIZE;
 	     i += 4) {
 		struct cursor c = cursor_of(copy + i, HANDLE_SIZE);

@@ -376,6 +376,7 @@ void views_handle_key(const struct views *views, uint8_t out[static 16])
 
 bool fake_short;
 bool fake_prompt;
+bool fake_lost;
 static _Atomic bool miss;
 
 struct content {
@@ -502,7 +503,7 @@ void contents_dispatch(struct contents *cs)
 
 	if (read(cs->event_fd, &n, sizeof(n)) < 0)
 		return;
-	fake_arrive(cs, 0);
+	fake_arrive(cs, fake_lost ? -EIO : 0);
 }
 
 void fake_miss(bool on)

@@ -157,6 +157,29 @@ static void without_ssh_keygen_there_is_no_key_and_no_error(void **state)
 	site_fini(&s);
 }
 
+static void why_no_key_could_be_made_is_said(void **state)
+{
+	static const char fake[] = "#!/bin/sh\necho first >&2\necho no room >&2\nexit 1\n";
+	cleanup(freep) char *before = strdup(getenv("PATH"));
+	struct why why = {""};
+	bool has_keys;
+	char path[256];
+	struct site s;
+	int fd;
+
+	(void)state;
+	hosts(&s);
+	snprintf(path, sizeof(path), "%s/ssh-keygen", s.dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+	assert_int_equal(write(fd, fake, sizeof(fake) - 1), sizeof(fake) - 1);
+	close(fd);
+	setenv("PATH", s.dir, 1);
+	assert_int_equal(identity_create(s.db, s.state, 1, "amy", &has_keys, &why), -EIO);
+	setenv("PATH", before, 1);
+	assert_string_equal(why.text, "amy: ssh-keygen: no room");
+	site_fini(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -164,6 +187,7 @@ int main(void)
 		cmocka_unit_test(an_identity_is_made_once),
 		cmocka_unit_test(another_site_has_other_machine_ids),
 		cmocka_unit_test(without_ssh_keygen_there_is_no_key_and_no_error),
+		cmocka_unit_test(why_no_key_could_be_made_is_said),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
