@@ -35,6 +35,8 @@ static int plan_run(struct cli *cli)
 {
 	cleanup(inventory_freep) struct inventory *inv = NULL;
 	cleanup(cli_view_close) struct cli_view v;
+	cleanup(view_unrefp) struct view *maintenance = NULL;
+	const struct image_version *version;
 	struct tftp_plan plan;
 	int r = cli_view_open(cli, cli->args[0], &v);
 
@@ -53,6 +55,9 @@ static int plan_run(struct cli *cli)
 		.version = v.version,
 		.server = last_server(cli->db),
 	};
+	version = plan.host ? inventory_maintenance(inv, plan.host) : NULL;
+	if (version && !views_get(v.views, v.host, version->id, UINT64_MAX, &maintenance))
+		plan.maintenance = maintenance;
 	return plan.host ? tftp_plan(&plan, stdout, &cli->why) : -ENOENT;
 }
 

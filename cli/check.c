@@ -244,6 +244,17 @@ static char *initrd_names(struct check *c)
 
 static void check_initrd(struct check *c)
 {
+	static const char most[] = "MODULES=most in /etc/initramfs-tools/initramfs.conf";
+	static const struct {
+		const char *name;
+		const char *nfs; /* how NFS gets into it */
+	} makers[] = {
+		[BOOT_KERNEL] = {"a kind that is not known", "the kernel may have it itself"},
+		[BOOT_KLIBC] = {"initramfs-tools", most},
+		[BOOT_DRACUT] = {"dracut", "dracut --add nfs"},
+		[BOOT_MKINITCPIO] = {"mkinitcpio", "HOOKS=(... net ...) in /etc/mkinitcpio.conf"},
+		[BOOT_LIVE] = {"live-boot", most},
+	};
 	static const char *const drivers[] = {"e1000e", "igb",	"igc",	    "ixgbe",	 "r8169",
 					      "tg3",	"bnx2", "atlantic", "virtio_net"};
 	cleanup(freep) char *names = NULL;
@@ -252,20 +263,14 @@ static void check_initrd(struct check *c)
 
 	if (!c->files.initrd)
 		return;
-	say(c, CHECK_OK, "initrd: %s, of %s", c->files.initrd_path,
-	    c->files.dialect == BOOT_KLIBC    ? "initramfs-tools"
-	    : c->files.dialect == BOOT_DRACUT ? "dracut"
-					      : "a kind that is not known");
+	say(c, CHECK_OK, "initrd: %s, of %s", c->files.initrd_path, makers[c->files.dialect].name);
 	names = initrd_names(c);
 	if (!names) {
 		say(c, CHECK_NOTE, "the initrd cannot be looked into");
 		return;
 	}
 	if (!module_in(names, "nfs") && !module_in(c->builtin, "nfs"))
-		say(c, CHECK_LACKS, "the initrd has no NFS: %s",
-		    c->files.dialect == BOOT_KLIBC
-			    ? "MODULES=most in /etc/initramfs-tools/initramfs.conf"
-			    : "dracut --add nfs");
+		say(c, CHECK_LACKS, "the initrd has no NFS: %s", makers[c->files.dialect].nfs);
 	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++) {
 		char *list = module_in(names, drivers[i]) || module_in(c->builtin, drivers[i])
 				     ? have
@@ -342,6 +347,11 @@ static void check_lost(struct check *c)
 
 static void check_programs(struct check *c)
 {
+	if (c->files.dialect == BOOT_LIVE) {
+		say(c, CHECK_NOTE, "a live system's medium: overlays reach the medium, not the "
+				   "system in /live/filesystem.squashfs");
+		return;
+	}
 	if (has(c, "/sbin/init"))
 		say(c, CHECK_OK, "init: /sbin/init");
 	else

@@ -495,3 +495,11 @@ const struct image_version *inventory_version_by_name(const struct inventory *in
 	}
 	return NULL;
 }
+
+const struct image_version *inventory_maintenance(const struct inventory *inv,
+						  const struct host *host)
+{
+	const char *name = inventory_setting(inv, host, "maintenance");
+
+	return name ? inventory_version_by_name(inv, name) : NULL;
+}

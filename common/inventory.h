@@ -73,6 +73,9 @@ const struct image_version *inventory_version_at(const struct inventory *inv, un
 /* By "name" (the active version) or "name@N".  NULL: none. */
 const struct image_version *inventory_version_by_name(const struct inventory *inv,
 						      const char *name);
+/* What the host's setting `maintenance` names.  NULL: not set, or there is none such. */
+const struct image_version *inventory_maintenance(const struct inventory *inv,
+						  const struct host *host);
 
 /* ---- addresses (leases.db) ---- */
 

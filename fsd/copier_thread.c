@@ -46,8 +46,7 @@ static void flight_publish(struct copier *c, struct job *job, struct flight *f)
 
 struct next {
 	bool stop;
-	bool others;  /* that somebody waits for */
-	bool waiters; /* who may be told of what has come */
+	bool others; /* that somebody waits for */
 	bool asked;
 	uint64_t extent; /* when asked: not there, and wanted for longest */
 };
@@ -59,7 +58,6 @@ static struct next look(struct copier *c, struct job *job)
 	pthread_mutex_lock(&c->lock);
 	next.stop = c->stop;
 	next.others = c->wanted.first != NULL;
-	next.waiters = job->waiters != NULL;
 	for (const struct waiter *w = job->waiters; w && !next.asked; w = w->next)
 		next.asked = w->ask.len != COPIER_WHOLE &&
 			     !extents_have(job->flight->extents, w->ask.offset, w->ask.len,
@@ -96,21 +94,41 @@ static int window_copy(struct copier *c, struct job *job, struct copy_from *from
 	return r;
 }
 
+/* Nothing more of it may be given out.  Returns false where something was: then the job is
+ * broken, and its flight stays to say so. */
+static bool flight_withdraw(struct copier *c, struct job *job)
+{
+	struct flight *f = job->flight;
+
+	pthread_mutex_lock(&c->lock);
+	job->broken = f->announced;
+	if (!job->broken)
+		job->flight = NULL;
+	pthread_mutex_unlock(&c->lock);
+	if (job->broken)
+		extents_break(f->extents);
+	else
+		flight_free(c->objects, f);
+	return !job->broken;
+}
+
 /* Every extent is in. */
 static void flight_finish(struct copier *c, struct job *job, const struct hash *hash)
 {
 	struct flight *f = job->flight;
-	struct fill_record known;
+	struct fill_record before;
+	bool had = source_had(job->source, job->pos, &before);
 
-	/* What this version gave out under a hash it goes on to give. */
-	if (f->announced && version_known(job->source->version, job->pos, &known) &&
-	    hash_known(&known.hash) && memcmp(&known.hash, hash, sizeof(*hash))) {
-		extents_break(f->extents);
-		job->broken = true;
+	/* What this version gave out under a hash it goes on to give, or nothing. */
+	if (had && memcmp(&before.hash, hash, sizeof(*hash))) {
+		if (flight_withdraw(c, job))
+			job->copy.record.flags = FILL_GONE;
 		return;
 	}
 	extents_complete(f->extents, hash);
 	pthread_mutex_lock(&c->lock);
+	if (had)
+		job->copy.record = before;
 	job->copy.record.hash = *hash;
 	job->copy.read_fd = take_fd(&f->read_fd);
 	closep(&f->draft.fd);
@@ -125,20 +143,8 @@ static void flight_finish(struct copier *c, struct job *job, const struct hash *
 /* The file is of another state than its flight.  Returns 0 where it is copied anew. */
 static int flight_changed(struct copier *c, struct job *job)
 {
-	struct flight *f = job->flight;
-	bool announced;
-
-	pthread_mutex_lock(&c->lock);
-	announced = f->announced;
-	if (!announced)
-		job->flight = NULL;
-	pthread_mutex_unlock(&c->lock);
-	if (announced) {
-		extents_break(f->extents);
-		job->broken = true;
+	if (!flight_withdraw(c, job))
 		return -ESTALE;
-	}
-	flight_free(c->objects, f);
 	return ++job->restarts < COPY_TRIES ? 0 : -EBUSY;
 }
 
@@ -270,9 +276,10 @@ static bool job_turn(struct copier *c, struct job *job)
 			job->r = flight_failed(c, job, job->r);
 			if (job->r)
 				return false;
-		} else if (next.waiters) {
+		} else {
 			pthread_mutex_lock(&c->lock);
-			job_news_locked(c, job);
+			if (job->waiters)
+				job_news_locked(c, job);
 			pthread_mutex_unlock(&c->lock);
 		}
 		if (next.others)

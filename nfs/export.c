@@ -304,6 +304,27 @@ static int grant_own_locked(struct exports *exports, uint32_t address, struct gr
 	return out->version ? 0 : GRANT_NO_IMAGE;
 }
 
+/* What the host's menu boots besides: its view of another image.  No boot pins it; an
+ * active version is not removed.  To a host without that setting it is a path. */
+static int grant_maintenance_locked(struct exports *exports, uint32_t address, struct grant *out,
+				    struct mac *mac)
+{
+	const struct inventory *inv = directory_inventory(exports->directory);
+	const struct image_version *version;
+	const struct host *host;
+	int r = grant_own_locked(exports, address, out, mac);
+
+	if (r)
+		return r;
+	host = inventory_by_id(inv, out->host);
+	if (!inventory_setting(inv, host, "maintenance"))
+		return 0;
+	out->path = "/";
+	version = inventory_maintenance(inv, host);
+	out->version = version ? version->id : 0;
+	return version ? 0 : GRANT_NO_IMAGE;
+}
+
 static int grant_host_locked(struct exports *exports, uint32_t address, const char *name,
 			     struct grant *out)
 {
@@ -365,6 +386,8 @@ static int grant_locked(struct exports *exports, uint32_t address, const char *p
 	if (out->path)
 		return grant_image_locked(exports, address, name, out);
 	out->path = path;
+	if (!strcmp(path, "/maintenance"))
+		return grant_maintenance_locked(exports, address, out, mac);
 	return grant_own_locked(exports, address, out, mac);
 }
 

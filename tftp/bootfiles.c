@@ -7,7 +7,9 @@
 #include <sys/stat.h>
 
 static const char *const dialects[] = {
-	[BOOT_KERNEL] = "kernel", [BOOT_KLIBC] = "klibc", [BOOT_DRACUT] = "dracut"};
+	[BOOT_KERNEL] = "kernel",	  [BOOT_KLIBC] = "klibc", [BOOT_DRACUT] = "dracut",
+	[BOOT_MKINITCPIO] = "mkinitcpio", [BOOT_LIVE] = "live",
+};
 
 const char *boot_dialect_word(enum boot_dialect dialect)
 {
@@ -81,9 +83,9 @@ static int find(const struct view *view, const char *path, uint32_t *node, char 
 	return n < 0 ? BOOT_NONE : 0;
 }
 
-/* Of the names in /boot that start with `prefix`, the one with the highest rest. */
-static int find_newest(const struct view *view, const char *prefix, uint32_t *node,
-		       char real[BOOT_PATH])
+/* Of the names in `folder` that start with `prefix`, the one with the highest rest. */
+static int find_newest(const struct view *view, const char *folder, const char *prefix,
+		       uint32_t *node, char real[BOOT_PATH])
 {
 	struct view_dirent entry = {.cookie = 0};
 	size_t prefix_len = strlen(prefix);
@@ -91,7 +93,7 @@ static int find_newest(const struct view *view, const char *prefix, uint32_t *no
 	uint32_t boot;
 	int r;
 
-	r = view_resolve(view, VIEW_ROOT, "boot", true, &boot);
+	r = view_resolve(view, VIEW_ROOT, folder, true, &boot);
 	while (!r && !(r = view_readdir(view, boot, entry.cookie, &entry))) {
 		char name[BOOT_PATH];
 		char path[BOOT_PATH + 8];
@@ -107,7 +109,7 @@ static int find_newest(const struct view *view, const char *prefix, uint32_t *no
 			continue;
 		if (*best && boot_version_cmp(name + prefix_len, best + prefix_len) <= 0)
 			continue;
-		snprintf(path, sizeof(path), "boot/%s", name);
+		snprintf(path, sizeof(path), "%s/%s", folder, name);
 		if (find(view, path, &found, at))
 			continue;
 		strcpy(best, name);
@@ -124,15 +126,18 @@ static int find_kernel(const struct view *view, struct boot_files *f)
 	/* The distribution's own choice first: links that its packages keep. */
 	static const char *const named[] = {"boot/vmlinuz", "vmlinuz"};
 	static const char *const prefixes[] = {"vmlinuz-", "kernel-", "bzImage-"};
-	static const char *const plain[] = {"boot/bzImage", "boot/kernel", "boot/Image", "kernel"};
+	static const char *const plain[] = {"boot/bzImage", "boot/kernel", "boot/Image", "kernel",
+					    "live/vmlinuz"};
 	int r = BOOT_NONE;
 
 	for (size_t i = 0; i < ARRAY_SIZE(named) && r == BOOT_NONE; i++)
 		r = find(view, named[i], &f->kernel, f->kernel_path);
 	for (size_t i = 0; i < ARRAY_SIZE(prefixes) && r == BOOT_NONE; i++)
-		r = find_newest(view, prefixes[i], &f->kernel, f->kernel_path);
+		r = find_newest(view, "boot", prefixes[i], &f->kernel, f->kernel_path);
 	for (size_t i = 0; i < ARRAY_SIZE(plain) && r == BOOT_NONE; i++)
 		r = find(view, plain[i], &f->kernel, f->kernel_path);
+	if (r == BOOT_NONE)
+		r = find_newest(view, "live", "vmlinuz-", &f->kernel, f->kernel_path);
 	return r;
 }
 
@@ -144,7 +149,8 @@ static int find_initrd(const struct view *view, struct boot_files *f)
 	};
 	static const char *const plain[] = {
 		"boot/initrd.img",    "initrd.img",  "boot/initramfs-linux.img",
-		"boot/initramfs.img", "boot/initrd", "boot/initramfs",
+		"boot/initramfs.img", "boot/initrd", "boot/initramfs",	"live/initrd.img",
+		"live/initrd",
 	};
 	const char *base = strrchr(f->kernel_path, '/');
 	int dir_len = base ? (int)(base - f->kernel_path) : 0;
@@ -202,11 +208,15 @@ static bool is_there(const struct view *view, const char *path)
 
 static enum boot_dialect find_dialect(const struct view *view)
 {
+	if (is_there(view, "live/filesystem.squashfs"))
+		return BOOT_LIVE;
 	if (is_there(view, "usr/share/initramfs-tools/init") ||
 	    is_there(view, "etc/initramfs-tools"))
 		return BOOT_KLIBC;
 	if (is_there(view, "usr/lib/dracut"))
 		return BOOT_DRACUT;
+	if (is_there(view, "usr/lib/initcpio/hooks/net"))
+		return BOOT_MKINITCPIO;
 	return BOOT_KERNEL;
 }
 
@@ -222,7 +232,8 @@ static int choose_dialect(const struct view *view, const char *wish, struct boot
 			f->dialect = (enum boot_dialect)i;
 			return 0;
 		}
-	return why_set(why, BOOT_NONE, "dialect=%s: not one of kernel, klibc, dracut", wish);
+	return why_set(why, BOOT_NONE, "dialect=%s: not one of kernel, klibc, dracut, mkinitcpio, live",
+		       wish);
 }
 
 int boot_files_find(const struct view *view, const struct boot_wish *wish, struct boot_files *out,
@@ -238,7 +249,7 @@ int boot_files_find(const struct view *view, const struct boot_wish *wish, struc
 	if (r == BOOT_NONE)
 		return why_set(why, r,
 			       "no kernel in its view: none of /boot/vmlinuz*, /vmlinuz, "
-			       "/boot/kernel-*, /boot/bzImage*");
+			       "/boot/kernel-*, /boot/bzImage*, /live/vmlinuz*");
 	if (!r)
 		r = choose_dialect(view, wish->dialect, &f, why);
 	if (r)

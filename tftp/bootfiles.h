@@ -5,8 +5,9 @@
  *
  *	/boot/vmlinuz, /vmlinuz, newest /boot/vmlinuz-VERSION, /boot/kernel-VERSION,
  *	/boot/bzImage      -->  VERSION  -->  initrd.img-VERSION, initramfs-VERSION.img, ...
+ *	/live/vmlinuz      -->  /live/initrd.img, where a live system's medium is the image
  *
- * A view without an initrd, or whose initrd speaks neither dialect, boots its
+ * A view without an initrd, or whose initrd speaks no dialect of these, boots its
  * kernel alone: the kernel's own nfsroot.
  */
 #ifndef TFTP_BOOTFILES_H
@@ -21,10 +22,13 @@
 enum boot_dialect {
 	BOOT_KERNEL, /* CONFIG_ROOT_NFS and CONFIG_IP_PNP, no initrd */
 	BOOT_KLIBC,  /* initramfs-tools: klibc's ipconfig and nfsmount */
-	BOOT_DRACUT
+	BOOT_DRACUT,
+	BOOT_MKINITCPIO, /* its net hook */
+	BOOT_LIVE	 /* live-boot: the system is a squashfs below /live */
 };
 
-const char *boot_dialect_word(enum boot_dialect dialect); /* "kernel", "klibc", "dracut" */
+/* "kernel", "klibc", "dracut", "mkinitcpio", "live" */
+const char *boot_dialect_word(enum boot_dialect dialect);
 
 /* What a host's settings ask for; NULL: found by itself. */
 struct boot_wish {

@@ -69,20 +69,28 @@ int boot_cmdline(const struct boot_spec *spec, char out[static CMDLINE_MAX], str
 		strcpy(server, "SERVER");
 	switch (spec->dialect) {
 	case BOOT_KERNEL:
+	case BOOT_MKINITCPIO:
 	case BOOT_KLIBC:
-		snprintf(root, sizeof(root), "%s:/,%s", server, options);
+		snprintf(root, sizeof(root), "%s:%s,%s", server, spec->path, options);
 		text_put(&t, "%sroot=/dev/nfs nfsroot=%s ip=dhcp",
 			 spec->dialect == BOOT_KLIBC ? "boot=nfs " : "", root);
 		break;
 	case BOOT_DRACUT:
 		/* /linuxrc is the last stage's: dracut's own overlay stays off. */
-		snprintf(root, sizeof(root), "%s:/:%s", server, options);
+		snprintf(root, sizeof(root), "%s:%s:%s", server, spec->path, options);
 		text_put(&t, "root=nfs:%s ip=dhcp rd.neednet=1", root);
+		break;
+	case BOOT_LIVE:
+		/* klibc's nfsmount too, but the options apart. */
+		snprintf(root, sizeof(root), "%s:%s", server, spec->path);
+		text_put(&t, "boot=live netboot=nfs nfsroot=%s nfsopts=%s ip=dhcp", root, options);
 		break;
 	}
 	if (strlen(root) > NFSROOT_MAX)
 		return why_set(why, -E2BIG, "nfsroot over %d bytes", NFSROOT_MAX);
-	text_put(&t, " ro init=%s rootstock.mode=%s", spec->init, spec->mode);
+	/* What runs in there is the squashfs's, which knows no /linuxrc. */
+	if (spec->dialect != BOOT_LIVE)
+		text_put(&t, " ro init=%s rootstock.mode=%s", spec->init, spec->mode);
 	if (spec->boot_if) {
 		const uint8_t *o = spec->boot_if->octet;
 

@@ -16,6 +16,7 @@
 struct boot_spec {
 	enum boot_dialect dialect;
 	uint32_t server;	   /* where NFS answers; 0: "SERVER", in a plan without one */
+	const char *path;	   /* of the root there: "/" */
 	const struct mac *boot_if; /* NULL: the loader appends BOOTIF itself */
 	const char *mode;	   /* "tmpfs" or "overlay" */
 	const char *init;	   /* "/linuxrc" */

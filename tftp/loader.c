@@ -24,6 +24,8 @@ static const struct place {
 	const char *with; /* only if this is there too */
 } places[] = {
 #define X64_SIGNED "/usr/lib/grub/x86_64-efi-signed"
+#define X64 "/usr/lib/grub/x86_64-efi/monolithic"
+#define ARM64 "/usr/lib/grub/arm64-efi/monolithic"
 #define ARM64_SIGNED "/usr/lib/grub/arm64-efi-signed"
 	{"pxelinux.0", "/usr/lib/PXELINUX", NULL, "pxelinux", true, NULL},
 	{"lpxelinux.0", "/usr/lib/PXELINUX", NULL, "pxelinux", true, NULL},
@@ -44,6 +46,7 @@ static const struct place {
 	{"bootx64.efi", "/usr/lib/shim", "shimx64.efi.signed", "shim-signed", true,
 	 X64_SIGNED "/grubnetx64.efi.signed"},
 	{"bootx64.efi", X64_SIGNED, "grubnetx64.efi.signed", "grub-efi-amd64-signed", true, NULL},
+	{"bootx64.efi", X64, "grubnetx64.efi", "grub-efi-amd64-bin", true, NULL},
 	{"bootx64.efi", "/usr/lib/ipxe", "snponly.efi", "ipxe", true, NULL},
 	{"bootx64.efi", "/usr/lib/ipxe", "ipxe.efi", "ipxe", true, NULL},
 	{"bootx64.efi", "/usr/lib/SYSLINUX.EFI/efi64", "syslinux.efi", "syslinux-efi", true, NULL},
@@ -51,6 +54,7 @@ static const struct place {
 	 ARM64_SIGNED "/grubnetaa64.efi.signed"},
 	{"bootaa64.efi", ARM64_SIGNED, "grubnetaa64.efi.signed", "grub-efi-arm64-signed", true,
 	 NULL},
+	{"bootaa64.efi", ARM64, "grubnetaa64.efi", "grub-efi-arm64-bin", true, NULL},
 	{"bootaa64.efi", "/usr/lib/ipxe", "ipxe-arm64.efi", "ipxe", true, NULL},
 	{"bootia32.efi", "/usr/lib/SYSLINUX.EFI/efi32", "syslinux.efi", "syslinux-efi", true, NULL},
 	{"ldlinux.e32", "/usr/lib/syslinux/modules/efi32", NULL, "syslinux-common", false, NULL},
@@ -65,9 +69,13 @@ static const struct place {
 	{"grubx64.efi", X64_SIGNED, "grubnetx64.efi.signed", "grub-efi-amd64-signed", true, NULL},
 	{"grubnetx64.efi", X64_SIGNED, "grubnetx64.efi.signed", "grub-efi-amd64-signed", true,
 	 NULL},
+	{"grubnetx64.efi", X64, NULL, "grub-efi-amd64-bin", true, NULL},
 	{"grubnetx64.efi.signed", X64_SIGNED, NULL, "grub-efi-amd64-signed", true, NULL},
 	{"grubaa64.efi", ARM64_SIGNED, "grubnetaa64.efi.signed", "grub-efi-arm64-signed", true,
 	 NULL},
+	{"grubnetaa64.efi", ARM64_SIGNED, "grubnetaa64.efi.signed", "grub-efi-arm64-signed", true,
+	 NULL},
+	{"grubnetaa64.efi", ARM64, NULL, "grub-efi-arm64-bin", true, NULL},
 	{"grubnetaa64.efi.signed", ARM64_SIGNED, NULL, "grub-efi-arm64-signed", true, NULL},
 	{"*grub/x86_64-efi/*", "/usr/lib/grub/x86_64-efi", NULL, "grub-efi-amd64-bin", false, NULL},
 	{"*grub/i386-pc/*", "/usr/lib/grub/i386-pc", NULL, "grub-pc-bin", false, NULL},

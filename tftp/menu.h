@@ -9,12 +9,17 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct menu {
-	const char *host;    /* name */
+struct menu_entry {
 	const char *image;   /* "debian@3" */
 	const char *kernel;  /* as served: "kernel" */
 	const char *initrd;  /* NULL: none */
 	const char *cmdline; /* without BOOTIF for pxelinux and iPXE, which add it */
+};
+
+struct menu {
+	const char *host; /* name */
+	struct menu_entry own;
+	const struct menu_entry *maintenance; /* shown where one may choose; NULL: none */
 
 	const char *console; /* "ttyS0,115200" or NULL */
 

@@ -42,13 +42,24 @@ static void put_words(struct text *t, const char *words)
 	}
 }
 
+static void put_entry(struct text *t, const char *id, const char *title, const struct menu_entry *e)
+{
+	text_put(t, "menuentry '%s (%s)' --id %s {\n\techo 'Loading %s ...'\n\tlinux /%s", title,
+		 e->image, id, e->image, e->kernel);
+	put_words(t, e->cmdline);
+	text_put(t, "\n");
+	if (e->initrd)
+		text_put(t, "\tinitrd /%s\n", e->initrd);
+	text_put(t, "}\n");
+}
+
 size_t menu_grub(const struct menu *m, char *out, size_t size)
 {
 	struct text t = text_of(out, size);
 	unsigned int line;
 	unsigned int baud;
 
-	text_put(&t, "# %s, %s\n", m->host, m->image);
+	text_put(&t, "# %s, %s\n", m->host, m->own.image);
 	/* UEFI puts its console on the serial line by itself; driving that line beside it
 	 * stalls GRUB for two minutes (measured, OVMF). */
 	if (menu_serial(m->console, &line, &baud))
@@ -60,13 +71,9 @@ size_t menu_grub(const struct menu *m, char *out, size_t size)
 	text_put(&t, "set default=rootstock\nset timeout=%u\n", m->ask ? m->wait_secs : 0);
 	if (!m->ask)
 		text_put(&t, "set timeout_style=hidden\n");
-	text_put(&t, "menuentry '%s (%s)' --id rootstock {\n\techo 'Loading %s ...'\n\tlinux /%s",
-		 m->host, m->image, m->image, m->kernel);
-	put_words(&t, m->cmdline);
-	text_put(&t, "\n");
-	if (m->initrd)
-		text_put(&t, "\tinitrd /%s\n", m->initrd);
-	text_put(&t, "}\n");
+	put_entry(&t, "rootstock", m->host, &m->own);
+	if (m->ask && m->maintenance)
+		put_entry(&t, "maintenance", "Maintenance", m->maintenance);
 	if (m->ask) {
 		text_put(&t, "menuentry 'Local disk' --id local {\n\texit 1\n}\n");
 		if (m->memtest)

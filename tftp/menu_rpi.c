@@ -12,18 +12,18 @@ size_t menu_rpi_config(const struct menu *m, char *out, size_t size)
 {
 	struct text t = text_of(out, size);
 
-	text_put(&t, "# %s, %s\n", m->host, m->image);
+	text_put(&t, "# %s, %s\n", m->host, m->own.image);
 	if (m->rpi_config)
 		text_put(&t, "include %s\n", m->rpi_config);
 	text_put(&t, "[all]\ncmdline=cmdline.txt\n");
 	if (m->console)
 		text_put(&t, "enable_uart=1\n");
 	if (m->rpi_kernel)
-		text_put(&t, "auto_initramfs=%d\n", m->initrd != NULL);
+		text_put(&t, "auto_initramfs=%d\n", m->own.initrd != NULL);
 	else
-		text_put(&t, "arm_64bit=1\nkernel=%s\n", m->kernel);
-	if (m->initrd && !m->rpi_kernel)
-		text_put(&t, "initramfs %s followkernel\n", m->initrd);
+		text_put(&t, "arm_64bit=1\nkernel=%s\n", m->own.kernel);
+	if (m->own.initrd && !m->rpi_kernel)
+		text_put(&t, "initramfs %s followkernel\n", m->own.initrd);
 	return text_len(&t);
 }
 
@@ -32,6 +32,6 @@ size_t menu_rpi_cmdline(const struct menu *m, char *out, size_t size)
 {
 	struct text t = text_of(out, size);
 
-	text_put(&t, "%s\n", m->cmdline);
+	text_put(&t, "%s\n", m->own.cmdline);
 	return text_len(&t);
 }

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "common/clock.h"
+#include "tftp/addition.h"
 #include "tftp/name.h"
 #include "tftp/offer.h"
 
@@ -102,7 +103,7 @@ static void content_file_close(struct tftp_file *file)
 	free(file);
 }
 
-static int file_of_content(struct contents *contents, struct content *content,
+static int file_of_content(const struct tftp_wait *wait, struct content *content,
 			   struct tftp_file **out)
 {
 	static const struct tftp_file_ops ops = {content_file_pread, content_file_close};
@@ -112,8 +113,11 @@ static int file_of_content(struct contents *contents, struct content *content,
 		content_unref(content);
 		return -ENOMEM;
 	}
-	*f = (struct content_file){
-		.file = {&ops, content_size(content)}, .contents = contents, .content = content};
+	*f = (struct content_file){.file = {&ops, content_size(content)},
+				   .contents = wait->contents,
+				   .content = content};
+	if (wait->add)
+		return addition_append(wait->dialect, &f->file, out);
 	*out = &f->file;
 	return 0;
 }
@@ -125,7 +129,7 @@ static void on_content(struct content_wait *cw, int r, struct content *content)
 	struct tftp_file *file = NULL;
 
 	if (!r)
-		r = file_of_content(wait->contents, content, &file);
+		r = file_of_content(wait, content, &file);
 	wait->done(wait, r, file);
 }
 
@@ -142,7 +146,7 @@ static int open_node(struct namespace *ns, struct view *view, uint32_t node, str
 		return TFTP_TREE_WAIT;
 	if (r)
 		return r < 0 ? r : -ESTALE;
-	return file_of_content(ns->config.contents, content, out);
+	return file_of_content(wait, content, out);
 }
 
 /* ---- who calls ---- */
@@ -270,21 +274,20 @@ int namespace_public(const struct view *view, uint32_t node)
 	return at == node ? 0 : -EACCES;
 }
 
-static int get_view(struct namespace *ns, const struct caller *caller, struct view **view,
-		    struct tftp_answer *answer)
+static int get_view(struct namespace *ns, const struct caller *caller, uint32_t version,
+		    struct view **view, struct tftp_answer *answer)
 {
 	int r;
 
-	if (!caller->version) {
+	if (!version) {
 		why_set(&answer->why, 0, "%s has no image", caller->host->name);
 		return refused(answer, TFTP_NOT_FOUND);
 	}
-	r = views_get(ns->config.views, caller->host->id, caller->version, caller->change, view);
+	r = views_get(ns->config.views, caller->host->id, version, caller->change, view);
 	if (r == -ENOENT) {
 		/* A host of a moment ago: the inventory has it, the views look next. */
 		views_poll(ns->config.views);
-		r = views_get(ns->config.views, caller->host->id, caller->version, caller->change,
-			      view);
+		r = views_get(ns->config.views, caller->host->id, version, caller->change, view);
 	}
 	if (r == -ENOENT)
 		return TFTP_TREE_LATER;
@@ -293,52 +296,102 @@ static int get_view(struct namespace *ns, const struct caller *caller, struct vi
 	return r;
 }
 
-static int open_offered(struct namespace *ns, const struct tftp_ask *ask,
-			const struct caller *caller, enum tftp_kind kind, struct tftp_wait *wait,
-			struct tftp_answer *answer, struct tftp_file **file)
+/* What the caller boots, or its maintenance image: the view and the offer made of it. */
+struct offered {
+	struct view *view;
+	struct offer *offer;
+};
+
+static void offered_fini(struct offered *o)
 {
-	cleanup(view_unrefp) struct view *view = NULL;
-	cleanup(freep) struct offer *offer = NULL;
-	uint32_t node;
+	view_unref(o->view);
+	free(o->offer);
+}
+
+static int get_offered(struct namespace *ns, const struct tftp_ask *ask,
+		       const struct caller *caller, bool maintenance, struct tftp_answer *answer,
+		       struct offered *out)
+{
+	const struct inventory *inv = directory_inventory(ns->config.directory);
+	uint32_t version = caller->version;
+	int r;
+
+	if (maintenance) {
+		const struct image_version *v = inventory_maintenance(inv, caller->host);
+
+		version = v ? v->id : 0;
+	}
+	r = get_view(ns, caller, version, &out->view, answer);
+	if (r)
+		return r;
+	out->offer = malloc(sizeof(*out->offer));
+	if (!out->offer)
+		return -ENOMEM;
+	r = offer_make(
+		&(struct offer_ask){
+			.inventory = inv,
+			.host = caller->host,
+			.view = out->view,
+			.version = version,
+			.server = ns->config.nfs_address ? ns->config.nfs_address : ask->to,
+			.mac = answer->has_mac ? &answer->mac : NULL,
+			.memtest = loader_there(ns->config.loaders, "memtest.bin"),
+			.maintenance = maintenance,
+		},
+		out->offer, &answer->why);
+	return r && answer->why.text[0] ? refused(answer, TFTP_NOT_FOUND) : r;
+}
+
+static int open_menu(struct namespace *ns, const struct tftp_ask *ask, const struct caller *caller,
+		     enum tftp_kind kind, struct tftp_answer *answer, struct tftp_file **file)
+{
+	cleanup(offered_fini) struct offered own = {NULL, NULL};
+	cleanup(offered_fini) struct offered maintenance = {NULL, NULL};
 	char *text;
 	size_t len;
 	int r;
 
-	r = get_view(ns, caller, &view, answer);
+	r = get_offered(ns, ask, caller, false, answer, &own);
 	if (r)
 		return r;
-	offer = malloc(sizeof(*offer));
-	if (!offer)
-		return -ENOMEM;
-	r = offer_make(
-		&(struct offer_ask){
-			.inventory = directory_inventory(ns->config.directory),
-			.host = caller->host,
-			.view = view,
-			.version = caller->version,
-			.server = ns->config.nfs_address ? ns->config.nfs_address : ask->to,
-			.mac = answer->has_mac ? &answer->mac : NULL,
-			.memtest = loader_there(ns->config.loaders, "memtest.bin"),
-		},
-		offer, &answer->why);
-	if (r)
-		return answer->why.text[0] ? refused(answer, TFTP_NOT_FOUND) : r;
-	if (kind != TFTP_KIND_KERNEL && kind != TFTP_KIND_INITRD) {
-		answer->stage = TFTP_STAGE_MENU;
-		r = offer_render(offer, kind, &text, &len);
-		return r ? r : tftp_file_of_text(text, len, file);
+	answer->stage = TFTP_STAGE_MENU;
+	if (own.offer->ask &&
+	    inventory_maintenance(directory_inventory(ns->config.directory), caller->host)) {
+		struct tftp_answer unsaid = *answer;
+
+		/* An image that cannot boot is no entry, and no harm to the others. */
+		if (!get_offered(ns, ask, caller, true, &unsaid, &maintenance))
+			own.offer->maintenance = maintenance.offer;
 	}
-	answer->stage = kind == TFTP_KIND_KERNEL ? TFTP_STAGE_KERNEL : TFTP_STAGE_INITRD;
-	node = kind == TFTP_KIND_KERNEL ? offer->files.kernel : offer->files.initrd;
+	r = offer_render(own.offer, kind, &text, &len);
+	return r ? r : tftp_file_of_text(text, len, file);
+}
+
+static int open_kernel(struct namespace *ns, const struct tftp_ask *ask,
+		       const struct caller *caller, enum tftp_kind kind, bool maintenance,
+		       struct tftp_wait *wait, struct tftp_answer *answer, struct tftp_file **file)
+{
+	cleanup(offered_fini) struct offered o = {NULL, NULL};
+	bool initrd = kind == TFTP_KIND_INITRD;
+	uint32_t node;
+	int r;
+
+	r = get_offered(ns, ask, caller, maintenance, answer, &o);
+	if (r)
+		return r;
+	answer->stage = initrd ? TFTP_STAGE_INITRD : TFTP_STAGE_KERNEL;
+	node = initrd ? o.offer->files.initrd : o.offer->files.kernel;
 	if (!node) {
 		why_set(&answer->why, 0, "%s boots without an initrd", caller->host->name);
 		return refused(answer, TFTP_NOT_FOUND);
 	}
-	if (view_secret(view, node)) {
+	if (view_secret(o.view, node)) {
 		why_set(&answer->why, 0, "secret");
 		return refused(answer, TFTP_ACCESS);
 	}
-	return open_node(ns, view, node, wait, file);
+	wait->add = initrd && o.offer->addition;
+	wait->dialect = o.offer->files.dialect;
+	return open_node(ns, o.view, node, wait, file);
 }
 
 /* Firmware files and device trees lie below /boot; a Raspberry Pi asks for them as
@@ -369,7 +422,7 @@ static int open_of_view(struct namespace *ns, const struct caller *caller, const
 	uint32_t node;
 	int r;
 
-	r = get_view(ns, caller, &view, answer);
+	r = get_view(ns, caller, caller->version, &view, answer);
 	if (r)
 		return r;
 	r = find_in_view(view, name, &node);
@@ -421,6 +474,7 @@ static int namespace_open(struct tftp_tree *tree, const struct tftp_ask *ask,
 			  struct tftp_wait *wait, struct tftp_answer *answer,
 			  struct tftp_file **file)
 {
+	static const char maintenance[] = OFFER_MAINTENANCE "/";
 	struct namespace *ns = (struct namespace *)tree;
 	char name[TFTP_NAME_MAX];
 	struct caller caller;
@@ -431,6 +485,7 @@ static int namespace_open(struct tftp_tree *tree, const struct tftp_ask *ask,
 	int r;
 
 	*answer = (struct tftp_answer){.stage = TFTP_STAGE_FILE};
+	wait->add = false;
 	if (tftp_name_clean(ask->name, ask->name_len, name, &what)) {
 		why_set(&answer->why, 0, "%s", what);
 		return refused(answer, TFTP_ACCESS);
@@ -442,7 +497,12 @@ static int namespace_open(struct tftp_tree *tree, const struct tftp_ask *ask,
 	if (kind == TFTP_KIND_FILE || !ns->config.directory)
 		return open_plain(ns, ask, name, &caller, wait, answer, file);
 	r = need_host(ns, ask, &caller, answer);
-	return r ? r : open_offered(ns, ask, &caller, kind, wait, answer, file);
+	if (r)
+		return r;
+	if (kind != TFTP_KIND_KERNEL && kind != TFTP_KIND_INITRD)
+		return open_menu(ns, ask, &caller, kind, answer, file);
+	return open_kernel(ns, ask, &caller, kind, !strncmp(name, maintenance, strlen(maintenance)),
+			   wait, answer, file);
 }
 
 static void namespace_cancel(struct tftp_tree *tree, struct tftp_wait *wait)

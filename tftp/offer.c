@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tftp/addition.h"
 #include "tftp/menu.h"
 
 enum { MENU_SIZE = 8192 };
@@ -44,14 +45,27 @@ static const char *setting(const struct offer_ask *ask, const char *key, const c
 	return value && *value ? value : otherwise;
 }
 
+/* Where an overlay hid /linuxrc, or the image has no shell for it, init comes first. */
+static const char *first_program(const struct offer_ask *ask)
+{
+	static const char *const needs[] = {"linuxrc", "bin/sh"};
+	uint32_t node;
+
+	for (size_t i = 0; i < ARRAY_SIZE(needs); i++)
+		if (view_resolve(ask->view, VIEW_ROOT, needs[i], true, &node))
+			return "/sbin/init";
+	return "/linuxrc";
+}
+
 static int make_cmdline(const struct offer_ask *ask, struct offer *o, struct why *why)
 {
 	char extra[CMDLINE_MAX];
 	struct boot_spec spec = {
 		.dialect = o->files.dialect,
 		.server = ask->server,
+		.path = ask->maintenance ? "/" OFFER_MAINTENANCE : "/",
 		.mode = setting(ask, "mode", "tmpfs"),
-		.init = setting(ask, "init", "/linuxrc"),
+		.init = setting(ask, "init", first_program(ask)),
 		.console = o->console,
 		.attr_secs = setting(ask, "attr_secs", NULL),
 		.extra = extra,
@@ -62,6 +76,8 @@ static int make_cmdline(const struct offer_ask *ask, struct offer *o, struct why
 		return why_set(why, -EINVAL, "mode=%s: neither tmpfs nor overlay", spec.mode);
 	if (strpbrk(spec.init, " \t\n"))
 		return why_set(why, -EINVAL, "init=%s: has a space", spec.init);
+	o->addition = !strcmp(spec.mode, "overlay") && strcmp(spec.init, "/linuxrc") &&
+		      o->files.initrd && addition_knows(o->files.dialect);
 	r = settings_join(ask->inventory, ask->host, "cmdline", extra, sizeof(extra));
 	if (r)
 		return why_set(why, r, "cmdline: over %d bytes in all", CMDLINE_MAX - 1);
@@ -84,17 +100,19 @@ static int read_wait(const char *text, unsigned int *out, struct why *why)
 int offer_make(const struct offer_ask *ask, struct offer *out, struct why *why)
 {
 	const struct image_version *v = inventory_version(ask->inventory, ask->version);
-	const struct boot_wish wish = {
-		.kernel = setting(ask, "kernel", NULL),
-		.initrd = setting(ask, "initrd", NULL),
-		.dialect = setting(ask, "dialect", NULL),
-	};
+	struct boot_wish wish = {0};
 	const char *menu = setting(ask, "menu", "no");
 	int r;
 
 	*out = (struct offer){.host = ask->host};
 	if (v)
 		snprintf(out->image, sizeof(out->image), "%s@%u", v->image_name, v->number);
+	if (!ask->maintenance)
+		wish = (struct boot_wish){
+			.kernel = setting(ask, "kernel", NULL),
+			.initrd = setting(ask, "initrd", NULL),
+			.dialect = setting(ask, "dialect", NULL),
+		};
 	out->console = setting(ask, "console", NULL);
 	out->ask = strcmp(menu, "no") && strcmp(menu, "0");
 	out->memtest = ask->memtest;
@@ -104,18 +122,30 @@ int offer_make(const struct offer_ask *ask, struct offer *out, struct why *why)
 	return r ? r : make_cmdline(ask, out, why);
 }
 
+static struct menu_entry entry_of(const struct offer *o, bool boot_if, const char *kernel,
+				  const char *initrd)
+{
+	return (struct menu_entry){
+		.image = o->image,
+		.kernel = kernel,
+		.initrd = o->files.initrd ? initrd : NULL,
+		.cmdline = boot_if ? o->cmdline_boot_if : o->cmdline,
+	};
+}
+
 int offer_render(const struct offer *o, enum tftp_kind kind, char **text, size_t *len)
 {
+	/* pxelinux and iPXE tell the card by themselves. */
+	bool boot_if = kind != TFTP_KIND_PXELINUX && kind != TFTP_KIND_IPXE;
+	struct menu_entry maintenance;
 	struct menu m = {
 		.host = o->host->name,
-		.image = o->image,
-		.kernel = "kernel",
-		.initrd = o->files.initrd ? "initrd" : NULL,
-		.cmdline = o->cmdline,
+		.own = entry_of(o, boot_if, "kernel", "initrd"),
 		.console = o->console,
 		.fdtdir = *o->files.fdtdir ? o->files.fdtdir : NULL,
 		.rpi_config = o->files.rpi_config ? OFFER_RPI_CONFIG : NULL,
-		.rpi_kernel = o->files.rpi_kernel,
+		/* The initrd that a Pi finds by itself would come without the addition. */
+		.rpi_kernel = o->files.rpi_kernel && !o->addition,
 		.memtest = o->memtest,
 		.ask = o->ask,
 		.wait_secs = o->wait_secs,
@@ -125,6 +155,11 @@ int offer_render(const struct offer *o, enum tftp_kind kind, char **text, size_t
 
 	if (!buf)
 		return -ENOMEM;
+	if (o->maintenance) {
+		maintenance = entry_of(o->maintenance, boot_if, OFFER_MAINTENANCE "/kernel",
+				       OFFER_MAINTENANCE "/initrd");
+		m.maintenance = &maintenance;
+	}
 	switch (kind) {
 	case TFTP_KIND_PXELINUX:
 		n = menu_pxelinux(&m, buf, MENU_SIZE);
@@ -133,18 +168,15 @@ int offer_render(const struct offer *o, enum tftp_kind kind, char **text, size_t
 		n = menu_ipxe(&m, buf, MENU_SIZE);
 		break;
 	case TFTP_KIND_EXTLINUX:
-		m.cmdline = o->cmdline_boot_if;
 		n = menu_extlinux(&m, buf, MENU_SIZE);
 		break;
 	case TFTP_KIND_GRUB:
-		m.cmdline = o->cmdline_boot_if;
 		n = menu_grub(&m, buf, MENU_SIZE);
 		break;
 	case TFTP_KIND_RPI_CONFIG:
 		n = menu_rpi_config(&m, buf, MENU_SIZE);
 		break;
 	case TFTP_KIND_RPI_CMDLINE:
-		m.cmdline = o->cmdline_boot_if;
 		n = menu_rpi_cmdline(&m, buf, MENU_SIZE);
 		break;
 	default:

@@ -25,7 +25,11 @@ struct offer_ask {
 	uint32_t server;       /* where NFS answers */
 	const struct mac *mac; /* of the card that boots; NULL: not known */
 	bool memtest;	       /* a memory test is among the loaders */
+	bool maintenance;      /* `view` is of the maintenance image, which has its own kernel */
 };
+
+/* Below this the kernel, the initrd and the NFS root of the maintenance image are. */
+#define OFFER_MAINTENANCE "maintenance"
 
 /* The image's own config.txt goes by this name: config.txt is rendered. */
 #define OFFER_RPI_CONFIG "config-image.txt"
@@ -37,9 +41,11 @@ struct offer {
 	char cmdline[CMDLINE_MAX];	   /* as pxelinux appends BOOTIF by itself */
 	char cmdline_boot_if[CMDLINE_MAX]; /* with BOOTIF where the MAC is known */
 	const char *console;		   /* borrowed; NULL: not set */
+	bool addition;			   /* the initrd gets tftp/addition.h's behind it */
 	bool memtest;
 	bool ask;
 	unsigned int wait_secs;
+	struct offer *maintenance; /* the maker's; NULL: none */
 };
 
 /* Returns 0; BOOT_NONE or another code with words in `why`; or a negative errno. */

@@ -98,38 +98,66 @@ static void print_node(const struct view *view, const char *what, uint32_t node,
 		fprintf(out, "%s: %s, %llu bytes\n", what, path, (unsigned long long)attr.size);
 }
 
+/* The setting, and what comes of it. */
+static void print_maintenance(const struct tftp_plan *plan, const struct offer_ask *like,
+			      struct offer *own, struct offer *offer, FILE *out)
+{
+	const char *name = inventory_setting(plan->inventory, plan->host, "maintenance");
+	const struct image_version *v = inventory_maintenance(plan->inventory, plan->host);
+	struct offer_ask ask = *like;
+	struct why why = {0};
+
+	if (!name)
+		return;
+	ask.maintenance = true;
+	ask.view = plan->maintenance;
+	ask.version = v ? v->id : 0;
+	if (!v || !plan->maintenance)
+		fprintf(out, "maintenance: %s: no such image\n", name);
+	else if (offer_make(&ask, offer, &why))
+		fprintf(out, "maintenance: %s cannot boot: %s\n", name, why.text);
+	else if (!own->ask)
+		fprintf(out, "maintenance: %s, but nobody is asked (menu=yes)\n", offer->image);
+	else
+		own->maintenance = offer;
+}
+
 int tftp_plan(const struct tftp_plan *plan, FILE *out, struct why *why)
 {
 	cleanup(loaders_freep) struct loaders *loaders = NULL;
 	cleanup(freep) struct offer *offer = malloc(sizeof(*offer));
+	cleanup(freep) struct offer *maintenance = malloc(sizeof(*maintenance));
 	const struct host *host = plan->host;
+	struct offer_ask ask;
 	int r;
 
-	if (!offer)
+	if (!offer || !maintenance)
 		return -ENOMEM;
 	r = loaders_new(plan->folders, &loaders, why);
 	if (r)
 		return r;
-	r = offer_make(
-		&(struct offer_ask){
-			.inventory = plan->inventory,
-			.host = host,
-			.view = plan->view,
-			.version = plan->version,
-			.server = plan->server,
-			.mac = host->nmacs ? &host->macs[0] : NULL,
-			.memtest = loader_there(loaders, "memtest.bin"),
-		},
-		offer, why);
+	ask = (struct offer_ask){
+		.inventory = plan->inventory,
+		.host = host,
+		.view = plan->view,
+		.version = plan->version,
+		.server = plan->server,
+		.mac = host->nmacs ? &host->macs[0] : NULL,
+		.memtest = loader_there(loaders, "memtest.bin"),
+	};
+	r = offer_make(&ask, offer, why);
 	if (r)
 		return r > 0 ? -ENOENT : r;
 	fprintf(out, "%s boots %s\n", host->name, offer->image);
 	print_node(plan->view, "kernel", offer->files.kernel, offer->files.kernel_path, out);
 	print_node(plan->view, "initrd", offer->files.initrd, offer->files.initrd_path, out);
+	if (offer->addition)
+		fprintf(out, "    and behind it a hook that makes the root writable in memory\n");
 	fprintf(out, "NFS root by: %s\ncommand line: %s\n",
 		offer->files.dialect == BOOT_KERNEL ? "the kernel itself"
 						    : boot_dialect_word(offer->files.dialect),
 		offer->cmdline_boot_if);
+	print_maintenance(plan, &ask, offer, maintenance, out);
 	for (size_t i = 0; i < ARRAY_SIZE(firmwares); i++) {
 		fprintf(out, "\n%s\n", firmwares[i].name);
 		for (size_t j = 0; j < FILES_MOST && firmwares[i].files[j]; j++) {

@@ -16,8 +16,9 @@ struct tftp_plan {
 	const struct host *host;
 	const struct view *view; /* the host's, at `version` */
 	uint32_t version;
-	uint32_t server;	    /* where NFS answers; 0: not known, "SERVER" */
-	const char *const *folders; /* of the user's loaders, ended by NULL; NULL: none */
+	const struct view *maintenance; /* the same of inventory_maintenance(); NULL: none */
+	uint32_t server;		/* where NFS answers; 0: not known, "SERVER" */
+	const char *const *folders;	/* of the user's loaders, ended by NULL; NULL: none */
 };
 
 /* Returns 0, or a negative errno with words in `why`; a host that cannot boot (no kernel

@@ -12,6 +12,7 @@
 #include "common/mac.h"
 #include "common/why.h"
 #include "fsd/contents.h"
+#include "tftp/bootfiles.h"
 #include "tftp/file.h"
 #include "tftp/packet.h"
 
@@ -50,6 +51,8 @@ struct tftp_wait {
 	/* the tree's own */
 	struct content_wait content;
 	struct contents *contents;
+	bool add; /* to what arrives: tftp/addition.h, in these words */
+	enum boot_dialect dialect;
 };
 
 enum tftp_tree_code {

@@ -11,7 +11,7 @@ boot_kernel
 boot_image image
 boot_host west mode=overlay
 boot_own_kernel
-boot_writes=done boot_ends=reboot
+boot_writes="done" boot_ends=reboot
 boot_machine
 boot_check
 boot_shows 'Run /linuxrc as init process'

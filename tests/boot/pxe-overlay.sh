@@ -9,7 +9,7 @@ set -euo pipefail
 
 boot_image image
 boot_host south mode=overlay
-qemu_card=e1000 boot_writes=done
+qemu_card=e1000 boot_writes="done"
 boot_machine
 boot_check
 ! "$rootstock" view cat south /usr/written 2>/dev/null ||

@@ -50,12 +50,15 @@ boot_machine() {
 
 # boot_shows REGEX: a line of the console matches, or the test fails.
 boot_shows() {
-	qemu_shows "$boot_name" "$1" || fail "$boot_name: no '$1' on the console"
+	qemu_shows "$boot_name" "$1" || {
+		qemu_console "$boot_name" | tail -n 40 >&2
+		fail "$boot_name: no '$1' on the console (last lines above)"
+	}
 }
 
 # boot_fetched FILE: the server's log says that it was sent by TFTP.
 boot_fetched() {
-	grep -q "file=$1 " "$work/serve.log" || {
+	grep -q "file=/*$1 " "$work/serve.log" || {
 		grep 'file=' "$work/serve.log" >&2
 		fail "$boot_name did not fetch $1 (what it did is above)"
 	}

@@ -17,8 +17,9 @@ declare -A deps=(
 		udhcpc busybox-static isc-dhcp-client tftp-hpa atftp curl tshark
 		isc-dhcp-relay dhcpcd-base klibc-utils dnsmasq-base strace pxelinux
 		nfs-common rpcbind sqlite3 attr acl zstd xz-utils mandoc shellcheck"
-	[boot]="qemu-system-x86 ipxe-qemu seabios ovmf pxelinux syslinux-common
-		mmdebstrap cpio zstd"
+	[boot]="qemu-system-x86 qemu-system-arm ipxe-qemu seabios ovmf u-boot-qemu
+		pxelinux syslinux-common ipxe shim-signed grub-efi-amd64-signed
+		dnsmasq-base mmdebstrap cpio zstd"
 	[kernel]="linux-source-6.1 make flex bison bc libelf-dev libssl-dev
 		xz-utils cpio rsync"
 	[bench]="nfs-ganesha nfs-ganesha-vfs dnsmasq-base kea-admin kea-dhcp4-server atftpd

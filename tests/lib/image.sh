@@ -17,16 +17,19 @@ lib=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 image_kind=image
 
 image_packages() {
-	local initrd=initramfs-tools init='systemd-sysv udev dbus'
-	case $image_kind in
-	dracut) initrd='dracut dracut-network nfs-common' ;;
-	sysvinit) init='sysvinit-core udev' ;;
-	openrc) init='sysvinit-core openrc udev' ;;
-	esac
-	# shellcheck disable=SC2086
-	echo linux-image-amd64 $initrd busybox $init \
+	echo linux-image-amd64 initramfs-tools busybox systemd-sysv udev dbus \
 		openssh-server ifupdown isc-dhcp-client iproute2 iputils-ping netbase \
 		kmod procps less nano
+}
+
+# What another kind changes in the first one, in apt-get's words.
+image_changes() {
+	case $image_kind in
+	dracut) echo dracut dracut-network nfs-common initramfs-tools- ;;
+	sysvinit) echo sysvinit-core systemd-sysv- ;;
+	openrc) echo sysvinit-core openrc systemd-sysv- ;;
+	*) return 1 ;;
+	esac
 }
 
 # The sources as apt itself parsed them, whatever files they are written in.
@@ -85,8 +88,42 @@ image_check_initrd() {
 	done
 }
 
+# A kind is a copy of the first one, changed by the distribution's own means.
+image_vary() {
+	local root=$1/root
+	cp -a --reflink=auto "$(image_kind=image image_path)/root" "$root"
+	apt-config dump --format '%F "%v";%n' Acquire::http Acquire::https \
+		>"$root/etc/apt/apt.conf.d/99build"
+	cp -L /etc/resolv.conf "$root/etc/resolv.conf.build"
+	printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
+	chmod 755 "$root/usr/sbin/policy-rc.d"
+	# shellcheck disable=SC2016,SC2046
+	unshare --mount --pid --fork --kill-child sh -c '
+		set -e
+		root=$1
+		shift
+		mount -t proc proc "$root/proc"
+		mount --rbind /dev "$root/dev"
+		[ ! -e "$root/etc/resolv.conf" ] ||
+			mount --bind "$root/etc/resolv.conf.build" "$root/etc/resolv.conf"
+		export DEBIAN_FRONTEND=noninteractive LC_ALL=C
+		chroot "$root" apt-get -qq update
+		chroot "$root" apt-get -qq -o Dpkg::Use-Pty=0 --allow-remove-essential \
+			--no-install-recommends -y install "$@"
+		chroot "$root" apt-get -qq -y --purge autoremove
+		chroot "$root" apt-get -qq clean' \
+		image "$root" $(image_changes) || return
+	rm -rf "$root"/var/lib/apt/lists/* "$root/etc/apt/apt.conf.d/99build" \
+		"$root/etc/resolv.conf.build" "$root/usr/sbin/policy-rc.d"
+	chmod 755 "$1"
+}
+
 image_make() {
-	image_build "$1" && image_check_initrd "$1/root"
+	if [[ $image_kind == image ]]; then
+		image_build "$1"
+	else
+		image_vary "$1"
+	fi && image_check_initrd "$1/root"
 }
 
 # image_facts DIR: one line a path with all that a write would change, ctime
@@ -106,6 +143,7 @@ image_path() {
 	stamp=$({
 		image_packages
 		declare -f image_build
+		! image_changes || declare -f image_vary
 	} | cache_stamp)
 	echo "$cache/$image_kind-$stamp"
 }
@@ -122,6 +160,7 @@ image_main() {
 		[[ -e $path ]] || return 1
 	else
 		"$lib/deps.sh" boot >&2
+		[[ $image_kind == image ]] || "$lib/image.sh" >/dev/null
 		cache_make "$path" image_make >&2
 		cache_prune "$image_kind" "$path"
 	fi

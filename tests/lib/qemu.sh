@@ -16,14 +16,15 @@ declare -A qemu_pid
 # $work/NAME.vars.
 qemu_firmware_options() {
 	local at=/usr/share/OVMF code=OVMF_CODE_4M.fd vars=OVMF_VARS_4M.fd
-	firmware_options=(-machine "q35,accel=tcg,graphics=off")
+	local machine=q35,accel=tcg,graphics=off
+	firmware_options=(-machine "$machine")
 	[[ $qemu_firmware != bios ]] || return 0
 	if [[ $qemu_firmware == secure ]]; then
 		code=OVMF_CODE_4M.secboot.fd
 		vars=OVMF_VARS_4M.ms.fd
 		# It keeps its variables out of the system's reach by this mode.
-		firmware_options=(-machine "q35,accel=tcg,graphics=off,smm=on"
-			-global driver=cfi.pflash01,property=secure,value=on)
+		firmware_options=(-machine "$machine,smm=on"
+			-global "driver=cfi.pflash01,property=secure,value=on")
 	fi
 	[[ -e $at/$code && -e $at/$vars ]] || skip "no $at/$code and $vars (package ovmf)"
 	cp "$at/$vars" "$work/$1.vars"
@@ -33,17 +34,22 @@ qemu_firmware_options() {
 	)
 }
 
-# qemu_start NAME MAC [OPTIONS...]: its console goes to $work/NAME.console.
+# qemu_console_open NAME: its console goes to $work/NAME.console.
+qemu_console_open() {
+	net_tap "t-$1"
+	: >"$work/$1.console"
+	mkfifo "$work/$1.serial.in" "$work/$1.serial.out"
+	spawn "$1.reader" dd status=none bs=4096 if="$work/$1.serial.out" of="$work/$1.console"
+}
+
+# qemu_start NAME MAC [OPTIONS...]
 qemu_start() {
 	local name=$1 mac=$2 card=$qemu_card firmware_options
 	shift 2
 	qemu_firmware_options "$name"
 	# The card's ROM is iPXE for UEFI too, and would keep OVMF's own driver off.
 	[[ $qemu_firmware == bios ]] || card+=,romfile=
-	net_tap "t-$name"
-	: >"$work/$name.console"
-	mkfifo "$work/$name.serial.in" "$work/$name.serial.out"
-	spawn "$name.reader" dd status=none bs=4096 if="$work/$name.serial.out" of="$work/$name.console"
+	qemu_console_open "$name"
 	# graphics=off: the ROMs too talk on the serial line.
 	# RDRAND: the guest need not wait for entropy.  Not -cpu max: its 5-level
 	# page tables make Linux print /proc/mounts as "xxx" under emulation.
@@ -56,6 +62,18 @@ qemu_start() {
 		-device "$card,netdev=net,mac=$mac,bootindex=0" \
 		"$@"
 	qemu_pid[$name]=$spawned
+}
+
+# qemu_board NAME MAC FIRMWARE: a 64-bit ARM board instead.
+qemu_board() {
+	qemu_console_open "$1"
+	spawn "$1.qemu" nsenter --net="/run/netns/$net_ns" \
+		qemu-system-aarch64 -machine virt,accel=tcg -cpu cortex-a57 -m "$qemu_ram" \
+		-nodefaults -no-user-config -no-reboot -display none -bios "$3" \
+		-chardev "pipe,id=console,path=$work/$1.serial" -serial chardev:console \
+		-netdev "tap,id=net,ifname=t-$1,script=no,downscript=no" \
+		-device "virtio-net-pci,netdev=net,mac=$2,romfile="
+	qemu_pid[$1]=$spawned
 }
 
 # The console without carriage returns and terminal control.

@@ -227,7 +227,7 @@ start_relay() {
 relay_listens() {
 	[[ -n $(net_peer_run relay ss -Hlnu "sport = :67") ]]
 }
-if command -v dhcrelay || command -v dhcp-helper; then
+if command -v dhcrelay >/dev/null || command -v dhcp-helper >/dev/null; then
 	start_relay r1
 	UDHCPC_OUT=$work/far.out spawn far nsenter --net="/run/netns/$net_ns-far" \
 		busybox udhcpc -f -i eth0 -s "$work/udhcpc.script" -t 5 -T 1

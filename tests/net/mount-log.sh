@@ -3,16 +3,16 @@
 # check: when=quick limit=120
 # A mount in the background logs to syslog; in the foreground to standard error.
 set -euo pipefail
+if [[ $(id -u) == 0 && -z ${MOUNT_NAMESPACE-} ]]; then
+	# A /dev of our own, with a /dev/log in it.
+	MOUNT_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$@"
+fi
 lib=$(dirname "$0")/../lib
 # shellcheck source=tests/lib/test.sh
 . "$lib/test.sh"
 
 need_root
 [[ -c /dev/fuse ]] || skip "no /dev/fuse"
-if [[ -z ${MOUNT_NAMESPACE-} ]]; then
-	# A /dev of our own, with a /dev/log in it.
-	MOUNT_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$@"
-fi
 export ROOTSTOCK_STATE=$work/state
 mkdir "$work/dev" "$work/origin" "$work/mnt"
 mount -t tmpfs tmpfs "$work/dev"

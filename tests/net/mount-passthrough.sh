@@ -5,16 +5,16 @@
 # by itself (-o passthrough), and the mount's own tests hold in that way too: an open
 # file is read to its end while the server stands still.
 set -euo pipefail
+if [[ $(id -u) == 0 && -z ${MOUNT_NAMESPACE-} ]]; then
+	# What is mounted below goes with this process.
+	MOUNT_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$@"
+fi
 lib=$(dirname "$0")/../lib
 # shellcheck source=tests/lib/test.sh
 . "$lib/test.sh"
 
 need_root
 [[ -c /dev/fuse ]] || skip "no /dev/fuse"
-if [[ -z ${MOUNT_NAMESPACE-} ]]; then
-	# What is mounted below goes with this process.
-	MOUNT_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$@"
-fi
 
 root=$("$lib/trixie.sh")
 # The cached tree stays as it is: what is written goes to layers of our own.

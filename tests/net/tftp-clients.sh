@@ -1,47 +1,21 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck disable=SC2154 # what the library sets
-# check: when=default limit=900
+# check: when=default limit=1800
 # Clients that nobody here wrote get the right bytes: tftp-hpa, atftp with windows,
 # curl and busybox, for sizes around every edge, with block numbers that roll
 # over, and beyond 4 GiB.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/tftp.sh
+. "$(dirname "$0")/../lib/tftp.sh"
 
-need_root
-for command in tftp atftp curl busybox; do
-	command -v $command >/dev/null || skip "$command is not installed"
-done
-driver=$top/build/tftp/tftp-driver
-[[ -x $driver ]] || skip "not built: $driver"
-
-net_up
-mkdir "$work/served" "$work/got"
-cd "$work/got"
+tftp_up tftp atftp curl busybox
 for size in 0 1 511 512 513 1024 1428 1468 2856 65464 130928 1000000; do
 	head -c $size /dev/urandom >"$work/served/$size"
 done
 head -c $((70000 * 512)) /dev/urandom >"$work/served/rolls"
 printf 'unix\nmac\rdos\r\nend' >"$work/served/text"
 sizes=$(ls "$work/served")
-
-# serve NAME OPTIONS...: the driver on the bridge.
-serve() {
-	local name=$1
-	shift
-	spawn "$name" nsenter --net="/run/netns/$net_ns" \
-		"$driver" -a "$net_address" "$@" "$work/served"
-	wait_for 10 "the server" net_listening udp 69
-}
-
-same() {
-	cmp "$work/served/$1" "$2" || fail "$3: $1 differs"
-	rm -f "$2"
-}
 
 # Every client's own words for one download of $1 into the file "out".
 hpa() {
@@ -69,56 +43,56 @@ all_clients() {
 	for size in $sizes; do
 		: >out
 		hpa "$size" || fail "hpa $size"
-		same "$size" out "tftp-hpa"
+		tftp_same "$size" out "tftp-hpa"
 		: >out
 		curl_plain "$size" || fail "curl_plain $size"
-		same "$size" out "curl, no options"
+		tftp_same "$size" out "curl, no options"
 		for blksize in 512 1428 65464; do
 			: >out
 			busybox_at "$size" $blksize || fail "busybox_at $size"
-			same "$size" out "busybox, $blksize"
+			tftp_same "$size" out "busybox, $blksize"
 			: >out
 			curl_at "$size" $blksize || fail "curl_at $size"
-			same "$size" out "curl, $blksize"
+			tftp_same "$size" out "curl, $blksize"
 		done
 		for option in "512 1" "1428 4" "1468 16" "1468 64" "8192 8"; do
 			rm -f out
 			# shellcheck disable=SC2086
 			atftp_at "$size" $option || fail "atftp_at $size"
-			same "$size" out "atftp, $option"
+			tftp_same "$size" out "atftp, $option"
 		done
 	done
 }
 
-serve plain
+tftp_serve
 all_clients
 net_run tftp -m ascii "$net_address" -c get text out
 # tftp-hpa turns CR NUL and CR LF back: only what netascii keeps is the same.
-same text out "tftp-hpa, netascii"
+tftp_same text out "tftp-hpa, netascii"
 
 # What must not work, does not, and says so.
 net_run tftp -m binary "$net_address" -c put "$work/served/1" planted >put.log 2>&1 || true
 grep -q 'read-only' put.log || fail "a write request was not refused: $(cat put.log)"
 [[ ! -e $work/served/planted ]] || fail "a write request was served"
-for name in ../plain.log '..\plain.log' /../plain.log none; do
+for name in ../server.log '..\server.log' /../server.log none; do
 	if net_run curl -sS --max-time 10 -o out --path-as-is "tftp://$net_address/$name" 2>/dev/null; then
 		fail "$name was served"
 	fi
 done
 
 # Over 4 GiB, and over 65,535 of the largest blocks.
-truncate -s $((65536 * 65464 + 12345)) "$work/served/huge"
-printf end | dd of="$work/served/huge" bs=1 seek=$((65536 * 65464 + 12342)) conv=notrunc status=none
-net_run curl -sS --max-time 300 --tftp-blksize 65464 "tftp://$net_address/huge" |
+truncate -s $(((4 << 30) + 12345)) "$work/served/huge"
+printf end | dd of="$work/served/huge" bs=1 seek=$(((4 << 30) + 12342)) conv=notrunc status=none
+net_run curl -sS --max-time 900 --tftp-blksize 65464 "tftp://$net_address/huge" |
 	cmp - "$work/served/huge" || fail "the huge file differs"
 rm "$work/served/huge"
 stop "$spawned"
 
 # One port for all, as through NAT; and a port range.
 sizes="0 1 513 65464 1000000"
-serve single -1
+tftp_serve -1
 all_clients
 stop "$spawned"
-serve range -r 4096:4098
+tftp_serve -r 4096:4098
 all_clients
-! grep -E 'warn|error' "$work/range.log" >&2 || fail "warnings above"
+! grep -E 'warn|error' "$work/server.log" >&2 || fail "warnings above"

@@ -5,26 +5,13 @@
 # Behind a line that loses, repeats and delays packets, clients of others get the
 # right bytes, and the server makes no storm of it.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/tftp.sh
+. "$(dirname "$0")/../lib/tftp.sh"
 
-need_root
-for command in atftp curl busybox python3; do
-	command -v $command >/dev/null || skip "$command is not installed"
-done
-driver=$top/build/tftp/tftp-driver
-[[ -x $driver ]] || skip "not built: $driver"
-
-net_up
-mkdir "$work/served" "$work/got"
-cd "$work/got"
+tftp_up atftp curl busybox python3
 size=500000
 head -c $size /dev/urandom >"$work/served/file"
-spawn server nsenter --net="/run/netns/$net_ns" "$driver" -a "$net_address" "$work/served"
-wait_for 10 "the server" net_listening udp 69
+tftp_serve
 
 # A proxy at 127.0.0.1:69: each client has a socket towards either side.
 cat >"$work/proxy.py" <<'END'
@@ -78,12 +65,7 @@ proxied() {
 line() {
 	spawn proxy nsenter --net="/run/netns/$net_ns" \
 		python3 "$work/proxy.py" "$net_address" "$@"
-	wait_for 10 "the proxy" proxied
-}
-
-same() {
-	cmp "$work/served/file" out || fail "$1: the bytes differ"
-	rm -f out
+	wait_for 60 "the proxy" proxied
 }
 
 for kind in "5 0 0" "0 100 0" "5 5 3"; do
@@ -94,13 +76,13 @@ for kind in "5 0 0" "0 100 0" "5 5 3"; do
 		net_run atftp --option "blksize ${option% *}" --option "windowsize ${option#* }" \
 			--option "timeout 1" -g -r file -l out 127.0.0.1 >atftp.log 2>&1 ||
 			fail "atftp, $option, line $kind: $(cat atftp.log)"
-		same "atftp, $option, line $kind"
+		tftp_same file out "atftp, $option, line $kind"
 	done
 	net_run curl -sS --max-time 120 --tftp-blksize 1428 -o out tftp://127.0.0.1/file ||
 		fail "curl, line $kind"
-	same "curl, line $kind"
+	tftp_same file out "curl, line $kind"
 	net_run busybox tftp -b 1428 -g -r file -l out 127.0.0.1 || fail "busybox, line $kind"
-	same "busybox, line $kind"
+	tftp_same file out "busybox, line $kind"
 	stop "$spawned"
 done
 grep -o 'blk=.*' "$work/server.log"

@@ -260,6 +260,33 @@ static void mnt_gives_the_callers_own_root(void **state)
 	assert_mounts(u, "/", 2, "/");
 }
 
+static void mnt_gives_the_maintenance_image_that_the_host_has(void **state)
+{
+	struct unit_nfs *u = *state;
+	fhandle3 fh = {0};
+
+	assert_int_equal(mnt(u, "/maintenance", NULL), MNT3ERR_NOENT);
+	assert_int_equal(
+		db_exec(u->db, "INSERT INTO image (id, name) VALUES (2, 'rescue');"
+			       "INSERT INTO version (id, image, number, origin_kind, origin, added)"
+			       " VALUES (5, 2, 1, 'dir', '/r', 0);"
+			       "UPDATE image SET active = 5 WHERE id = 2;"
+			       "INSERT INTO setting VALUES (2, 1, 'maintenance', 'rescue');"),
+		0);
+	exports_poll(u->nfs.exports);
+	assert_int_equal(mnt(u, "/maintenance", &fh), MNT3_OK);
+	assert_memory_equal(fh.fhandle3_val, unit_handle_of(u, 1, 5, fake_node("/")).data.data_val,
+			    HANDLE_SIZE);
+	xdr_free(XDR_OF(xdr_fhandle3), &fh);
+	assert_mounts(u, "/", 1, "/");
+	unit_from(u, HOST2, 700);
+	assert_int_equal(mnt(u, "/maintenance", NULL), MNT3ERR_NOENT);
+	assert_int_equal(db_exec(u->db, "INSERT INTO setting VALUES (0, 0, 'maintenance', 'gone')"),
+			 0);
+	exports_poll(u->nfs.exports);
+	assert_int_equal(mnt(u, "/maintenance", NULL), MNT3ERR_NOENT);
+}
+
 static void mnt_refuses_at_once_and_says_why_once(void **state)
 {
 	struct unit_nfs *u = *state;
@@ -587,6 +614,7 @@ int main(void)
 		T(mnt_gives_the_callers_own_root),
 		T(only_a_handle_of_its_own_shows_that_a_client_lives),
 		T(a_running_client_keeps_its_change_until_a_newer_boot_mounts),
+		T(mnt_gives_the_maintenance_image_that_the_host_has),
 		T(mnt_refuses_at_once_and_says_why_once),
 		T(a_lease_without_a_host_is_told_to_the_supervisor),
 		T(its_call_is_held_where_that_can_be),

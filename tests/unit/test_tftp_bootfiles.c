@@ -181,6 +181,44 @@ static void settings_override_what_is_found(void **state)
 	assert_int_equal(boot_files_find(&v, &wish, &f, &why), BOOT_NONE);
 }
 
+static void a_live_mediums_own_folder_is_looked_into(void **state)
+{
+	static const struct fake_file files[] = {
+		{"", D, NULL, false},
+		{"live", D, NULL, false},
+		{"live/filesystem.squashfs", F, "hsqs", false},
+		{"live/vmlinuz-6.1.0-18-amd64", F, "k18", false},
+		{"live/initrd.img-6.1.0-18-amd64", F, "i18", false},
+		{"live/initrd.img", F, "i", false},
+	};
+	struct boot_files f = FOUND(files, &no_wish);
+
+	(void)state;
+	assert_string_equal(f.kernel_path, "/live/vmlinuz-6.1.0-18-amd64");
+	assert_string_equal(f.initrd_path, "/live/initrd.img-6.1.0-18-amd64");
+	assert_int_equal(f.dialect, BOOT_LIVE);
+}
+
+static void mkinitcpio_is_known_by_its_net_hook(void **state)
+{
+	static const struct fake_file files[] = {
+		{"", D, NULL, false},
+		{"boot", D, NULL, false},
+		{"boot/vmlinuz-linux", F, "k", false},
+		{"boot/initramfs-linux.img", F, "i", false},
+		{"usr", D, NULL, false},
+		{"usr/lib", D, NULL, false},
+		{"usr/lib/initcpio", D, NULL, false},
+		{"usr/lib/initcpio/hooks", D, NULL, false},
+		{"usr/lib/initcpio/hooks/net", F, "#", false},
+	};
+	struct boot_files f = FOUND(files, &no_wish);
+
+	(void)state;
+	assert_string_equal(f.initrd_path, "/boot/initramfs-linux.img");
+	assert_int_equal(f.dialect, BOOT_MKINITCPIO);
+}
+
 static void a_view_without_a_kernel_says_where_it_looked(void **state)
 {
 	static const struct fake_file files[] = {{"", D, NULL, false}, {"boot", D, NULL, false}};
@@ -203,6 +241,8 @@ int main(void)
 		cmocka_unit_test(dracut_and_arch_names_are_known),
 		cmocka_unit_test(an_initrd_of_another_version_is_not_taken),
 		cmocka_unit_test(settings_override_what_is_found),
+		cmocka_unit_test(a_live_mediums_own_folder_is_looked_into),
+		cmocka_unit_test(mkinitcpio_is_known_by_its_net_hook),
 		cmocka_unit_test(a_view_without_a_kernel_says_where_it_looked),
 	};
 

@@ -4,7 +4,12 @@
 #include "tftp/cmdline.h"
 
 static const struct boot_spec plain = {
-	.dialect = BOOT_KERNEL, .server = 0x0a000001, .mode = "tmpfs", .init = "/linuxrc"};
+	.dialect = BOOT_KERNEL,
+	.server = 0x0a000001,
+	.path = "/",
+	.mode = "tmpfs",
+	.init = "/linuxrc",
+};
 
 static const char *line(const struct boot_spec *spec)
 {
@@ -48,6 +53,30 @@ static void dracut_takes_the_server_and_options_by_colons(void **state)
 			    "root=nfs:10.0.0.1:/:vers=3,tcp,rsize=1048576,wsize=1048576,timeo=600,"
 			    "retrans=2,nolock ip=dhcp rd.neednet=1 ro init=/linuxrc "
 			    "rootstock.mode=tmpfs");
+}
+
+static void mkinitcpio_reads_the_kernels_words(void **state)
+{
+	struct boot_spec spec = plain;
+	char kernel[CMDLINE_MAX];
+
+	(void)state;
+	strcpy(kernel, line(&spec));
+	spec.dialect = BOOT_MKINITCPIO;
+	assert_string_equal(line(&spec), kernel);
+}
+
+static void live_boot_takes_options_apart_and_its_own_init(void **state)
+{
+	struct boot_spec spec = plain;
+
+	(void)state;
+	spec.dialect = BOOT_LIVE;
+	spec.console = "ttyS0";
+	assert_string_equal(line(&spec),
+			    "boot=live netboot=nfs nfsroot=10.0.0.1:/ nfsopts=vers=3,tcp,"
+			    "rsize=1048576,wsize=1048576,timeo=600,retrans=2,nolock ip=dhcp "
+			    "console=tty0 console=ttyS0");
 }
 
 /* Measured: klibc's nfsmount gives up on any of these. */
@@ -105,6 +134,25 @@ static void bootif_and_extra_words_come_last(void **state)
 	assert_null(strpbrk(out, "\n\t"));
 }
 
+static void the_root_may_have_another_path(void **state)
+{
+	static const char *const expected[] = {
+		[BOOT_KERNEL] = " nfsroot=10.0.0.1:/maintenance,vers=3,",
+		[BOOT_KLIBC] = " nfsroot=10.0.0.1:/maintenance,vers=3,",
+		[BOOT_DRACUT] = "root=nfs:10.0.0.1:/maintenance:vers=3,",
+		[BOOT_MKINITCPIO] = " nfsroot=10.0.0.1:/maintenance,vers=3,",
+		[BOOT_LIVE] = " nfsroot=10.0.0.1:/maintenance nfsopts=vers=3,",
+	};
+	struct boot_spec spec = plain;
+
+	(void)state;
+	spec.path = "/maintenance";
+	for (size_t i = 0; i < ARRAY_SIZE(expected); i++) {
+		spec.dialect = (enum boot_dialect)i;
+		assert_non_null(strstr(line(&spec), expected[i]));
+	}
+}
+
 static void a_plan_without_a_server_says_so(void **state)
 {
 	struct boot_spec spec = plain;
@@ -140,10 +188,13 @@ int main(void)
 		cmocka_unit_test(the_kernels_own_nfsroot_is_told_everything),
 		cmocka_unit_test(klibc_wants_boot_nfs),
 		cmocka_unit_test(dracut_takes_the_server_and_options_by_colons),
+		cmocka_unit_test(mkinitcpio_reads_the_kernels_words),
+		cmocka_unit_test(live_boot_takes_options_apart_and_its_own_init),
 		cmocka_unit_test(no_option_is_given_that_klibc_rejects),
 		cmocka_unit_test(nfsroot_fits_the_kernels_buffer),
 		cmocka_unit_test(a_console_keeps_the_screen_beside_it),
 		cmocka_unit_test(bootif_and_extra_words_come_last),
+		cmocka_unit_test(the_root_may_have_another_path),
 		cmocka_unit_test(a_plan_without_a_server_says_so),
 		cmocka_unit_test(bad_values_are_named),
 	};

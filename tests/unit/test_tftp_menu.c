@@ -5,10 +5,7 @@
 
 static const struct menu plain = {
 	.host = "h7",
-	.image = "debian@3",
-	.kernel = "kernel",
-	.initrd = "initrd",
-	.cmdline = "root=/dev/nfs ip=dhcp",
+	.own = {"debian@3", "kernel", "initrd", "root=/dev/nfs ip=dhcp"},
 	.wait_secs = 10,
 };
 
@@ -31,7 +28,7 @@ static void pxelinux_asks_where_a_host_wants_it(void **state)
 
 	(void)state;
 	m.ask = m.memtest = true;
-	m.initrd = NULL;
+	m.own.initrd = NULL;
 	m.console = "tty0 ttyS1,115200n8";
 	menu_pxelinux(&m, out, sizeof(out));
 	assert_int_equal(strncmp(out, "SERIAL 1 115200\n", 16), 0);
@@ -48,8 +45,8 @@ static void ipxe_names_the_initrd_to_efi_kernels(void **state)
 	menu_ipxe(&plain, out, sizeof(out));
 	assert_int_equal(strncmp(out, "#!ipxe\n", 7), 0);
 	assert_non_null(strstr(out, "kernel --name kernel kernel initrd=initrd root=/dev/nfs "
-				    "ip=dhcp BOOTIF=01-${netX/mac:hexhyp} || goto again\n"
-				    "initrd --name initrd initrd || goto again\nboot"));
+				    "ip=dhcp BOOTIF=01-${netX/mac:hexhyp} || goto again_rootstock\n"
+				    "initrd --name initrd initrd || goto again_rootstock\nboot"));
 }
 
 static void grub_reads_words_of_meaning_quoted(void **state)
@@ -57,13 +54,52 @@ static void grub_reads_words_of_meaning_quoted(void **state)
 	struct menu m = plain;
 
 	(void)state;
-	m.cmdline = "a=b x=$y;reboot it's {}";
+	m.own.cmdline = "a=b x=$y;reboot it's {}";
 	m.console = "ttyS0,115200";
 	menu_grub(&m, out, sizeof(out));
 	assert_non_null(strstr(out, "\tlinux /kernel a=b 'x=$y;reboot' 'it'\\''s' '{}'\n"
 				    "\tinitrd /initrd\n}\n"));
 	assert_non_null(strstr(out, "= pc ]; then\n\tserial --unit=0 --speed=115200\n"));
 	assert_non_null(strstr(out, "set timeout=0\nset timeout_style=hidden\n"));
+}
+
+static const struct menu_entry rescue = {"rescue@2", "maintenance/kernel", "maintenance/initrd",
+					 "nfsroot=10.0.0.1:/maintenance"};
+
+/* In every loader's menu, once a host asks for one, and after its own image. */
+static void a_maintenance_image_is_an_entry(void **state)
+{
+	static const struct {
+		size_t (*render)(const struct menu *m, char *text, size_t size);
+		const char *expected;
+	} menus[] = {
+		{menu_pxelinux, "LABEL maintenance\n  MENU LABEL Maintenance (rescue@2)\n"
+				"  KERNEL maintenance/kernel\n  INITRD maintenance/initrd\n"
+				"  APPEND nfsroot=10.0.0.1:/maintenance\n  IPAPPEND 2\n"},
+		{menu_extlinux, "LABEL maintenance\n  MENU LABEL Maintenance (rescue@2)\n"
+				"  KERNEL maintenance/kernel\n  INITRD maintenance/initrd\n"
+				"  APPEND nfsroot=10.0.0.1:/maintenance\n"},
+		{menu_grub, "menuentry 'Maintenance (rescue@2)' --id maintenance {\n"
+			    "\techo 'Loading rescue@2 ...'\n"
+			    "\tlinux /maintenance/kernel nfsroot=10.0.0.1:/maintenance\n"
+			    "\tinitrd /maintenance/initrd\n}\n"},
+		{menu_ipxe, ":maintenance\nimgfree\nkernel --name kernel maintenance/kernel "
+			    "initrd=initrd nfsroot=10.0.0.1:/maintenance "},
+	};
+	struct menu m = plain;
+
+	(void)state;
+	m.maintenance = &rescue;
+	for (size_t i = 0; i < ARRAY_SIZE(menus); i++) {
+		m.ask = false;
+		assert_true(menus[i].render(&m, out, sizeof(out)) > 0);
+		assert_null(strstr(out, "rescue"));
+		m.ask = true;
+		assert_true(menus[i].render(&m, out, sizeof(out)) > 0);
+		assert_non_null(strstr(out, menus[i].expected));
+	}
+	assert_non_null(strstr(out, "item maintenance Maintenance (rescue@2)\n"));
+	assert_non_null(strstr(out, "--default rootstock "));
 }
 
 static void u_boot_is_told_where_device_trees_are(void **state)
@@ -123,6 +159,7 @@ int main(void)
 		cmocka_unit_test(pxelinux_asks_where_a_host_wants_it),
 		cmocka_unit_test(ipxe_names_the_initrd_to_efi_kernels),
 		cmocka_unit_test(grub_reads_words_of_meaning_quoted),
+		cmocka_unit_test(a_maintenance_image_is_an_entry),
 		cmocka_unit_test(u_boot_is_told_where_device_trees_are),
 		cmocka_unit_test(a_pi_keeps_its_own_kernel_and_settings),
 		cmocka_unit_test(a_menu_that_does_not_fit_is_none),

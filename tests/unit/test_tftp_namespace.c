@@ -26,6 +26,9 @@ static const struct fake_file files[] = {
 	{"root/open", F, "x", false},
 	{"dev", D, NULL, false},
 	{"dev/null", S_IFCHR | 0666, NULL, false},
+	{"linuxrc", S_IFREG | 0755, "#!", false},
+	{"bin", D, NULL, false},
+	{"bin/sh", S_IFREG | 0755, "ELF", false},
 };
 static struct view the_view = {files, ARRAY_SIZE(files)};
 
@@ -407,6 +410,100 @@ static void a_body_that_is_not_there_yet_is_waited_for(void **state)
 	assert_int_equal(cancelled, 1);
 }
 
+static void a_menu_offers_the_maintenance_image(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(ask(w, H7, "maintenance/kernel"), TFTP_TREE_REFUSED);
+	assert_int_equal(db_exec(w->db, "INSERT INTO setting VALUES (2, 1, 'menu', 'yes'),"
+					" (1, 1, 'maintenance', 'debian@2');"
+					"UPDATE host SET changed = changed + 1"),
+			 0);
+	assert_int_equal(ask(w, H7, "pxelinux.cfg/default"), 0);
+	assert_non_null(strstr(w->text, "MENU LABEL h7 (debian@1)\n"));
+	assert_non_null(strstr(w->text, "MENU LABEL Maintenance (debian@2)\n"
+					"  KERNEL maintenance/kernel\n"));
+	assert_non_null(strstr(w->text, " nfsroot=10.0.0.1:/maintenance,vers=3,"));
+	assert_int_equal(ask(w, H7, "maintenance/kernel"), 0);
+	assert_int_equal(asked_version, 2);
+	assert_int_equal(ask(w, H7, "kernel"), 0);
+	assert_int_equal(asked_version, 1);
+}
+
+static void in_overlay_mode_an_initrd_without_linuxrc_gets_a_hook_behind_it(void **state)
+{
+	struct world *w = *state;
+	const char *menu = "pxelinux.cfg/default";
+
+	assert_int_equal(db_exec(w->db, "INSERT INTO setting VALUES (2, 1, 'mode', 'overlay');"
+					"UPDATE host SET changed = changed + 1"),
+			 0);
+	assert_int_equal(ask(w, H7, "initrd"), 0);
+	assert_string_equal(w->text, "the initrd");
+	assert_int_equal(ask(w, H7, menu), 0);
+	assert_non_null(strstr(w->text, " init=/linuxrc "));
+	the_view.n -= 1; /* no /bin/sh */
+	assert_int_equal(ask(w, H7, "initrd"), 0);
+	assert_memory_equal(w->text, "the initrd\0\00007070100000001", 26);
+	assert_int_equal(ask(w, H7, "kernel"), 0);
+	assert_string_equal(w->text, "the kernel");
+	assert_int_equal(ask(w, H7, menu), 0);
+	assert_non_null(strstr(w->text, " init=/sbin/init "));
+
+	parked = true;
+	w->wait.done = on_done;
+	assert_int_equal(ask(w, H7, "initrd"), TFTP_TREE_WAIT);
+	parked_wait->done(parked_wait, 0, content_of(4));
+	assert_int_equal(done_r, 0);
+	assert_true(done_file->size > 1000);
+	tftp_file_close(done_file);
+	the_view.n += 1;
+}
+
+static struct tftp_file *opened(struct world *w, uint32_t from, const char *name)
+{
+	struct tftp_tree *tree = namespace_tree(w->ns);
+	struct tftp_ask a = {
+		.from = from, .to = 0x0a000001, .name = name, .name_len = strlen(name)};
+	struct tftp_file *file = NULL;
+
+	assert_int_equal(tree->open(tree, &a, &w->wait, &w->answer, &file), 0);
+	return file;
+}
+
+static void a_body_may_come_in_parts(void **state)
+{
+	struct world *w = *state;
+	struct tftp_file *file;
+	char buf[16];
+
+	parked = false;
+	there = 4;
+	more_asked = 0;
+	file = opened(w, H7, "kernel");
+	assert_int_equal(tftp_file_pread(file, buf, 4, 0), 4);
+	assert_int_equal(more_asked, 0);
+	assert_int_equal(tftp_file_pread(file, buf, 4, 4), -EAGAIN);
+	assert_int_equal(tftp_file_pread(file, buf, 4, 4), -EAGAIN);
+	assert_int_equal(more_asked, 1); /* asked once, however often it is tried */
+	there = UINT64_MAX;
+	parked_wait->done(parked_wait, 0, content_of(3));
+	assert_int_equal(tftp_file_pread(file, buf, 4, 4), 4);
+	/* an error while waiting is the transfer's end */
+	there = 4;
+	assert_int_equal(tftp_file_pread(file, buf, 4, 4), -EAGAIN);
+	parked_wait->done(parked_wait, -EIO, NULL);
+	assert_int_equal(tftp_file_pread(file, buf, 4, 4), -EIO);
+	/* a transfer that ends while it waits */
+	tftp_file_close(file);
+	file = opened(w, H7, "kernel");
+	assert_int_equal(tftp_file_pread(file, buf, 4, 4), -EAGAIN);
+	cancelled = 0;
+	tftp_file_close(file);
+	assert_int_equal(cancelled, 1);
+	there = UINT64_MAX;
+}
+
 static void a_plan_says_what_each_firmware_would_get(void **state)
 {
 	struct world *w = *state;
@@ -446,6 +543,9 @@ int main(void)
 		TEST(a_mac_in_the_name_serves_where_the_address_is_unknown),
 		TEST(a_folder_of_the_users_comes_first_and_has_an_edge),
 		TEST(a_body_that_is_not_there_yet_is_waited_for),
+		TEST(a_menu_offers_the_maintenance_image),
+		TEST(in_overlay_mode_an_initrd_without_linuxrc_gets_a_hook_behind_it),
+		TEST(a_body_may_come_in_parts),
 		TEST(a_plan_says_what_each_firmware_would_get),
 	};
 
