@@ -27,9 +27,7 @@ enum {
 	TURN_CALLS = 512,
 	TURN_BYTES = 2 << 20,
 	/* Below this a READ's data is copied behind its header and leaves with the
-	 * other replies; from here on sendfile is cheaper.  nfs-load, 8 connections
-	 * by 4, us of CPU a call, copied / sendfile: 8 KiB 6.9 / 10.8, 16 KiB 8.2 /
-	 * 11.4, 32 KiB 11.5-25 / 12.7, 64 KiB 42 / 18, 128 KiB 67 / 43. */
+	 * other replies; from here on sendfile is cheaper (HACKING.md, Measuring). */
 	SENDFILE_MIN = 32 << 10,
 	FLUSH_AT = 256 << 10
 };

@@ -5,7 +5,10 @@
  * check, the same answer of the right size to everybody.  What a real server costs
  * above this is its own doing.
  *
- *	nfs-bare PORT FILE	(a READ is from FILE, wherever it starts)
+ *	nfs-bare PORT FILE [SENDFILE_MIN]
+ *
+ * A READ is from FILE, wherever it starts; below SENDFILE_MIN bytes (32768, as in
+ * nfs/conn.c) it is copied behind its header.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,7 +28,7 @@
 enum {
 	IN_SIZE = 64 << 10,
 	OUT_SIZE = 512 << 10,
-	SENDFILE_MIN = 32 << 10, /* as in nfs/conn.c */
+	COPY_MAX = 128 << 10, /* fits behind what is there before it is sent */
 	ATTR = 84,
 	DIR_SIZE = 4096 /* about what a boot's directories have */
 };
@@ -38,6 +41,7 @@ struct bare_conn {
 
 static uint8_t out[OUT_SIZE];
 static size_t out_len;
+static uint32_t sendfile_min = 32 << 10;
 static bool gone; /* the client, in the middle of a reply */
 static int file_fd;
 static uint64_t file_size;
@@ -68,7 +72,7 @@ static void put_read(int fd, struct writer *w, uint8_t *mark, uint64_t offset, u
 	writer_be32(w, count);
 	writer_be32(&m, 0x80000000U | (uint32_t)(writer_len(w) + padded));
 	out_len += 4 + writer_len(w);
-	if (count < SENDFILE_MIN) {
+	if (count < sendfile_min && count <= COPY_MAX) {
 		if (pread(file_fd, out + out_len, count, at) != (ssize_t)count)
 			die("pread");
 		out_len += padded;
@@ -174,10 +178,12 @@ int main(int argc, char **argv)
 	int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	int ep = epoll_create1(0);
 
-	if (argc != 3) {
-		fprintf(stderr, "usage: nfs-bare PORT FILE\n");
+	if (argc != 3 && argc != 4) {
+		fprintf(stderr, "usage: nfs-bare PORT FILE [SENDFILE_MIN]\n");
 		return 2;
 	}
+	if (argc == 4)
+		sendfile_min = (uint32_t)strtoul(argv[3], NULL, 10);
 	signal(SIGPIPE, SIG_IGN);
 	file_fd = open(argv[2], O_RDONLY | O_CLOEXEC);
 	if (file_fd < 0 || fstat(file_fd, &st))

@@ -190,6 +190,8 @@ int main(int argc, char **argv)
 		if (began && now - began > secs * NS_PER_SEC) {
 			report(conns, n, before, (double)(now - began) / 1e9, bytes,
 			       process_cpu_ns(pid) - cpu);
+			free(conns);
+			free(before);
 			return 0;
 		}
 		for (int i = 0; i < ready; i++) {

@@ -397,5 +397,12 @@ int main(int argc, char **argv)
 	       nclients / ((double)(instant_now().ns - start) / 1e9), (double)cpu / 1e6 / nclients,
 	       (double)times[nclients - 1] / (double)times[nclients / 2],
 	       (double)times[nclients / 2] / 1e9);
+	for (unsigned int i = 0; i < nclients; i++)
+		free(clients[i].handles);
+	for (unsigned int i = 0; i < npaths; i++)
+		free(paths[i].text);
+	free(clients);
+	free(times);
+	free(steps);
 	return errors > 0;
 }
