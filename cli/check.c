@@ -238,6 +238,14 @@ static char *initrd_names(struct check *c)
 	return names;
 }
 
+/* dracut 059 with networkd (Debian 12's choice) gets an address, and nothing in it
+ * then mounts a root by NFS (measured). */
+static bool dracut_never_mounts(const char *names)
+{
+	return strstr(names, "/systemd-networkd\n") && !strstr(names, "networkd-run.sh\n") &&
+	       !strstr(names, "/ifup\n") && !strstr(names, "/nm-initrd-generator\n");
+}
+
 static void check_initrd(struct check *c)
 {
 	static const char most[] = "MODULES=most in /etc/initramfs-tools/initramfs.conf";
@@ -267,6 +275,9 @@ static void check_initrd(struct check *c)
 	}
 	if (!module_in(names, "nfs") && !module_in(c->builtin, "nfs"))
 		say(c, CHECK_LACKS, "the initrd has no NFS: %s", makers[c->files.dialect].nfs);
+	if (c->files.dialect == BOOT_DRACUT && dracut_never_mounts(names))
+		say(c, CHECK_LACKS, "the initrd's networkd never mounts a root by NFS: "
+				    "dracut --add network-legacy");
 	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++) {
 		char *list = module_in(names, drivers[i]) || module_in(c->builtin, drivers[i])
 				     ? have
