@@ -276,8 +276,9 @@ static void check_initrd(struct check *c)
 	if (!module_in(names, "nfs") && !module_in(c->builtin, "nfs"))
 		say(c, CHECK_LACKS, "the initrd has no NFS: %s", makers[c->files.dialect].nfs);
 	if (c->files.dialect == BOOT_DRACUT && dracut_never_mounts(names))
-		say(c, CHECK_LACKS, "the initrd's networkd never mounts a root by NFS: "
-				    "dracut --add network-legacy");
+		say(c, CHECK_LACKS,
+		    "the initrd's networkd never mounts a root by NFS: "
+		    "dracut --add network-legacy");
 	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++) {
 		char *list = module_in(names, drivers[i]) || module_in(c->builtin, drivers[i])
 				     ? have
@@ -355,8 +356,9 @@ static void check_lost(struct check *c)
 static void check_programs(struct check *c)
 {
 	if (c->files.dialect == BOOT_LIVE) {
-		say(c, CHECK_NOTE, "a live system's medium: overlays reach the medium, not the "
-				   "system in /live/filesystem.squashfs");
+		say(c, CHECK_NOTE,
+		    "a live system's medium: overlays reach the medium, not the "
+		    "system in /live/filesystem.squashfs");
 		return;
 	}
 	if (has(c, "/sbin/init"))
