@@ -242,6 +242,14 @@ static char *initrd_names(struct check *c)
 	return names;
 }
 
+/* dracut 059 with networkd (Debian 12's choice) gets an address, and nothing in it
+ * then mounts a root by NFS (measured). */
+static bool dracut_never_mounts(const char *names)
+{
+	return strstr(names, "/systemd-networkd\n") && !strstr(names, "networkd-run.sh\n") &&
+	       !strstr(names, "/ifup\n") && !strstr(names, "/nm-initrd-generator\n");
+}
+
 static void check_initrd(struct check *c)
 {
 	static const char most[] = "MODULES=most in /etc/initramfs-tools/initramfs.conf";
@@ -271,6 +279,10 @@ static void check_initrd(struct check *c)
 	}
 	if (!module_in(names, "nfs") && !module_in(c->builtin, "nfs"))
 		say(c, CHECK_LACKS, "the initrd has no NFS: %s", makers[c->files.dialect].nfs);
+	if (c->files.dialect == BOOT_DRACUT && dracut_never_mounts(names))
+		say(c, CHECK_LACKS,
+		    "the initrd's networkd never mounts a root by NFS: "
+		    "dracut --add network-legacy");
 	for (size_t i = 0; i < ARRAY_SIZE(drivers); i++) {
 		char *list = module_in(names, drivers[i]) || module_in(c->builtin, drivers[i])
 				     ? have
@@ -348,8 +360,9 @@ static void check_lost(struct check *c)
 static void check_programs(struct check *c)
 {
 	if (c->files.dialect == BOOT_LIVE) {
-		say(c, CHECK_NOTE, "a live system's medium: overlays reach the medium, not the "
-				   "system in /live/filesystem.squashfs");
+		say(c, CHECK_NOTE,
+		    "a live system's medium: overlays reach the medium, not the "
+		    "system in /live/filesystem.squashfs");
 		return;
 	}
 	if (has(c, "/sbin/init"))

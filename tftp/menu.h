@@ -36,6 +36,8 @@ size_t menu_pxelinux(const struct menu *m, char *out, size_t size);
 size_t menu_ipxe(const struct menu *m, char *out, size_t size);
 size_t menu_grub(const struct menu *m, char *out, size_t size);
 size_t menu_extlinux(const struct menu *m, char *out, size_t size);
+enum { MENU_UBOOT_TEXT = 72 }; /* bytes of an image's header before it */
+size_t menu_uboot(const struct menu *m, char *out, size_t size);
 size_t menu_rpi_config(const struct menu *m, char *out, size_t size);
 size_t menu_rpi_cmdline(const struct menu *m, char *out, size_t size);
 

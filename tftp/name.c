@@ -68,6 +68,7 @@ enum tftp_kind tftp_name_kind(const char *name, struct mac *mac, bool *has_mac)
 		{"boot.ipxe", TFTP_KIND_IPXE},
 		{"autoexec.ipxe", TFTP_KIND_IPXE},
 		{"extlinux/extlinux.conf", TFTP_KIND_EXTLINUX},
+		{"boot.scr.uimg", TFTP_KIND_UBOOT},
 		{"config.txt", TFTP_KIND_RPI_CONFIG},
 		{"cmdline.txt", TFTP_KIND_RPI_CMDLINE},
 		{"grub.cfg", TFTP_KIND_GRUB},

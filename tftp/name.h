@@ -23,6 +23,7 @@ enum tftp_kind {
 	TFTP_KIND_FILE,	    /* a loader, or a file of the view */
 	TFTP_KIND_PXELINUX, /* pxelinux.cfg/ANY; *mac is set when the name holds one */
 	TFTP_KIND_EXTLINUX, /* extlinux/extlinux.conf */
+	TFTP_KIND_UBOOT,    /* boot.scr.uimg */
 	TFTP_KIND_IPXE,	    /* boot.ipxe, autoexec.ipxe */
 	TFTP_KIND_GRUB,	    /* grub.cfg, grub.cfg-01-MAC and so on */
 	TFTP_KIND_RPI_CONFIG,

@@ -170,6 +170,9 @@ int offer_render(const struct offer *o, enum tftp_kind kind, char **text, size_t
 	case TFTP_KIND_EXTLINUX:
 		n = menu_extlinux(&m, buf, MENU_SIZE);
 		break;
+	case TFTP_KIND_UBOOT:
+		n = menu_uboot(&m, buf, MENU_SIZE);
+		break;
 	case TFTP_KIND_GRUB:
 		n = menu_grub(&m, buf, MENU_SIZE);
 		break;

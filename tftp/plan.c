@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "tftp/loader.h"
+#include "tftp/menu.h"
 #include "tftp/offer.h"
 
 enum { FILES_MOST = 4 };
@@ -20,7 +21,7 @@ static const struct firmware {
 	{"UEFI arm64", {"bootaa64.efi", "grubaa64.efi", "grub/grub.cfg"}},
 	{"UEFI ia32", {"bootia32.efi", "ldlinux.e32", "pxelinux.cfg/01-MAC"}},
 	{"UEFI, iPXE", {"boot.ipxe"}},
-	{"U-Boot", {"pxelinux.cfg/01-MAC", "extlinux/extlinux.conf"}},
+	{"U-Boot", {"boot.scr.uimg", "pxelinux.cfg/01-MAC", "extlinux/extlinux.conf"}},
 	{"Raspberry Pi", {"config.txt", "cmdline.txt"}},
 };
 
@@ -58,7 +59,10 @@ static int print_menu(const struct offer *offer, enum tftp_kind kind, const char
 	if (r)
 		return r;
 	fprintf(out, "    %s: rendered, %zu bytes\n", name, len);
-	print_indented(out, text, len);
+	if (kind == TFTP_KIND_UBOOT)
+		print_indented(out, text + MENU_UBOOT_TEXT, len - MENU_UBOOT_TEXT);
+	else
+		print_indented(out, text, len);
 	return 0;
 }
 

@@ -25,7 +25,7 @@ image_packages() {
 # What another kind changes in the first one, in apt-get's words.
 image_changes() {
 	case $image_kind in
-	dracut) echo dracut dracut-network nfs-common initramfs-tools- ;;
+	dracut) echo dracut dracut-network nfs-common iputils-arping initramfs-tools- ;;
 	sysvinit) echo sysvinit-core systemd-sysv- ;;
 	openrc) echo sysvinit-core openrc systemd-sysv- ;;
 	*) return 1 ;;
@@ -76,7 +76,7 @@ image_check_initrd() {
 	local initrd=("$1"/boot/initrd.img-*) list name tools='bin/nfsmount bin/ipconfig'
 	if [[ $image_kind == dracut ]]; then
 		list=$(chroot "$1" lsinitrd "/boot/${initrd[0]##*/}")
-		tools='sbin/mount.nfs overlay.ko'
+		tools='sbin/mount.nfs sbin/dhclient sbin/ifup'
 	else
 		list=$(chroot "$1" lsinitramfs "/boot/${initrd[0]##*/}")
 	fi
@@ -88,6 +88,13 @@ image_check_initrd() {
 	done
 }
 
+# Left to itself this dracut takes networkd, by which it never comes to mount NFS.
+image_dracut() {
+	mkdir -p "$1/etc/dracut.conf.d"
+	printf '%s\n' 'add_dracutmodules+=" network-legacy nfs "' 'compress="gzip -1"' \
+		>"$1/etc/dracut.conf.d/10-nfs.conf"
+}
+
 # A kind is a copy of the first one, changed by the distribution's own means.
 image_vary() {
 	local root=$1/root
@@ -97,6 +104,7 @@ image_vary() {
 	cp -L /etc/resolv.conf "$root/etc/resolv.conf.build"
 	printf '#!/bin/sh\nexit 101\n' >"$root/usr/sbin/policy-rc.d"
 	chmod 755 "$root/usr/sbin/policy-rc.d"
+	[[ $image_kind != dracut ]] || image_dracut "$root"
 	# shellcheck disable=SC2016,SC2046
 	unshare --mount --pid --fork --kill-child sh -c '
 		set -e
@@ -144,6 +152,7 @@ image_path() {
 		image_packages
 		declare -f image_build
 		! image_changes || declare -f image_vary
+		[[ $image_kind != dracut ]] || declare -f image_dracut
 	} | cache_stamp)
 	echo "$cache/$image_kind-$stamp"
 }

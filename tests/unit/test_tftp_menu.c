@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/unit/unit.h"
 
+#include <zlib.h>
+
+#include "common/bytes.h"
 #include "tftp/menu.h"
 
 static const struct menu plain = {
@@ -113,6 +116,33 @@ static void u_boot_is_told_where_device_trees_are(void **state)
 	assert_null(strstr(out, "IPAPPEND"));
 }
 
+/* As include/image.h of U-Boot has it; mkimage -l reads it too. */
+static void u_boots_script_is_an_image(void **state)
+{
+	static const char text[] = "# h7, debian@3\nif pxe get; then pxe boot; fi\n";
+	size_t len = menu_uboot(&plain, out, sizeof(out));
+	struct cursor c = cursor_of(out, len);
+	uint32_t header_sum;
+	uint32_t data_sum;
+
+	(void)state;
+	assert_int_equal(len, 72 + strlen(text));
+	assert_int_equal(cursor_be32(&c), 0x27051956);
+	header_sum = cursor_be32(&c);
+	cursor_skip(&c, 4);
+	assert_int_equal(cursor_be32(&c), 8 + strlen(text));
+	cursor_skip(&c, 8);
+	data_sum = cursor_be32(&c);
+	assert_int_equal(cursor_be32(&c), 0x05020600);
+	assert_int_equal(data_sum, crc32(0, (const uint8_t *)out + 64, (unsigned int)len - 64));
+	assert_memory_equal(out + 64, "\0\0\0\x2d\0\0\0\0# h7", 12);
+	assert_memory_equal(out + MENU_UBOOT_TEXT, text, strlen(text));
+	memset(out + 4, 0, 4);
+	assert_int_equal(header_sum, crc32(0, (const uint8_t *)out, 64));
+	for (size_t size = 0; size < len; size++)
+		assert_int_equal(menu_uboot(&plain, out, size), 0);
+}
+
 static void a_pi_keeps_its_own_kernel_and_settings(void **state)
 {
 	struct menu m = plain;
@@ -161,6 +191,7 @@ int main(void)
 		cmocka_unit_test(grub_reads_words_of_meaning_quoted),
 		cmocka_unit_test(a_maintenance_image_is_an_entry),
 		cmocka_unit_test(u_boot_is_told_where_device_trees_are),
+		cmocka_unit_test(u_boots_script_is_an_image),
 		cmocka_unit_test(a_pi_keeps_its_own_kernel_and_settings),
 		cmocka_unit_test(a_menu_that_does_not_fit_is_none),
 		cmocka_unit_test(only_a_serial_console_is_a_serial_line),

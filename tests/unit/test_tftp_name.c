@@ -69,6 +69,7 @@ static void kinds_are_known_by_the_names_that_clients_ask(void **state)
 		{"xpxelinux.cfg/default", TFTP_KIND_FILE},
 		{"extlinux/extlinux.conf", TFTP_KIND_EXTLINUX},
 		{"boot.ipxe", TFTP_KIND_IPXE},
+		{"boot.scr.uimg", TFTP_KIND_UBOOT},
 		{"autoexec.ipxe", TFTP_KIND_IPXE},
 		{"grub/grub.cfg", TFTP_KIND_GRUB},
 		{"boot/grub/grub.cfg", TFTP_KIND_GRUB},

@@ -1,0 +1,55 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# check: when=quick limit=120
+# What `image check` finds in an initrd: NFS, drivers, and whether dracut's way of
+# setting up the network ever leads to a mount.
+set -euo pipefail
+# shellcheck source=tests/lib/test.sh
+. "$(dirname "$0")/../lib/test.sh"
+# shellcheck source=tests/lib/server.sh
+. "$tests/lib/server.sh"
+
+need_root
+command -v cpio >/dev/null || skip "needs cpio"
+server_state
+tree=$work/tree
+mkdir -p "$tree"/{boot,bin,sbin,usr/lib/dracut}
+touch "$tree"/boot/vmlinuz-6.1 "$tree"/{sbin/init,bin/sh,bin/mount}
+chmod 755 "$tree"/{sbin/init,bin/sh,bin/mount}
+
+# initrd NAME...: an initrd with these files.
+initrd() {
+	local name
+	rm -rf "$work/initrd"
+	for name; do
+		mkdir -p "$work/initrd/${name%/*}"
+		touch "$work/initrd/$name"
+	done
+	(cd "$work/initrd" && find . -type f -printf '%P\n' | cpio --quiet -o -H newc) |
+		gzip >"$tree/boot/initrd.img-6.1"
+}
+
+# check STATUS LINE: of a new image of the tree.
+count=0
+check() {
+	local status=0
+	count=$((count + 1))
+	"$rootstock" image add "image$count" "$tree" >"$work/add.log"
+	"$rootstock" image check "image$count" >"$work/said" || status=$?
+	equal "the status of: $2" "$1" "$status"
+	grep -q "$2" "$work/said" || {
+		cat "$work/said" >&2
+		fail "not said: $2"
+	}
+}
+
+modules=(lib/modules/6.1/kernel/fs/nfs/nfs.ko lib/modules/6.1/kernel/drivers/net/virtio_net.ko)
+networkd=usr/lib/systemd/systemd-networkd
+initrd "${modules[1]}" sbin/ifup
+check 1 "the initrd has no NFS: dracut --add nfs"
+initrd "${modules[@]}" $networkd
+check 1 "networkd never mounts a root by NFS: dracut --add network-legacy"
+initrd "${modules[@]}" $networkd sbin/ifup
+check 0 "network drivers in the initrd: virtio_net"
+initrd "${modules[@]}" $networkd usr/lib/dracut/hooks/initqueue/settled/99-networkd-run.sh
+check 0 "of dracut"
