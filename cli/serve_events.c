@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/serve_parts.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/event.h"
+#include "common/inventory.h"
+#include "fsd/host.h"
+#include "fsd/image.h"
+
+enum {
+	EVENTS_A_TURN = 256,
+	REGISTER_BURST = 2000, /* new machines at once, then one each ... */
+	REGISTER_MS = 5000,
+	TRACE_DAYS = 30,
+	HOT_FLUSH_MS = 5000,
+};
+
+static void trace_told(struct serve *v, int r)
+{
+	if (r && !v->trace_broken)
+		log_error("trace.db: %s; the timeline has a gap", db_error(v->trace));
+	v->trace_broken = r != 0;
+}
+
+static void trace_write(struct serve *v, const struct event *e)
+{
+	static const char sql[] =
+		"INSERT INTO event (at, kind, host, mac, address, bytes, ms, text)"
+		" VALUES (?, ?, nullif(?, 0), ?, nullif(?, 0), ?, ?, ?)";
+	int r = db_run(v->trace, sql, "iuubuius", e->at ? e->at : wall_now_ns(), e->kind, e->host,
+		       (struct bytes){e->mac.octet, sizeof(e->mac.octet)}, e->address,
+		       (int64_t)e->bytes, e->ms, e->text);
+
+	trace_told(v, r);
+}
+
+/* Whose is an address, by its lease? */
+static int mac_by_address(struct serve *v, uint32_t address, struct mac *mac)
+{
+	sqlite3_stmt *stmt = db_stmt(v->leases, "SELECT mac FROM lease WHERE address = ?");
+	struct bytes b;
+	int r = db_query(v->leases, stmt, "u", address);
+
+	if (r != DB_ROW)
+		return r ? r : -ENOENT;
+	b = db_column_bytes(stmt, 0);
+	r = b.len == sizeof(*mac) ? 0 : -EUCLEAN;
+	if (!r)
+		memcpy(mac, b.at, sizeof(*mac));
+	sqlite3_reset(stmt);
+	return r;
+}
+
+/* A machine that goes on to boot becomes a host, from its packet's own MAC. */
+static void register_later(struct serve *v, const struct event *e)
+{
+	static const struct mac none;
+	struct mac mac = e->mac;
+	char text[MAC_TEXT];
+	uint32_t id;
+
+	if (v->config.dhcp.unknown != DHCP_UNKNOWN_BOOT || e->host)
+		return;
+	if (mac_equal(&mac, &none) && mac_by_address(v, e->address, &mac))
+		return;
+	if (mac.octet[0] & 1 || !host_find(v->db, mac_format(&mac, text), &id, NULL))
+		return;
+	for (unsigned int i = 0; i < v->nqueue; i++)
+		if (mac_equal(&v->queue[i], &mac))
+			return;
+	if (v->nqueue == REGISTER_QUEUE)
+		return; /* it asks again */
+	/* MACs can be made up; keys and rows for them cannot be had without end. */
+	if (!log_allow(&v->registered, instant_now().ns, REGISTER_BURST, REGISTER_MS)) {
+		if (v->registered.dropped == 1)
+			log_warn("%s: not registered: too many new machines at once; rootstock "
+				 "host add %s does it by hand",
+				 text, text);
+		return;
+	}
+	v->queue[v->nqueue++] = mac;
+	loop_timer_set(v->loop, &v->registrar, instant_now());
+}
+
+/* One a turn: making a key takes ten milliseconds. */
+static void register_next(struct loop_timer *timer, struct instant now)
+{
+	struct serve *v = container(timer, struct serve, registrar);
+	struct host_spec spec = {.mac = v->queue[0]};
+	struct why why = {""};
+	char text[MAC_TEXT];
+	bool has_keys;
+	uint32_t id;
+	int r;
+
+	if (!v->nqueue)
+		return;
+	v->nqueue--;
+	memmove(v->queue, v->queue + 1, v->nqueue * sizeof(v->queue[0]));
+	r = host_add(v->db, v->cli->state_dir, &spec, &id, &has_keys, &why);
+	mac_format(&spec.mac, text);
+	if (r)
+		log_error("%s: cannot be registered: %s", text, why_text(&why, r));
+	else
+		log_info("%s: registered as a new host%s", text,
+			 has_keys ? "" : ", without an SSH host key: no ssh-keygen here");
+	if (v->nqueue)
+		loop_timer_set(v->loop, timer, now);
+}
+
+static void seal_note(struct serve *v, const struct event *e)
+{
+	struct hash digest = {{0}};
+
+	for (int i = 0; i < HASH_LEN; i++) {
+		unsigned int byte;
+
+		if (sscanf(e->text + 2 * i, "%2x", &byte) != 1)
+			return;
+		digest.octet[i] = (uint8_t)byte;
+	}
+	if (image_sealed(v->db, e->host, &digest))
+		log_error("version %u: its seal cannot be noted: %s", e->host, db_error(v->db));
+}
+
+/* ---- first reads ---- */
+
+static void hot_write(struct loop_timer *timer, struct instant now)
+{
+	struct serve *v = container(timer, struct serve, hot_flush);
+
+	(void)now;
+	v->hot_waits = false;
+	trace_told(v, hot_flush(v->hot, v->trace));
+}
+
+static void hot_take(struct serve *v, const struct event *e)
+{
+	uint32_t list[EVENT_READS_MAX];
+	bool full = false;
+
+	memcpy(list, e->text, sizeof(list));
+	for (uint32_t i = 0; i < EVENT_READS_MAX && list[i]; i++)
+		full |= hot_note(v->hot, (uint32_t)e->bytes, list[i], e->ms + i);
+	if (full || !v->hot_waits)
+		loop_timer_set(v->loop, &v->hot_flush,
+			       instant_add_ms(instant_now(), full ? 0 : HOT_FLUSH_MS));
+	v->hot_waits = true;
+}
+
+/* The timeline is for looking at lately; once a day what is older goes. */
+static void trace_trim(struct loop_timer *timer, struct instant now)
+{
+	struct serve *v = container(timer, struct serve, trim);
+
+	db_run(v->trace, "DELETE FROM event WHERE at < ?", "i",
+	       wall_now_ns() - TRACE_DAYS * 86400 * NS_PER_SEC);
+	hot_trim(v->trace, v->db);
+	loop_timer_set(v->loop, timer, instant_add_ms(now, INT64_C(86400000)));
+}
+
+static void event_act(struct serve *v, const struct service *from, const struct event *e)
+{
+	switch (e->kind) {
+	case EVENT_SEALED:
+		if (from == &v->services[SERVICE_COPIER])
+			seal_note(v, e);
+		return;
+	case EVENT_READS:
+		if (from == &v->services[SERVICE_NFS])
+			hot_take(v, e);
+		return;
+	/* Only from whom it can come: a child that was taken over must not register
+	 * machines in another's name. */
+	case EVENT_MOUNT:
+		if (from == &v->services[SERVICE_NFS])
+			register_later(v, e);
+		break;
+	case EVENT_LOADER:
+		if (from == &v->services[SERVICE_TFTP])
+			register_later(v, e);
+		break;
+	case EVENT_UNKNOWN:
+		if (from == &v->services[SERVICE_NFS] || from == &v->services[SERVICE_TFTP])
+			register_later(v, e);
+		break;
+	default:
+		break;
+	}
+	if (from == &v->services[SERVICE_NFS] &&
+	    (e->kind == EVENT_MOUNT || e->kind == EVENT_INIT || e->kind == EVENT_ALIVE))
+		event_send(v->services[SERVICE_DHCP].ends[0], e);
+	if (e->kind != EVENT_ALIVE)
+		trace_write(v, e);
+}
+
+void events_ready(struct loop_source *source, uint32_t events)
+{
+	struct service *s = container(source, struct service, io);
+	struct serve *v = s->serve;
+	struct event e;
+
+	(void)events;
+	/* One transaction a turn. */
+	db_begin(v->trace);
+	for (int i = 0; i < EVENTS_A_TURN; i++) {
+		int r = event_receive(source->fd, &e);
+
+		if (r == -EBADMSG)
+			continue;
+		if (r)
+			break;
+		event_act(v, s, &e);
+	}
+	db_commit(v->trace);
+}
+
+int events_init(struct serve *v)
+{
+	v->registrar.due = register_next;
+	v->trim.due = trace_trim;
+	v->hot_flush.due = hot_write;
+	loop_timer_set(v->loop, &v->trim, instant_now());
+	return hot_new(&v->hot);
+}

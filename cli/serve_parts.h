@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What the files of the supervisor share, and nobody else includes.
+ *
+ *	serve.c           the command: sets up, runs, takes down
+ *	serve_children.c  starts children, and starts them again
+ *	serve_events.c    acts on what children tell
+ *	serve_wires.c     follows interfaces that come and go
+ */
+#ifndef CLI_SERVE_PARTS_H
+#define CLI_SERVE_PARTS_H
+
+#include <sys/types.h>
+
+#include "cli/cmd.h"
+#include "cli/config.h"
+#include "cli/fds.h"
+#include "cli/wire.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "fsd/hot.h"
+#include "fsd/objects.h"
+#include "fsd/verify.h"
+
+enum { SERVICE_COPIER, SERVICE_DHCP, SERVICE_TFTP, SERVICE_NFS, SERVICES };
+
+enum {
+	REGISTER_QUEUE = 64,
+	LOOK_AGAIN_MS = 1000, /* for an interface that is not there yet */
+};
+
+struct service {
+	struct loop_source io; /* our end of its event socket */
+	struct loop_timer restart;
+	struct serve *serve;
+	const char *name;
+	struct fds fds;
+	int ends[2]; /* ours, its */
+	pid_t pid;   /* 0: not running */
+	struct instant started;
+	int64_t delay_ms;
+	bool renewed; /* told to end, to start over at once */
+};
+
+struct serve {
+	struct cli *cli;
+	struct config config;
+	int config_fd; /* the text, for the children */
+	struct wire wires[CONFIG_INTERFACES_MAX];
+	struct loop_source wires_moved;
+	struct loop_timer wires_timer;
+	struct nfs_fds nfs;
+	uint32_t nfs_address; /* 0: any */
+	int copier_listen;
+	int copier_lock; /* -1: somebody else's, for now */
+	bool copier_waits;
+	struct objects *secrets; /* ours to mark: we put most of them, and can read them */
+	struct verifier *verifier;
+	struct db *db;
+	struct db *leases;
+	struct db *trace;
+	bool trace_broken;
+	struct loop *loop;
+	struct loop_source signals;
+	struct service services[SERVICES];
+	struct mac queue[REGISTER_QUEUE]; /* machines to register */
+	unsigned int nqueue;
+	struct loop_timer registrar;
+	struct loop_timer trim;
+	struct hot *hot;
+	struct loop_timer hot_flush;
+	bool hot_waits; /* for it */
+	struct log_limit registered;
+	int lock; /* one server a state directory */
+	bool stopping;
+};
+
+#define container(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+
+/* ---- serve_children.c ---- */
+
+/* Sockets to the children, and the timers to start them again. */
+int children_init(struct serve *v);
+/* All of them, the copier when its lock is free. */
+void children_begin(struct serve *v);
+/* SIGCHLD came. */
+void children_reap(struct serve *v);
+/* Start a child over, with the descriptors that there are now. */
+void child_renew(struct serve *v, int service);
+/* End them, patiently, then not. */
+void children_stop(struct serve *v);
+
+/* ---- serve_events.c ---- */
+
+int events_init(struct serve *v);
+/* The loop's: a child's socket is readable. */
+void events_ready(struct loop_source *source, uint32_t events);
+
+/* ---- serve_wires.c ---- */
+
+int wires_watch(struct serve *v);
+/* Where clients will find NFS: for `boot plan`, which runs without us. */
+void wires_note(struct serve *v);
+
+#endif

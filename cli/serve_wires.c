@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/serve_parts.h"
+
+enum { LOOK_MS = 200 };
+
+void wires_note(struct serve *v)
+{
+	char text[IP4_TEXT];
+
+	ip4_format(v->wires[0].face.address, text);
+	if (db_run(v->db,
+		   "INSERT INTO site (key, value) VALUES ('server', ?)"
+		   " ON CONFLICT DO UPDATE SET value = excluded.value"
+		   " WHERE value <> excluded.value",
+		   "s", text))
+		log_warn("rootstock.db: %s", db_error(v->db));
+}
+
+/* NFS hangs on the address of a single interface. */
+static int nfs_follow(struct serve *v, struct why *why)
+{
+	uint32_t address = v->config.ninterfaces == 1 ? v->wires[0].face.address : 0;
+	struct nfs_fds fds;
+	int r;
+
+	if (address == v->nfs_address)
+		return 0;
+	r = nfs_listen(address, v->config.nfs_port, &fds, why);
+	if (r)
+		return r;
+	nfs_unregister(&v->nfs);
+	nfs_fds_close(&v->nfs);
+	v->nfs = fds;
+	v->nfs_address = address;
+	child_renew(v, SERVICE_NFS);
+	return 0;
+}
+
+static void wires_look(struct loop_timer *timer, struct instant now)
+{
+	struct serve *v = container(timer, struct serve, wires_timer);
+	struct why why = {""};
+	bool again = false;
+	bool moved = false;
+
+	for (unsigned int i = 0; i < v->config.ninterfaces; i++) {
+		enum wire_change change = wire_look(&v->wires[i]);
+
+		again |= change == WIRE_AGAIN;
+		moved |= change == WIRE_NEW;
+	}
+	if (moved) {
+		child_renew(v, SERVICE_DHCP);
+		child_renew(v, SERVICE_TFTP);
+		if (nfs_follow(v, &why))
+			log_error("nfs: %s", why.text);
+		wires_note(v);
+	}
+	if (again)
+		loop_timer_set(v->loop, timer, instant_add_ms(now, LOOK_AGAIN_MS));
+}
+
+static void on_wires(struct loop_source *source, uint32_t events)
+{
+	struct serve *v = container(source, struct serve, wires_moved);
+
+	(void)events;
+	wires_drain(source->fd);
+	/* Links come up in several steps: one look for all. */
+	loop_timer_set(v->loop, &v->wires_timer, instant_add_ms(instant_now(), LOOK_MS));
+}
+
+int wires_watch(struct serve *v)
+{
+	int fd;
+	int r = wires_open(&fd);
+
+	if (r)
+		return r;
+	v->wires_moved.ready = on_wires;
+	v->wires_timer.due = wires_look;
+	return loop_add(v->loop, &v->wires_moved, fd, EPOLLIN);
+}
