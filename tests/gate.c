@@ -5,9 +5,14 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <fuse3/fuse_lowlevel.h>
 
@@ -22,6 +27,7 @@ struct waiting {
 struct gate {
 	struct fuse_session *session;
 	pthread_t thread;
+	pid_t watchdog;
 	pthread_mutex_t lock;
 	uint64_t size;
 	unsigned int state;
@@ -213,6 +219,30 @@ static void *gate_main(void *arg)
 	return NULL;
 }
 
+/* A process that is killed while a thread of it waits at its own gate would never end: the
+ * read is answered by nobody, and the file system goes only with the process. */
+static pid_t watch(const char *mountpoint)
+{
+	pid_t parent = getpid();
+	pid_t pid = fork();
+	sigset_t set;
+	int got;
+
+	if (pid)
+		return pid;
+	close_range(0, ~0U, 0);
+	sigfillset(&set);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	prctl(PR_SET_PDEATHSIG, SIGUSR1);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	if (getppid() == parent)
+		sigwait(&set, &got);
+	umount2(mountpoint, MNT_FORCE);
+	umount2(mountpoint, MNT_DETACH);
+	_exit(0);
+}
+
 int gate_new(const char *mountpoint, uint64_t size, struct gate **out)
 {
 	static const struct fuse_lowlevel_ops ops = {
@@ -238,6 +268,7 @@ int gate_new(const char *mountpoint, uint64_t size, struct gate **out)
 		free(g);
 		return -ENODEV;
 	}
+	g->watchdog = watch(mountpoint);
 	if (pthread_create(&g->thread, NULL, gate_main, g))
 		abort();
 	*out = g;
@@ -256,5 +287,9 @@ void gate_free(struct gate *g)
 	fuse_session_unmount(g->session); /* wakes the loop */
 	pthread_join(g->thread, NULL);
 	fuse_session_destroy(g->session);
+	if (g->watchdog > 0) {
+		kill(g->watchdog, SIGKILL);
+		waitpid(g->watchdog, NULL, 0);
+	}
 	free(g);
 }

@@ -19,7 +19,7 @@ net_up
 server_state
 [[ -x $top/build/tests/gate ]] || skip "not built: build/tests/gate"
 
-mib=60
+mib=120
 mkdir "$work/origin"
 mkfifo "$work/say" "$work/hear"
 "$top/build/tests/gate" "$work/origin" $mib <"$work/say" >"$work/hear" 2>"$work/gate.log" &
@@ -44,6 +44,17 @@ few() {
 	n=$(passed)
 	((n <= mib / 2)) || fail "$1 came only after $n of $mib MiB"
 }
+# drip COMMAND ARGS...: one extent after the other goes through until the command is done.
+drip() {
+	local pid
+	"$@" &
+	pid=$!
+	while alive $pid; do
+		gate allow 1
+		sleep 0.3
+	done
+	wait $pid
+}
 "$top/build/tests/gate" --bytes 0 $mib >"$work/want"
 
 net_peer pc 52:54:00:aa:bb:dd
@@ -53,24 +64,28 @@ net_peer_run pc ip address add 10.77.0.50/24 dev eth0
 server_start
 
 # The first MiB by NFS.
-gate allow 4
-net_peer_run pc nfs-cat "nfs://10.77.0.1/hosts/amy/big" 2>/dev/null |
-	head -c 1048576 >"$work/first" || true
+by_nfs() {
+	net_peer_run pc nfs-cat "nfs://10.77.0.1/hosts/amy/big" 2>/dev/null |
+		head -c 1048576 >"$work/first" || true
+}
+drip by_nfs
 cmp "$work/first" <(head -c 1048576 "$work/want")
 few "the first MiB by NFS"
 
-# One out of the middle by the mount; the kernel reads ahead.
+# Some out of the middle by the mount; the kernel reads ahead.
 mkdir "$work/mnt"
 at_exit umount -l "$work/mnt"
 "$rootstock" mount "$work/mnt"
 wait_for 20 "the mount" test -e "$work/mnt/hosts/amy/big"
-gate allow 6
-dd if="$work/mnt/hosts/amy/big" of="$work/middle" bs=65536 skip=640 count=4 status=none
-cmp "$work/middle" <(tail -c +$((640 * 65536 + 1)) "$work/want" | head -c 262144)
+drip dd if="$work/mnt/hosts/amy/big" of="$work/middle" bs=65536 skip=1600 count=4 status=none
+cmp "$work/middle" <(tail -c +$((1600 * 65536 + 1)) "$work/want" | head -c 262144)
 few "a piece by the mount"
 
 # The beginning by the command line and by TFTP.
-"$rootstock" view cat amy /big 2>/dev/null | head -c 500000 >"$work/first" || true
+by_command() {
+	"$rootstock" view cat amy /big 2>/dev/null | head -c 500000 >"$work/first" || true
+}
+drip by_command
 cmp "$work/first" <(head -c 500000 "$work/want")
 spawn tftp nsenter --net="/run/netns/$net_ns-pc" \
 	curl -s -S --tftp-blksize 1408 -o "$work/by-tftp" tftp://10.77.0.1/big
