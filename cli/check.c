@@ -6,6 +6,7 @@
 #include "cli/cmd.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -16,6 +17,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 
+#include "cli/check_bytes.h"
 #include "cli/table.h"
 #include "fsd/view_source.h"
 #include "tftp/bootfiles.h"
@@ -68,13 +70,13 @@ static char *text_of(struct check *c, const char *path)
 	char *text;
 
 	if (view_resolve(c->v.view, VIEW_ROOT, path, true, &node) ||
-	    contents_open_wait(c->v.contents, c->v.view, node, &content) ||
+	    contents_open_at_wait(c->v.contents, c->v.view, node, 0, 0, &content) ||
 	    content_size(content) > CHECK_TEXT_MAX)
 		return NULL;
 	text = malloc(content_size(content) + 1);
 	if (!text)
 		return NULL;
-	if (content_pread(content, text, content_size(content), 0) !=
+	if (contents_read(c->v.contents, &content, text, content_size(content), 0) !=
 	    (ssize_t)content_size(content)) {
 		free(text);
 		return NULL;
@@ -163,6 +165,7 @@ static void check_module(struct check *c, const char *name, const char *what, en
 /* ---- the initrd ---- */
 
 struct initrd {
+	struct contents *contents;
 	struct content *content;
 	uint64_t at;
 	uint8_t block[65536];
@@ -171,7 +174,7 @@ struct initrd {
 static la_ssize_t initrd_read(struct archive *a, void *ctx, const void **buf)
 {
 	struct initrd *in = ctx;
-	ssize_t n = content_pread(in->content, in->block, sizeof(in->block), in->at);
+	ssize_t n = contents_read(in->contents, &in->content, in->block, sizeof(in->block), in->at);
 
 	if (n < 0) {
 		archive_set_error(a, (int)-n, "read");
@@ -218,23 +221,24 @@ static int initrd_part(struct initrd *in, uint64_t start, uint64_t *end, char **
  * between: microcode first, then the real one. */
 static char *initrd_names(struct check *c)
 {
-	cleanup(content_unrefp) struct content *content = NULL;
-	cleanup(freep) struct initrd *in = malloc(sizeof(*in));
+	cleanup(freep) struct initrd *in = calloc(1, sizeof(*in));
 	char *names = NULL;
 	uint64_t at = 0;
 	size_t len = 0;
 
-	if (!in || contents_open_wait(c->v.contents, c->v.view, c->files.initrd, &content))
+	if (!in ||
+	    contents_open_at_wait(c->v.contents, c->v.view, c->files.initrd, 0, 1, &in->content))
 		return NULL;
-	in->content = content;
-	for (int part = 0; part < 8 && at < content_size(content); part++) {
+	in->contents = c->v.contents;
+	for (int part = 0; part < 8 && at < content_size(in->content); part++) {
 		uint8_t byte = 0;
 
 		if (initrd_part(in, at, &at, &names, &len))
 			break;
-		while (content_pread(content, &byte, 1, at) == 1 && !byte)
+		while (contents_read(in->contents, &in->content, &byte, 1, at) == 1 && !byte)
 			at++;
 	}
+	content_unref(in->content);
 	return names;
 }
 
@@ -371,14 +375,21 @@ static void check_programs(struct check *c)
 		say(c, CHECK_LACKS, "no mount: /linuxrc cannot make memory writable");
 }
 
+static const struct option check_options[] = {{"bytes", no_argument, NULL, 'b'}, {0}};
+
 static int check_run(struct cli *cli)
 {
 	static const char *const columns[] = {"result", "what"};
 	const struct boot_wish wish = {0};
 	struct check c = {0};
 	struct why why = {""};
-	int r = cli_view_open(cli, cli->args[0], &c.v);
+	int r;
 
+	if (cli_option(cli, 'b'))
+		return check_bytes(cli, cli->nargs ? cli->args[0] : NULL);
+	if (!cli->nargs)
+		return cli_usage(cli);
+	r = cli_view_open(cli, cli->args[0], &c.v);
 	if (r)
 		return r;
 	c.table = table_new(columns, ARRAY_SIZE(columns));
@@ -404,9 +415,9 @@ static int check_run(struct cli *cli)
 
 const struct command command_image_check = {
 	.words = "image check",
-	.usage = "NAME[@N]",
+	.usage = "[--bytes] [NAME[@N]]",
 	.run = check_run,
 	.db = CLI_READ,
-	.min = 1,
 	.max = 1,
+	.options = check_options,
 };

@@ -195,13 +195,13 @@ static int text_fd(struct pair *p, struct view *view, uint32_t node)
 	uint64_t size;
 	int fd;
 
-	if (view_secret(view, node) || contents_open_wait(p->v->contents, view, node, &c))
+	if (view_secret(view, node) || contents_open_at_wait(p->v->contents, view, node, 0, 0, &c))
 		return -1;
 	size = content_size(c);
 	if (size > 256 * 1024)
 		return -1;
 	data = malloc(size + 1);
-	if (!data || content_pread(c, data, size, 0) != (ssize_t)size || memchr(data, '\0', size))
+	if (!data || contents_read(p->v->contents, &c, data, size, 0) != (ssize_t)size || memchr(data, '\0', size))
 		return -1;
 	fd = memfd_create("diff", 0);
 	if (fd >= 0 && write(fd, data, size) != (ssize_t)size) {

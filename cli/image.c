@@ -15,6 +15,7 @@
 #include "common/inventory.h"
 #include "common/log.h"
 #include "common/schema.h"
+#include "fsd/hot.h"
 #include "fsd/image.h"
 #include "fsd/objects.h"
 #include "fsd/own_copier.h"
@@ -240,6 +241,58 @@ static void show_version(struct table *t, const struct image_version *row, struc
 	show_number(t, "copied", p.copied);
 }
 
+/* What of the version is in the store, and whether the rest has room there: an absent
+ * file of an unsealed one was driven out of a full store, or lost. */
+static void show_store(struct cli *cli, struct table *t, struct version *v)
+{
+	cleanup(objects_closep) struct objects *store = NULL;
+	const struct manifest *m = version_manifest(v);
+	struct objects_space space;
+	uint64_t lacking = 0;
+	uint32_t absent = 0;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/objects", cli->state_dir);
+	if (objects_open(path, false, 0, &store, NULL) || objects_space(store, &space))
+		return;
+	for (uint32_t pos = 0; pos < manifest_count(m); pos++) {
+		const struct manifest_node *n = manifest_at(m, pos);
+		struct fill_record record = {0};
+
+		if (!n || !S_ISREG(n->mode) || n->link != pos)
+			continue;
+		if (!version_known(v, pos, &record)) {
+			lacking += n->size;
+		} else if (hash_known(&record.hash) && !objects_has(store, &record.hash)) {
+			lacking += record.size;
+			absent++;
+		}
+	}
+	if (absent)
+		show_number(t, "absent", absent);
+	if (!lacking)
+		return;
+	show_number(t, "bytes_to_copy", (int64_t)lacking);
+	if (lacking > space.free) {
+		show_number(t, "bytes_free", (int64_t)space.free);
+		table_pair(t, "store", "full: no room for what is to be copied");
+	}
+}
+
+/* What boots read of it (fsd/hot.h). */
+static void show_reads(struct cli *cli, struct table *t, uint32_t version)
+{
+	cleanup(db_closep) struct db *trace = NULL;
+	uint32_t files;
+	uint32_t boots;
+
+	if (db_open(cli->state_dir, &schema_trace, DB_READ, &trace, NULL) ||
+	    hot_count(trace, version, &files, &boots) || !files)
+		return; /* never served */
+	show_number(t, "files_read_by_boots", files);
+	show_number(t, "boots_at_most", boots);
+}
+
 static int image_show_run(struct cli *cli)
 {
 	static const char *const columns[] = {"key", "value"};
@@ -254,6 +307,8 @@ static int image_show_run(struct cli *cli)
 		return r;
 	t = table_new(columns, ARRAY_SIZE(columns));
 	show_version(t, &row, v);
+	show_store(cli, t, v);
+	show_reads(cli, t, row.id);
 	show_odd(t, v);
 	show_pins(cli, row.id, t);
 	table_print(t, cli->json);

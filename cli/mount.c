@@ -24,11 +24,11 @@ static const struct option options[] = {{"foreground", no_argument, NULL, 'f'}, 
 
 const struct command command_mount = {
 	.words = "mount",
-	.usage = "DIR [-o OPTIONS] [--foreground]",
+	.usage = "DIR [-o OPTIONS] [-f|--foreground]",
 	.run = mount_command,
 	.db = CLI_READ,
 	.min = 1,
 	.max = 1,
 	.options = options,
-	.shorts = "o:",
+	.shorts = "o:f",
 };

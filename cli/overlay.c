@@ -480,7 +480,7 @@ static int list_scope(struct db *db, struct scope scope, const char *label, stru
 {
 	cleanup(overlay_freep) struct overlay *ov = NULL;
 	char text[4096];
-	int r = overlay_load(db, scope, &ov);
+	int r = overlay_load(db, scope, NULL, &ov);
 
 	for (unsigned int i = 0; !r && i < ov->n; i++) {
 		const struct entry *e = &ov->entries[i];

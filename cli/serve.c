@@ -39,8 +39,10 @@
 #include "dhcp/probe.h"
 #include "fsd/copier.h"
 #include "fsd/host.h"
+#include "fsd/hot.h"
 #include "fsd/image.h"
 #include "fsd/objects.h"
+#include "fsd/verify.h"
 
 #define CONFIG_DEFAULT "/etc/rootstock.conf"
 
@@ -55,6 +57,7 @@ enum {
 	REGISTER_BURST = 2000, /* new machines at once, then one each ... */
 	REGISTER_MS = 5000,
 	TRACE_DAYS = 30,
+	HOT_FLUSH_MS = 5000,
 	PROBE_MS = 1500,
 	LOOK_MS = 200,
 	LOOK_AGAIN_MS = 1000
@@ -87,6 +90,8 @@ struct serve {
 	int copier_listen;
 	int copier_lock; /* -1: somebody else's, for now */
 	bool copier_waits;
+	struct objects *secrets; /* ours to mark: we put most of them, and can read them */
+	struct verifier *verifier;
 	struct db *db;
 	struct db *leases;
 	struct db *trace;
@@ -98,6 +103,9 @@ struct serve {
 	unsigned int nqueue;
 	struct loop_timer registrar;
 	struct loop_timer trim;
+	struct hot *hot;
+	struct loop_timer hot_flush;
+	bool hot_waits; /* for it */
 	struct log_limit registered;
 	int lock; /* one server a state directory */
 	bool stopping;
@@ -208,6 +216,13 @@ static void reap(struct serve *v)
 
 /* ---- events ---- */
 
+static void trace_told(struct serve *v, int r)
+{
+	if (r && !v->trace_broken)
+		log_error("trace.db: %s; the timeline has a gap", db_error(v->trace));
+	v->trace_broken = r != 0;
+}
+
 static void trace_write(struct serve *v, const struct event *e)
 {
 	static const char sql[] =
@@ -217,9 +232,7 @@ static void trace_write(struct serve *v, const struct event *e)
 		       (struct bytes){e->mac.octet, sizeof(e->mac.octet)}, e->address,
 		       (int64_t)e->bytes, e->ms, e->text);
 
-	if (r && !v->trace_broken)
-		log_error("trace.db: %s; the timeline has a gap", db_error(v->trace));
-	v->trace_broken = r != 0;
+	trace_told(v, r);
 }
 
 /* Whose is an address, by its lease? */
@@ -311,6 +324,31 @@ static void seal_note(struct serve *v, const struct event *e)
 		log_error("version %u: its seal cannot be noted: %s", e->host, db_error(v->db));
 }
 
+/* ---- first reads ---- */
+
+static void hot_write(struct loop_timer *timer, struct instant now)
+{
+	struct serve *v = container(timer, struct serve, hot_flush);
+
+	(void)now;
+	v->hot_waits = false;
+	trace_told(v, hot_flush(v->hot, v->trace));
+}
+
+static void hot_take(struct serve *v, const struct event *e)
+{
+	uint32_t list[EVENT_READS_MAX];
+	bool full = false;
+
+	memcpy(list, e->text, sizeof(list));
+	for (uint32_t i = 0; i < EVENT_READS_MAX && list[i]; i++)
+		full |= hot_note(v->hot, (uint32_t)e->bytes, list[i], e->ms + i);
+	if (full || !v->hot_waits)
+		loop_timer_set(v->loop, &v->hot_flush,
+			       instant_add_ms(instant_now(), full ? 0 : HOT_FLUSH_MS));
+	v->hot_waits = true;
+}
+
 /* The timeline is for looking at lately; once a day what is older goes. */
 static void trace_trim(struct loop_timer *timer, struct instant now)
 {
@@ -318,6 +356,7 @@ static void trace_trim(struct loop_timer *timer, struct instant now)
 
 	db_run(v->trace, "DELETE FROM event WHERE at < ?", "i",
 	       wall_now_ns() - TRACE_DAYS * 86400 * NS_PER_SEC);
+	hot_trim(v->trace, v->db);
 	loop_timer_set(v->loop, timer, instant_add_ms(now, INT64_C(86400000)));
 }
 
@@ -327,6 +366,10 @@ static void event_act(struct serve *v, const struct service *from, const struct 
 	case EVENT_SEALED:
 		if (from == &v->services[SERVICE_COPIER])
 			seal_note(v, e);
+		return;
+	case EVENT_READS:
+		if (from == &v->services[SERVICE_NFS])
+			hot_take(v, e);
 		return;
 	/* Only from whom it can come: a child that was taken over must not register
 	 * machines in another's name. */
@@ -661,6 +704,9 @@ static int watch(struct serve *v)
 	r = loop_add(v->loop, &v->signals, fd, EPOLLIN);
 	v->registrar.due = register_next;
 	v->trim.due = trace_trim;
+	v->hot_flush.due = hot_write;
+	if (!r)
+		r = hot_new(&v->hot);
 	loop_timer_set(v->loop, &v->trim, instant_now());
 	for (int i = 0; i < SERVICES && !r; i++) {
 		struct service *s = &v->services[i];
@@ -732,6 +778,22 @@ static void greet(struct serve *v)
 		log_warn("no image yet: rootstock image add NAME DIR");
 }
 
+static int secrets_begin(struct serve *v, struct why *why)
+{
+	char path[PATH_MAX];
+	int r;
+
+	snprintf(path, sizeof(path), "%s/secrets", v->cli->state_dir);
+	r = objects_open(path, true, 0700, &v->secrets, why);
+	if (!r)
+		r = objects_hold(v->secrets, false);
+	if (!r && objects_mark(v->secrets))
+		log_warn("%s: no mark can be made: what a power cut does there will not be seen",
+			 path);
+	objects_release(v->secrets);
+	return r ? r : verifier_start(v->cli->state_dir, "secrets", &v->verifier);
+}
+
 static int serve_run(struct serve *v, struct why *why)
 {
 	struct rlimit files;
@@ -748,6 +810,9 @@ static int serve_run(struct serve *v, struct why *why)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
+	r = secrets_begin(v, why);
+	if (r)
+		return r;
 	note_address(v);
 	greet(v);
 	copier_begin(v);
@@ -772,10 +837,15 @@ static void serve_fini(struct serve *v)
 	nfs_fds_close(&v->nfs);
 	closep(&v->copier_listen);
 	closep(&v->copier_lock);
+	verifier_stop(v->verifier);
+	objects_close(v->secrets);
 	closep(&v->lock);
 	closep(&v->config_fd);
 	if (v->signals.loop)
 		close(v->signals.fd);
+	if (v->hot && v->trace)
+		hot_flush(v->hot, v->trace);
+	hot_free(v->hot);
 	db_close(v->trace);
 	db_close(v->leases);
 	db_close(v->db);

@@ -179,10 +179,10 @@ static int cat(struct cli_view *v, uint32_t node)
 	cleanup(content_unrefp) struct content *c = NULL;
 	static uint8_t chunk[256 * 1024];
 	uint64_t at = 0;
-	int r = contents_open_wait(v->contents, v->view, node, &c);
+	int r = contents_open_at_wait(v->contents, v->view, node, 0, sizeof(chunk), &c);
 
 	while (!r) {
-		ssize_t n = content_pread(c, chunk, sizeof(chunk), at);
+		ssize_t n = contents_read(v->contents, &c, chunk, sizeof(chunk), at);
 
 		if (n <= 0)
 			return (int)n;

@@ -37,7 +37,7 @@ const char *event_word(uint32_t kind)
 		[EVENT_DISCOVER] = "discover", [EVENT_OFFER] = "offer",	    [EVENT_ACK] = "ack",
 		[EVENT_REFUSED] = "refused",   [EVENT_LOADER] = "loader",   [EVENT_FILE] = "file",
 		[EVENT_MOUNT] = "mount",       [EVENT_UNKNOWN] = "unknown", [EVENT_INIT] = "init",
-		[EVENT_ALIVE] = "alive",       [EVENT_SEALED] = "sealed",
+		[EVENT_ALIVE] = "alive",       [EVENT_SEALED] = "sealed",   [EVENT_READS] = "reads",
 	};
 
 	return kind < ARRAY_SIZE(word) && word[kind] ? word[kind] : "event";

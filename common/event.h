@@ -24,8 +24,13 @@ enum event_kind {
 	EVENT_INIT,    /* nfs: first READ of the init program in a mount */
 	EVENT_ALIVE,   /* nfs: about once a minute for each address that uses its tree */
 	EVENT_SEALED,  /* copier: `host` is the version's id, text its digest in hex */
+	EVENT_READS,   /* nfs: files of the version `bytes` that a boot read first, in order:
+			* positions in `text`, as uint32_t up to a 0; `ms` is when, but in
+			* microseconds since the mount */
 	EVENT_KINDS
 };
+
+enum { EVENT_READS_MAX = 22 };
 
 struct event {
 	uint32_t kind;

@@ -467,6 +467,11 @@ const struct image_version *inventory_version(const struct inventory *inv, uint3
 	return NULL;
 }
 
+const struct image_version *inventory_version_at(const struct inventory *inv, unsigned int i)
+{
+	return i < inv->nversions ? &inv->versions[i] : NULL;
+}
+
 const struct image_version *inventory_version_by_name(const struct inventory *inv, const char *name)
 {
 	const char *at = strchr(name, '@');

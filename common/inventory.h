@@ -67,8 +67,9 @@ struct image_version {
 	bool sealed;
 };
 
-/* NULL: no such version. */
+/* NULL: no such version; by id, or one after another from 0 on. */
 const struct image_version *inventory_version(const struct inventory *inv, uint32_t version_id);
+const struct image_version *inventory_version_at(const struct inventory *inv, unsigned int i);
 /* By "name" (the active version) or "name@N".  NULL: none. */
 const struct image_version *inventory_version_by_name(const struct inventory *inv,
 						      const char *name);

@@ -60,6 +60,11 @@ const char *log_printable(char *out, size_t out_size, const void *in, size_t len
 	return escape(out, out_size, in, len, true);
 }
 
+bool log_wants(enum log_level level)
+{
+	return level <= log_max;
+}
+
 static void log_line(enum log_level level, const char *fmt, va_list ap)
 {
 	static const char *const word[] = {"error", "warn", "info", "debug"};

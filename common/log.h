@@ -23,6 +23,7 @@ enum log_level {
  * which lines are written.  Under systemd (JOURNAL_STREAM is set) a line starts
  * with its <priority> instead of a time. */
 void log_init(const char *name, enum log_level level);
+bool log_wants(enum log_level level); /* is it worth making a line? */
 
 /* From here on lines go to the system's log (syslog, or the journal behind its socket),
  * with the process's id: for one that has left its terminal. */

@@ -154,6 +154,13 @@ static const char *const trace_steps[] = {
 	" ms INTEGER,"
 	" text TEXT);"
 	"CREATE INDEX event_at ON event(at);",
+	/* 2 */
+	"CREATE TABLE first_read (" /* fsd/hot.h */
+	" version INTEGER NOT NULL,"
+	" pos INTEGER NOT NULL,"   /* in its manifest */
+	" boots INTEGER NOT NULL," /* that read it */
+	" us INTEGER NOT NULL,"	   /* after the mount, the earliest */
+	" PRIMARY KEY (version, pos)) WITHOUT ROWID;",
 };
 
 const struct db_schema schema_rootstock = {

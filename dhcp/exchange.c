@@ -13,7 +13,7 @@
 #define BOOT_LOOP_NS (30 * NS_PER_SEC)
 
 enum {
-	WAITS_MAX = 8192,
+	WAITS_MAX = 16384,
 	FINAL_OFFER_MS = 600000 /* of a client that takes the OFFER as final */
 };
 

@@ -147,13 +147,20 @@ static void node_tell(const struct view *old, const struct view *now, uint32_t n
 static bool node_same(const struct tree *old, const struct tree *now, const struct changed_node *a,
 		      const struct changed_node *b)
 {
+	struct bytes x;
+	struct bytes y;
+
 	if (!a || !b)
 		return a == b;
-	return a->parent == b->parent && a->uid == b->uid && a->gid == b->gid &&
-	       a->mode == b->mode && a->flags == b->flags && a->entry == b->entry &&
-	       a->attr == b->attr && !a->rendered == !b->rendered &&
-	       (!a->rendered || (old->keys_ns == now->keys_ns && a->text_len == b->text_len &&
-				 !memcmp(a->rendered, b->rendered, a->text_len)));
+	if (a->parent != b->parent || a->uid != b->uid || a->gid != b->gid || a->mode != b->mode ||
+	    a->flags != b->flags || a->entry != b->entry || a->attr != b->attr)
+		return false;
+	if (!a->rendered && !b->rendered)
+		return true;
+	x = tree_rendered(old, a);
+	y = tree_rendered(now, b);
+	return old->keys_ns == now->keys_ns && x.len == y.len &&
+	       (!x.len || !memcmp(x.at, y.at, x.len));
 }
 
 static bool dir_same(const struct changed_dir *a, const struct changed_dir *b)

@@ -6,12 +6,16 @@
  *	contents_open(view, node) --hit--> a descriptor or text, at once
  *	                           --miss--> asks the copier; `wait` is called later
  *
+ * A file over 4 MiB that is not in the store yet is open before all of it is there: what
+ * of it can be read is a look at memory that the copier shares (fsd/extents.h).
+ *
  * One `struct contents` a thread: no locks.  Descriptors are bounded; the one
  * unused for longest is closed first.
  */
 #ifndef FSD_CONTENTS_H
 #define FSD_CONTENTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -40,17 +44,42 @@ struct content_wait {
 };
 
 enum { CONTENT_WAIT = 1 };
+#define CONTENT_ALL UINT64_MAX
 
-/* The body of a regular file.  Returns 0 with a reference in *out; CONTENT_WAIT
- * when the copier was asked: `wait->done` runs from contents_dispatch();
+/* The body of a regular file, of which `len` bytes from `offset` on are there, or as many
+ * as it has: a large one can be read while it is copied.  A len of 0 asks for its size and
+ * attributes, CONTENT_ALL (with offset 0) for all.  Returns 0 with a reference in *out;
+ * CONTENT_WAIT when the copier was asked: `wait->done` runs from contents_dispatch();
  * VIEW_STALE; -EISDIR; -EINVAL; or another negative errno.
  * `wait` NULL never asks: -EAGAIN instead of CONTENT_WAIT. */
-int contents_open(struct contents *cs, struct view *view, uint32_t node, struct content **out,
-		  struct content_wait *wait);
+int contents_open_at(struct contents *cs, struct view *view, uint32_t node, uint64_t offset,
+		     uint64_t len, struct content **out, struct content_wait *wait);
+/* The same file, in the same state, with other bytes there: what is in *out may be
+ * another content than `content`.  EIO where the file is of another state by now. */
+int contents_more(struct contents *cs, struct content *content, uint64_t offset, uint64_t len,
+		  struct content **out, struct content_wait *wait);
 void contents_cancel(struct contents *cs, struct content_wait *wait);
 
 /* For a command, or a thread of its own: blocks until the answer. */
-int contents_open_wait(struct contents *cs, struct view *view, uint32_t node, struct content **out);
+int contents_open_at_wait(struct contents *cs, struct view *view, uint32_t node, uint64_t offset,
+			  uint64_t len, struct content **out);
+/* content_pread() of what may not be there yet: blocks until it is.  May put another
+ * content into *content, whose reference it takes. */
+ssize_t contents_read(struct contents *cs, struct content **content, void *buf, size_t len,
+		      uint64_t offset);
+
+/* All of a body, where a part is of no use. */
+static inline int contents_open(struct contents *cs, struct view *view, uint32_t node,
+				struct content **out, struct content_wait *wait)
+{
+	return contents_open_at(cs, view, node, 0, CONTENT_ALL, out, wait);
+}
+
+static inline int contents_open_wait(struct contents *cs, struct view *view, uint32_t node,
+				     struct content **out)
+{
+	return contents_open_at_wait(cs, view, node, 0, CONTENT_ALL, out);
+}
 
 /* Readable (EPOLLIN) when contents_dispatch() has something to do.  Stays the same
  * for the life of `cs`. */
@@ -58,6 +87,10 @@ int contents_fd(const struct contents *cs);
 void contents_dispatch(struct contents *cs);
 
 uint64_t content_size(const struct content *content);
+
+/* Are these bytes there?  What is missing of a file that is being copied cannot be read:
+ * in its place are zeros.  Costs no system call. */
+bool content_ready(const struct content *content, uint64_t offset, uint64_t len);
 
 /* A descriptor for pread and sendfile, or -1 when the body is in memory. */
 int content_fd(const struct content *content);

@@ -12,6 +12,10 @@
  * when they are hashed; they are durable under their name a moment later, and only
  * then does the journal know them.  Behind the asks a fill copies the rest.
  *
+ * A file over 4 MiB is answered while it is copied, by extents of 1 MiB, those first that
+ * somebody asked for.  If it changes then, nothing more of it is answered for some
+ * seconds but EIO: nobody gets bytes of two states.
+ *
  * There is one copier a state directory, the holder of a lock on `copier.lock`:
  * the server's child, or the command that found none running.
  */
@@ -25,7 +29,7 @@
 
 #define COPIER_SOCKET "copier.sock"
 
-enum { COPIER_MAGIC = 0x52534350 };
+enum { COPIER_MAGIC = 0x52534351 };
 
 /* Over SOCK_SEQPACKET, one packet each. */
 struct copier_ask {
@@ -33,13 +37,25 @@ struct copier_ask {
 	uint32_t version;
 	uint32_t pos; /* of the file's first name */
 	uint32_t reserved;
-	uint64_t id; /* comes back */
+	uint64_t id;	 /* comes back */
+	uint64_t offset; /* what is wanted of a large file, */
+	uint64_t len;	 /* as far as the file goes; COPIER_WHOLE: all, with its hash */
+	uint64_t flight; /* whose descriptors the asker has; 0: none */
+	uint64_t stamp;	 /* of the state of which it has bytes; 0: of none */
 };
 
+#define COPIER_WHOLE UINT64_MAX
+
+/* With status 0, either all of the file: `flight` is 0, the hash known, one descriptor
+ * comes along.  Or what was asked of a large one, and what there will be while it is
+ * copied: no hash yet, and two descriptors, its bytes and its extents (fsd/extents.h),
+ * unless the asker has those of `flight` already. */
 struct copier_reply {
 	uint64_t id;
-	int32_t status; /* 0, with a descriptor; or a negative errno */
+	int32_t status; /* 0 or a negative errno: ESTALE, of another state now */
 	uint32_t reserved;
+	uint64_t flight;
+	uint64_t stamp;
 	struct fill_record record; /* what the file is now */
 };
 

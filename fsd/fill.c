@@ -92,6 +92,9 @@ int fill_open(const char *dir, uint32_t version, uint64_t good_len)
 	r = dir_fd < 0 ? -errno : file_give(fd, dir_fd);
 	if (!r && (ftruncate(fd, (off_t)good_len) || lseek(fd, 0, SEEK_END) < 0))
 		r = -errno;
+	/* What is appended is durable by its name, too. */
+	if (!r && !good_len && fsync(dir_fd))
+		r = -errno;
 	if (r) {
 		close(fd);
 		return r;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 
 #include <openssl/hmac.h>
@@ -19,27 +20,52 @@
 
 #define KEY "etc/ssh/ssh_host_ed25519_key"
 
+enum { KEY_BLOCKS = 4 }; /* that a pair of keys needs, at most */
+
 extern char **environ;
 
+/* The last line that comes out of `fd`, which is closed; "" for none. */
+static void last_words(int fd, char *out, size_t size)
+{
+	cleanup(fclosep) FILE *file = fdopen(fd, "r");
+	char line[256];
+
+	out[0] = '\0';
+	if (!file)
+		close(fd);
+	while (file && fgets(line, sizeof(line), file)) {
+		line[strcspn(line, "\n")] = '\0';
+		snprintf(out, size, "%s", line);
+	}
+}
+
 /* Run ssh-keygen in `dir`.  -ENOENT when there is none. */
-static int keygen(const char *dir, const char *name)
+static int keygen(const char *dir, const char *name, struct why *why)
 {
 	posix_spawn_file_actions_t actions;
 	char file[PATH_MAX];
 	char comment[128];
+	char words[256];
 	const char *const argv[] = {"ssh-keygen", "-q",	   "-t", "ed25519", "-N", "",
 				    "-C",	  comment, "-f", file,	    NULL};
+	struct statvfs fs;
+	int says[2];
 	pid_t pid;
 	int status;
 	int r;
 
 	snprintf(file, sizeof(file), "%s/key", dir);
 	snprintf(comment, sizeof(comment), "root@%s", name);
+	if (pipe2(says, O_CLOEXEC))
+		return -errno;
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
+	posix_spawn_file_actions_adddup2(&actions, says[1], 2);
 	r = -posix_spawnp(&pid, argv[0], &actions, NULL, (char *const *)argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
+	close(says[1]);
+	last_words(says[0], words, sizeof(words));
 	if (r)
 		return r;
 	while (waitpid(pid, &status, 0) < 0)
@@ -47,7 +73,12 @@ static int keygen(const char *dir, const char *name)
 			return -errno;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 127)
 		return -ENOENT;
-	return WIFEXITED(status) && !WEXITSTATUS(status) ? 0 : -EIO;
+	if (WIFEXITED(status) && !WEXITSTATUS(status))
+		return 0;
+	/* It has one status for all; that one reason is worth telling apart. */
+	if (!statvfs(dir, &fs) && fs.f_bavail < KEY_BLOCKS)
+		return -ENOSPC;
+	return why_set(why, -EIO, "%s: ssh-keygen: %s", name, words[0] ? words : "killed");
 }
 
 /* Put the body of a file from `dir` into a store, and say what to put for it. */
@@ -105,7 +136,7 @@ static void stores_close(struct stores *s)
 /* ssh-keygen writes into a directory of the secrets' own: what a kill leaves is as
  * safe there as the rest, and swept. */
 static int keys_make(const char *state_dir, const struct stores *stores, const char *name,
-		     struct keys *keys)
+		     struct keys *keys, struct why *why)
 {
 	char dir[PATH_MAX - 16];
 	char path[PATH_MAX];
@@ -116,7 +147,7 @@ static int keys_make(const char *state_dir, const struct stores *stores, const c
 		return -ENAMETOOLONG;
 	if (!mkdtemp(dir)) /* 0700 */
 		return -errno;
-	r = keygen(dir, name);
+	r = keygen(dir, name, why);
 	if (!r)
 		r = take_file(dir, "key", stores->secrets, 0600, ENTRY_SECRET, &keys->private);
 	if (!r)
@@ -188,7 +219,7 @@ int identity_prepare(const char *state_dir, const char *name, struct identity **
 	if (!r)
 		r = store_open(state_dir, "secrets", 0700, &id->stores.secrets, why);
 	if (!r)
-		r = keys_make(state_dir, &id->stores, name, &id->keys);
+		r = keys_make(state_dir, &id->stores, name, &id->keys, why);
 	if (r)
 		return why_set(why, r, "%s: SSH host key: %s", name, strerror(-r));
 	*out = take(&id);

@@ -116,16 +116,18 @@ static int version_add(struct db *db, const char *state_dir, const struct image_
 		r = version_seal(db, manifests, *version, why);
 	if (!r && (first || add->activate))
 		r = activate_row(db, *version);
-	if (!r)
-		r = txn_commit(take(&txn));
 	if (r) {
 		char path[PATH_MAX + 24];
 
 		why_set(why, r, "%s", db_error(db));
 		snprintf(path, sizeof(path), "%s/%lld", manifests, (long long)*version);
 		unlink(path);
+		return r;
 	}
-	return r;
+	/* A commit that failed may still be found after a crash (its sync failed, not its
+	 * writes): the manifest stays for that. */
+	r = txn_commit(take(&txn));
+	return r ? why_set(why, r, "%s", db_error(db)) : 0;
 }
 
 static bool known_hash(void *ctx, uint32_t pos, struct hash *hash)
@@ -243,8 +245,10 @@ int image_add(struct db *db, const char *state_dir, const struct image_add *add,
 	r = objects_open(path, true, 0750, &store, why);
 	if (!r)
 		r = objects_hold(store, false);
+	if (!r && source.kind != ORIGIN_DIR)
+		r = objects_mark(store);
 	if (r)
-		return r;
+		return why_set(why, r, "%s: %s", path, strerror(-r));
 	source.builder = builder;
 	r = source_read(db, state_dir, add, &source, why);
 	if (!r)

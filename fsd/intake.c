@@ -81,22 +81,6 @@ int intake_begin(struct intake *in, uint64_t size)
 	return ftruncate(in->draft.fd, (off_t)size) ? -errno : 0;
 }
 
-static int write_all(int fd, const uint8_t *data, size_t len, uint64_t offset)
-{
-	while (len) {
-		ssize_t n = pwrite(fd, data, len, (off_t)offset);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n <= 0)
-			continue;
-		data += n;
-		len -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	return 0;
-}
-
 static void intake_hole(struct intake *in, uint64_t until)
 {
 	static const uint8_t zeros[INTAKE_ZEROS];
@@ -126,7 +110,7 @@ int intake_put(struct intake *in, const void *data, size_t len, uint64_t offset)
 		return 0;
 	}
 	EVP_DigestUpdate(in->md, data, len);
-	return write_all(in->draft.fd, data, len, offset);
+	return object_write(in->draft.fd, data, len, offset);
 }
 
 /* Here or on its way. */
@@ -169,7 +153,9 @@ int intake_end(struct intake *in, struct hash *hash)
 	if (is_small(in)) {
 		r = objects_draft_unnamed(in->objects, &in->draft);
 		if (!r)
-			r = write_all(in->draft.fd, in->small, in->size, 0);
+			r = object_write(in->draft.fd, in->small, in->size, 0);
+		if (!r && ftruncate(in->draft.fd, (off_t)in->size))
+			r = -errno;
 		if (r)
 			return r;
 	}

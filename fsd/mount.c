@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The session: from options to the last unmount.  A request is answered from
- * fsd/forest at once, by the thread that took it; a FUSE number is a forest number, so
- * there are no tables of what the kernel holds, and nothing to forget.
+ * fsd/forest at once; a FUSE number is a forest number, so there are no tables of what
+ * the kernel holds, and nothing to forget.
  *
- *	kernel --> session's threads (mount_ops.c) --forest, mount_bytes.c--> answer
+ *	kernel --> session's thread (mount_ops.c) --forest, mount_bytes.c--> answer
  *	poller (one thread) --forest_poll--> what the kernel must forget
+ *
+ * One thread takes the requests: it waits for nothing, and of several idle ones the
+ * kernel wakes each in its turn, the one that slept longest first.  On a busy machine
+ * that made a read five times as slow.
  *
  * The kernel may remember names, absences, attributes, listings, links and bytes for
  * a day, because the poller takes back what changed.  Only attributes of a file that
@@ -41,7 +45,7 @@
 
 enum {
 	SESSION_POLL_MS = 100,
-	SESSION_THREADS = 10,
+	SESSION_COPIER_TURNS = 10,
 	SESSION_READAHEAD_KB = 512 /* with a page for its header it fits a pipe of 1 MiB */
 };
 
@@ -51,6 +55,8 @@ struct session {
 	const char *mountpoint;
 	struct fuse_session *fuse;
 	struct own_copier *copier;
+	bool copies;	  /* where nobody else does */
+	pthread_t thread; /* that takes the requests */
 	pthread_t poller;
 	int stop_fd;
 };
@@ -92,6 +98,21 @@ static void readahead_raise(const struct session *s)
 	fclose(file);
 }
 
+/* Whoever copied when this began may be gone. */
+static void copier_take_over(struct session *s)
+{
+	struct why why = {""};
+	int r;
+
+	if (s->copier || !s->copies)
+		return;
+	r = own_copier_start(s->state_dir, true, &s->copier, &why);
+	if (!r)
+		return;
+	s->copies = false;
+	log_error("%s: nobody copies: %s", s->state_dir, why_text(&why, r));
+}
+
 static void *poller_main(void *arg)
 {
 	struct session *s = arg;
@@ -99,6 +120,7 @@ static void *poller_main(void *arg)
 	struct pollfd stop = {.fd = s->stop_fd, .events = POLLIN};
 	bool greeted = false;
 	bool raised = false;
+	unsigned int turn = 0;
 
 	while (poll(&stop, 1, SESSION_POLL_MS) <= 0) {
 		/* The greeting came a turn ago: its answer is with the kernel. */
@@ -107,6 +129,11 @@ static void *poller_main(void *arg)
 		raised = greeted;
 		greeted = atomic_load(&s->mount.greeted);
 		forest_poll(s->mount.forest, &sink);
+		if (++turn % SESSION_COPIER_TURNS == 0)
+			copier_take_over(s);
+		/* A signal may have come just before the thread began to wait. */
+		if (fuse_session_exited(s->fuse))
+			pthread_kill(s->thread, SIGHUP);
 	}
 	return NULL;
 }
@@ -177,22 +204,6 @@ static void signals_block(bool block)
 	pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, NULL);
 }
 
-static int loop(struct fuse_session *fuse)
-{
-	struct fuse_loop_config *config = fuse_loop_cfg_create();
-	int r;
-
-	if (!config)
-		return -ENOMEM;
-	fuse_loop_cfg_set_clone_fd(config, 1);
-	fuse_loop_cfg_set_max_threads(config, SESSION_THREADS);
-	/* Threads that are made anew at each burst cost ten times the read. */
-	fuse_loop_cfg_set_idle_threads(config, SESSION_THREADS);
-	r = fuse_session_loop_mt(fuse, config);
-	fuse_loop_cfg_destroy(config);
-	return r > 0 ? 0 : r; /* a signal is a good end */
-}
-
 /* The terminal is left; whoever waits for us may go. */
 static void tell_ready(int ready_fd)
 {
@@ -211,8 +222,10 @@ static int session_serve(struct session *s, int ready_fd, struct why *why)
 	bool polling = false;
 	int r;
 
+	s->thread = pthread_self();
 	signals_block(true);
 	r = own_copier_start(s->state_dir, true, &s->copier, why);
+	s->copies = !r && !access(s->state_dir, W_OK);
 	if (!r)
 		r = mount_bytes_start(s->mount.bytes);
 	if (!r)
@@ -220,8 +233,8 @@ static int session_serve(struct session *s, int ready_fd, struct why *why)
 	signals_block(false);
 	if (!r && ready_fd >= 0)
 		tell_ready(ready_fd);
-	if (!r)
-		r = loop(s->fuse);
+	if (!r && (r = fuse_session_loop(s->fuse)) > 0)
+		r = 0; /* a signal is a good end */
 	(void)!write(s->stop_fd, &(uint64_t){1}, sizeof(uint64_t));
 	if (polling)
 		pthread_join(s->poller, NULL);

@@ -37,7 +37,8 @@ struct mount_config {
  * directory mounts by fusermount3.
  *
  * Files that nobody has read yet come from the copier of a running server, else from
- * one that runs here, and then the state directory must be writable.
+ * one that runs here (also once that server has ended), and then the state directory must be
+ * writable.
  *
  * The caller has no other threads.  Tells errors on standard error.  Returns an exit
  * status: 0 when it served (foreground) or when it is mounted (background), else 1. */

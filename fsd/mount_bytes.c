@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * Bytes are found by number at each read: a hash look-up, where an open call would
- * cost two requests a file.  What is in the store is answered by the thread that took
- * the request; what must be copied first is handed to the asker:
+ * cost two requests a file.  What lies in memory is answered by the session's thread
+ * itself; what must come from the disk first is handed to others, and what must be
+ * copied first to the asker:
  *
- *	session's threads --reader--> answer
- *	        |  the file is not copied yet
- *	        v
- *	      asker (one thread) <--descriptor-- copier
+ *	session's thread --in memory--> answer
+ *	     |      `--on the disk--> disk threads --> answer
+ *	     |  the file is not copied yet
+ *	     v
+ *	   asker (one thread) <--descriptor-- copier
  */
 #include "fsd/mount_fuse.h"
 
@@ -16,20 +18,20 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum {
-	BYTES_OPEN = 256,	 /* objects each reader keeps open */
-	BYTES_SPLICE = 32 * 1024 /* reads from here on go by splice */
+	BYTES_OPEN = 256,	  /* objects each reader keeps open */
+	BYTES_SPLICE = 32 * 1024, /* reads from here on go by splice */
+	BYTES_THREADS = 8	  /* that wait for the disk */
 };
 
-/* What a thread needs to read.  More than one thread seldom reads at a time, so the
- * one used last is used first. */
+/* What a thread needs to read. */
 struct reader {
 	struct contents *contents;
 	uint8_t *buf;
 	size_t size;
-	struct reader *next;
 };
 
 struct question {
@@ -38,6 +40,12 @@ struct question {
 	enum mount_ask ask;
 	size_t size;
 	off_t offset;
+};
+
+/* A read that waits for the disk. */
+struct queued {
+	struct question question;
+	struct queued *next;
 };
 
 /* A question whose file is being copied. */
@@ -55,10 +63,17 @@ struct mount_bytes {
 	const char *state_dir;
 	struct mount *mount;
 
-	pthread_mutex_t lock; /* guards the readers, `fresh` and `stop` */
-	struct reader *readers;
+	struct reader session; /* of its thread */
+
+	pthread_mutex_t lock; /* guards the queue, `fresh` and `stop` */
+	pthread_cond_t more;  /* in the queue, or the end */
+	struct queued *queue;
+	struct queued **queue_end;
 	struct parked *fresh;
 	bool stop;
+
+	pthread_t disk[BYTES_THREADS];
+	unsigned int ndisk;
 
 	/* The asker's. */
 	pthread_t asker;
@@ -84,44 +99,64 @@ static int reader_room(struct reader *reader, size_t size)
 	return 0;
 }
 
-static void reply_read(const struct question *q, struct content *content, struct reader *reader)
+static bool in_memory(int fd, off_t offset)
+{
+	char byte;
+	struct iovec to = {&byte, 1};
+
+	return preadv2(fd, &to, 1, offset, RWF_NOWAIT) == 1;
+}
+
+/* Returns false, without an answer, where it would have to `wait` for the disk. */
+static bool reply_read(const struct question *q, struct content *content, struct reader *reader,
+		       bool wait)
 {
 	struct fuse_bufvec vec = FUSE_BUFVEC_INIT(0);
 	uint64_t total = content_size(content);
+	int fd = content_fd(content);
 	size_t size = q->size;
 	ssize_t n;
 
 	if (q->offset < 0 || (uint64_t)q->offset >= total) {
 		fuse_reply_buf(q->req, NULL, 0);
-		return;
+		return true;
 	}
 	if (size > total - (uint64_t)q->offset)
 		size = (size_t)(total - (uint64_t)q->offset);
-	if (content_fd(content) < 0) {
+	if (fd < 0) {
 		fuse_reply_buf(q->req, (const char *)content_bytes(content).at + q->offset, size);
-		return;
+		return true;
 	}
 	if (size >= BYTES_SPLICE) {
+		/* What lies between its ends was read with them, or nearly always. */
+		if (!wait &&
+		    (!in_memory(fd, q->offset) || !in_memory(fd, q->offset + (off_t)size - 1)))
+			return false;
 		vec.buf[0] = (struct fuse_buf){
 			.size = size,
 			.flags = FUSE_BUF_IS_FD | FUSE_BUF_FD_SEEK | FUSE_BUF_FD_RETRY,
-			.fd = content_fd(content),
+			.fd = fd,
 			.pos = q->offset,
 		};
 		fuse_reply_data(q->req, &vec, 0);
-		return;
+		return true;
 	}
 	n = reader_room(reader, size);
-	if (!n)
+	if (!n && wait)
 		n = content_pread(content, reader->buf, size, (uint64_t)q->offset);
+	else if (!n && (n = preadv2(fd, &(struct iovec){reader->buf, size}, 1, q->offset,
+				    RWF_NOWAIT)) != (ssize_t)size)
+		return false;
 	if (n < 0)
 		mount_reply_code(q->req, (int)n);
 	else
 		fuse_reply_buf(q->req, (const char *)reader->buf, (size_t)n);
+	return true;
 }
 
-static void answer(struct mount *m, const struct question *q, int r, struct content *content,
-		   struct reader *reader)
+/* As reply_read(); a read alone may return false. */
+static bool answer(struct mount *m, const struct question *q, int r, struct content *content,
+		   struct reader *reader, bool wait)
 {
 	/* Attributes are there even where bytes are lost. */
 	if (q->ask == MOUNT_ASK_ATTR && r != -EINTR)
@@ -131,44 +166,11 @@ static void answer(struct mount *m, const struct question *q, int r, struct cont
 	else if (q->ask == MOUNT_ASK_OPEN)
 		mount_opens_reply(m->opens, q->req, q->number, content);
 	else
-		reply_read(q, content, reader);
+		return reply_read(q, content, reader, wait);
+	return true;
 }
 
-/* ---- at once ---- */
-
-static int reader_new(struct mount_bytes *b, struct reader **out)
-{
-	struct reader *reader = calloc(1, sizeof(*reader));
-	int r;
-
-	if (!reader)
-		return -ENOMEM;
-	r = contents_new(b->state_dir, BYTES_OPEN, &reader->contents, NULL);
-	if (r) {
-		free(reader);
-		return r;
-	}
-	*out = reader;
-	return 0;
-}
-
-static int reader_get(struct mount_bytes *b, struct reader **out)
-{
-	pthread_mutex_lock(&b->lock);
-	*out = b->readers;
-	if (*out)
-		b->readers = (*out)->next;
-	pthread_mutex_unlock(&b->lock);
-	return *out ? 0 : reader_new(b, out);
-}
-
-static void reader_put(struct mount_bytes *b, struct reader *reader)
-{
-	pthread_mutex_lock(&b->lock);
-	reader->next = b->readers;
-	b->readers = reader;
-	pthread_mutex_unlock(&b->lock);
-}
+/* ---- at once, or from the disk ---- */
 
 static void wake(int fd)
 {
@@ -205,32 +207,93 @@ static void park(struct mount_bytes *b, const struct question *q, struct view *v
 	wake(b->wake_fd);
 }
 
-void mount_bytes_ask(struct mount_bytes *b, fuse_req_t req, uint64_t number, enum mount_ask ask,
-		     size_t size, off_t offset)
+/* Hand a read to the threads that may wait for the disk. */
+static void enqueue(struct mount_bytes *b, const struct question *q)
 {
-	const struct question q = {req, number, ask, size, offset};
+	struct queued *queued = malloc(sizeof(*queued));
+
+	if (!queued) {
+		fuse_reply_err(q->req, ENOMEM);
+		return;
+	}
+	*queued = (struct queued){.question = *q};
+	pthread_mutex_lock(&b->lock);
+	*b->queue_end = queued;
+	b->queue_end = &queued->next;
+	pthread_cond_signal(&b->more);
+	pthread_mutex_unlock(&b->lock);
+}
+
+/* What passes through, without us, is all of a file. */
+static int question_open(struct contents *contents, const struct question *q, struct view *view,
+			 uint32_t node, struct content **out, struct content_wait *wait)
+{
+	if (q->ask == MOUNT_ASK_OPEN)
+		return contents_open(contents, view, node, out, wait);
+	return contents_open_at(contents, view, node, (uint64_t)q->offset, q->size, out, wait);
+}
+
+static void ask(struct mount_bytes *b, const struct question *q, struct reader *reader, bool wait)
+{
 	struct content *content = NULL;
-	struct reader *reader = NULL;
 	struct view *view = NULL;
 	uint32_t node;
 	int r;
 
 	forest_enter(b->mount->forest);
-	r = forest_view(b->mount->forest, number, &view, &node);
+	r = forest_view(b->mount->forest, q->number, &view, &node);
 	forest_leave(b->mount->forest);
 	if (!r)
-		r = reader_get(b, &reader);
-	if (!r)
-		r = contents_open(reader->contents, view, node, &content, NULL);
+		r = question_open(reader->contents, q, view, node, &content, NULL);
 	if (r == -EAGAIN) {
-		park(b, &q, view);
-	} else {
-		answer(b->mount, &q, r, content, reader);
-		view_unref(view);
+		park(b, q, view);
+		return;
 	}
+	if (!answer(b->mount, q, r, content, reader, wait))
+		enqueue(b, q);
 	content_unref(content);
-	if (reader)
-		reader_put(b, reader);
+	view_unref(view);
+}
+
+void mount_bytes_ask(struct mount_bytes *b, fuse_req_t req, uint64_t number, enum mount_ask what,
+		     size_t size, off_t offset)
+{
+	const struct question q = {req, number, what, size, offset};
+
+	ask(b, &q, &b->session, false);
+}
+
+static void *disk_main(void *arg)
+{
+	struct mount_bytes *b = arg;
+	struct reader reader = {0};
+	int r = contents_new(b->state_dir, BYTES_OPEN, &reader.contents, NULL);
+
+	pthread_mutex_lock(&b->lock);
+	for (;;) {
+		struct queued *queued = b->queue;
+
+		if (!queued && b->stop)
+			break;
+		if (!queued) {
+			pthread_cond_wait(&b->more, &b->lock);
+			continue;
+		}
+		b->queue = queued->next;
+		if (!b->queue)
+			b->queue_end = &b->queue;
+		pthread_mutex_unlock(&b->lock);
+		if (r)
+			mount_reply_code(queued->question.req, r);
+		else
+			ask(b, &queued->question, &reader, true);
+		free(queued);
+		pthread_mutex_lock(&b->lock);
+	}
+	pthread_mutex_unlock(&b->lock);
+	contents_free(reader.contents);
+	free(reader.buf);
+	return NULL;
 }
 
 /* ---- the asker ---- */
@@ -248,7 +311,7 @@ static void parked_answer(struct parked *p, int r, struct content *content)
 		p->next->link = p->link;
 	view_unref(p->view);
 	free(p);
-	answer(m, &q, r, content, &reader);
+	answer(m, &q, r, content, &reader, true);
 	content_unref(content);
 	free(reader.buf);
 }
@@ -269,7 +332,8 @@ static void parked_ask(struct mount_bytes *b, struct parked *p)
 	if (p->next)
 		p->next->link = &p->next;
 	b->parked = p;
-	r = contents_open(b->contents, p->view, (uint32_t)p->question.number, &content, &p->wait);
+	r = question_open(b->contents, &p->question, p->view, (uint32_t)p->question.number,
+			  &content, &p->wait);
 	if (r != CONTENT_WAIT)
 		parked_answer(p, r, content);
 }
@@ -339,9 +403,13 @@ int mount_bytes_new(const char *state_dir, struct mount *m, struct mount_bytes *
 		return -ENOMEM;
 	b->state_dir = state_dir;
 	b->mount = m;
+	b->queue_end = &b->queue;
 	pthread_mutex_init(&b->lock, NULL);
+	pthread_cond_init(&b->more, NULL);
 	b->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = b->wake_fd < 0 ? -errno : contents_new(state_dir, BYTES_OPEN, &b->contents, why);
+	if (!r)
+		r = contents_new(state_dir, BYTES_OPEN, &b->session.contents, why);
 	if (r)
 		mount_bytes_free(b);
 	else
@@ -353,16 +421,11 @@ void mount_bytes_free(struct mount_bytes *b)
 {
 	if (!b)
 		return;
-	while (b->readers) {
-		struct reader *reader = b->readers;
-
-		b->readers = reader->next;
-		contents_free(reader->contents);
-		free(reader->buf);
-		free(reader);
-	}
+	contents_free(b->session.contents);
+	free(b->session.buf);
 	contents_free(b->contents);
 	closep(&b->wake_fd);
+	pthread_cond_destroy(&b->more);
 	pthread_mutex_destroy(&b->lock);
 	free(b);
 }
@@ -372,17 +435,24 @@ int mount_bytes_start(struct mount_bytes *b)
 	int r = -pthread_create(&b->asker, NULL, asker_main, b);
 
 	b->asking = !r;
+	while (!r && b->ndisk < BYTES_THREADS) {
+		r = -pthread_create(&b->disk[b->ndisk], NULL, disk_main, b);
+		b->ndisk += !r;
+	}
 	return r;
 }
 
 void mount_bytes_stop(struct mount_bytes *b)
 {
-	if (!b->asking)
-		return;
 	pthread_mutex_lock(&b->lock);
 	b->stop = true;
+	pthread_cond_broadcast(&b->more);
 	pthread_mutex_unlock(&b->lock);
+	/* These first: what they read may have to be copied after all. */
+	while (b->ndisk)
+		pthread_join(b->disk[--b->ndisk], NULL);
 	wake(b->wake_fd);
-	pthread_join(b->asker, NULL);
+	if (b->asking)
+		pthread_join(b->asker, NULL);
 	b->asking = false;
 }

@@ -53,12 +53,13 @@ int mount_bytes_new(const char *state_dir, struct mount *m, struct mount_bytes *
 		    struct why *why);
 void mount_bytes_free(struct mount_bytes *b); /* NULL is fine; stopped */
 
-/* The thread that waits for the copier: from here on every file can be answered. */
+/* The threads that wait for the copier and the disk: from here on every file can be
+ * answered. */
 int mount_bytes_start(struct mount_bytes *b);
 void mount_bytes_stop(struct mount_bytes *b); /* requests that wait are answered EIO */
 
-/* What to answer once a file's bytes are there.  None of these blocks: where bytes
- * must be copied first, the request is answered later. */
+/* What to answer once a file's bytes are there.  The session's thread asks; it is not
+ * held up: what must come from the disk, or be copied first, is answered later. */
 enum mount_ask {
 	MOUNT_ASK_ATTR, /* the attributes, which then are those of the bytes */
 	MOUNT_ASK_OPEN,

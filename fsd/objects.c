@@ -7,15 +7,13 @@
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 
 #include <openssl/evp.h>
 
-struct objects {
-	int dir;
-	int tmp;
-	uid_t owner; /* of the store: what root puts in must be the copier's to replace */
-	gid_t group;
-};
+#include "fsd/objects_parts.h"
+
+CLEANUP_DEFINE(EVP_MD_CTX *, EVP_MD_CTX_free);
 
 void hash_format(const struct hash *hash, char out[static 2 * HASH_LEN + 1])
 {
@@ -43,8 +41,7 @@ int hash_parse(const char *text, struct hash *out)
 	return 0;
 }
 
-/* "ab/cdef…" */
-static void object_name(const struct hash *hash, char out[static 2 * HASH_LEN + 2])
+void object_name(const struct hash *hash, char out[static 2 * HASH_LEN + 2])
 {
 	hash_format(hash, out);
 	memmove(out + 3, out + 2, 2 * HASH_LEN - 1);
@@ -58,23 +55,26 @@ int objects_open(const char *path, bool create, mode_t mode, struct objects **ou
 
 	if (!o)
 		return -ENOMEM;
-	o->dir = o->tmp = -1;
+	o->at.dir = o->at.tmp = o->mark.fd = -1;
+	o->suspect = INT64_MAX;
 	if (create && mkdir(path, mode) && errno != EEXIST)
 		return why_set(why, -errno, "%s: %m", path);
-	o->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	if (o->dir < 0 || fstat(o->dir, &st))
+	o->at.dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (o->at.dir < 0 || fstat(o->at.dir, &st))
 		return why_set(why, -errno, "%s: %m", path);
-	o->owner = st.st_uid;
-	o->group = st.st_gid;
+	o->at.owner = st.st_uid;
+	o->at.group = st.st_gid;
 	if (create) {
-		if (mkdirat(o->dir, "tmp", 0700) && errno != EEXIST)
+		if (mkdirat(o->at.dir, "tmp", 0700) && errno != EEXIST)
 			return why_set(why, -errno, "%s/tmp: %m", path);
-		o->tmp = openat(o->dir, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-		if (o->tmp < 0)
+		o->at.tmp =
+			openat(o->at.dir, "tmp", O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		if (o->at.tmp < 0)
 			return why_set(why, -errno, "%s/tmp: %m", path);
-		if (geteuid() == 0 && fchown(o->tmp, o->owner, o->group))
+		if (geteuid() == 0 && fchown(o->at.tmp, o->at.owner, o->at.group))
 			return why_set(why, -errno, "%s/tmp: %m", path);
 	}
+	objects_look(o);
 	*out = take(&o);
 	return 0;
 }
@@ -83,16 +83,17 @@ void objects_close(struct objects *o)
 {
 	if (!o)
 		return;
-	if (o->dir >= 0)
-		close(o->dir);
-	if (o->tmp >= 0)
-		close(o->tmp);
+	mark_remove(&o->at, &o->mark);
+	if (o->at.dir >= 0)
+		close(o->at.dir);
+	if (o->at.tmp >= 0)
+		close(o->at.tmp);
 	free(o);
 }
 
-static void clean_drafts(struct objects *o, char kind)
+void objects_clean_drafts(struct objects *o, char kind)
 {
-	int fd = openat(o->tmp, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(o->at.tmp, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	cleanup(closedirp) DIR *stream = fd < 0 ? NULL : fdopendir(fd);
 	struct dirent *d;
 
@@ -103,28 +104,33 @@ static void clean_drafts(struct objects *o, char kind)
 	while ((d = readdir(stream))) {
 		char inside[sizeof(d->d_name) + 8];
 
-		if (d->d_name[0] != kind || !unlinkat(o->tmp, d->d_name, 0) || errno != EISDIR)
+		if (d->d_name[0] != kind || !unlinkat(o->at.tmp, d->d_name, 0) || errno != EISDIR)
 			continue;
 		/* Where ssh-keygen was to write (fsd/identity.c). */
 		snprintf(inside, sizeof(inside), "%s/key", d->d_name);
-		unlinkat(o->tmp, inside, 0);
+		unlinkat(o->at.tmp, inside, 0);
 		snprintf(inside, sizeof(inside), "%s/key.pub", d->d_name);
-		unlinkat(o->tmp, inside, 0);
-		unlinkat(o->tmp, d->d_name, AT_REMOVEDIR);
+		unlinkat(o->at.tmp, inside, 0);
+		unlinkat(o->at.tmp, d->d_name, AT_REMOVEDIR);
 	}
+}
+
+int objects_try_alone(struct objects *o)
+{
+	return flock(o->at.dir, LOCK_EX | LOCK_NB) ? -errno : 0;
 }
 
 void objects_tidy(struct objects *o)
 {
-	if (flock(o->dir, LOCK_EX | LOCK_NB))
+	if (objects_try_alone(o))
 		return;
-	clean_drafts(o, 'p');
+	objects_clean_drafts(o, 'p');
 	objects_release(o);
 }
 
 int objects_hold(struct objects *o, bool alone)
 {
-	while (flock(o->dir, alone ? LOCK_EX : LOCK_SH))
+	while (flock(o->at.dir, alone ? LOCK_EX : LOCK_SH))
 		if (errno != EINTR)
 			return -errno;
 	return 0;
@@ -132,17 +138,47 @@ int objects_hold(struct objects *o, bool alone)
 
 void objects_release(struct objects *o)
 {
-	flock(o->dir, LOCK_UN);
+	flock(o->at.dir, LOCK_UN);
 }
 
-int objects_get(const struct objects *o, const struct hash *hash)
+/* What a writer left that did not end cleanly is not believed, until it is verified. */
+static int suspect_check(struct objects *o, int fd, const struct hash *hash, const struct stat *st)
+{
+	struct hash have;
+	uint64_t size;
+	int r;
+
+	if (object_changed(st) < atomic_load_explicit(&o->suspect, memory_order_relaxed) ||
+	    !objects_look(o) || object_changed(st) < o->suspect)
+		return 0;
+	r = object_hash(fd, NULL, &have, &size);
+	return r ? r : memcmp(&have, hash, sizeof(have)) ? -EBADMSG : 0;
+}
+
+int objects_open_raw(struct objects *o, const struct hash *hash)
 {
 	char name[2 * HASH_LEN + 2];
 	int fd;
 
 	object_name(hash, name);
-	fd = openat(o->dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	fd = openat(o->at.dir, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	return fd < 0 ? -errno : fd;
+}
+
+int objects_get(struct objects *o, const struct hash *hash, int64_t size)
+{
+	cleanup(closep) int fd = objects_open_raw(o, hash);
+	struct stat st;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st))
+		return -errno;
+	if (size != OBJECT_ANY_SIZE && st.st_size != size)
+		return -EBADMSG;
+	r = suspect_check(o, fd, hash, &st);
+	return r ? r : take_fd(&fd);
 }
 
 bool objects_has(const struct objects *o, const struct hash *hash)
@@ -150,7 +186,7 @@ bool objects_has(const struct objects *o, const struct hash *hash)
 	char name[2 * HASH_LEN + 2];
 
 	object_name(hash, name);
-	return !faccessat(o->dir, name, F_OK, AT_SYMLINK_NOFOLLOW);
+	return !faccessat(o->at.dir, name, F_OK, AT_SYMLINK_NOFOLLOW);
 }
 
 /* Drafts of the copier start with 'c', those of commands with 'p'. */
@@ -163,12 +199,12 @@ static int draft_new(struct objects *o, char kind, struct object_draft *draft)
 	if (getrandom(&random, sizeof(random), 0) != sizeof(random))
 		return -errno;
 	snprintf(draft->name, sizeof(draft->name), "%c%016llx", kind, (unsigned long long)random);
-	draft->fd = openat(o->tmp, draft->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
+	draft->fd = openat(o->at.tmp, draft->name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0640);
 	if (draft->fd < 0) {
 		draft->name[0] = '\0';
 		return -errno;
 	}
-	if (geteuid() == 0 && fchown(draft->fd, o->owner, o->group)) {
+	if (geteuid() == 0 && fchown(draft->fd, o->at.owner, o->at.group)) {
 		int r = -errno;
 
 		objects_discard(o, draft);
@@ -184,7 +220,7 @@ int objects_draft(struct objects *o, struct object_draft *draft)
 
 void objects_clean(struct objects *o)
 {
-	clean_drafts(o, 'c');
+	objects_clean_drafts(o, 'c');
 }
 
 void objects_discard(struct objects *o, struct object_draft *draft)
@@ -192,15 +228,16 @@ void objects_discard(struct objects *o, struct object_draft *draft)
 	closep(&draft->fd);
 	draft->fd = -1;
 	if (draft->name[0])
-		unlinkat(o->tmp, draft->name, 0);
+		unlinkat(o->at.tmp, draft->name, 0);
 	draft->name[0] = '\0';
 }
 
 static int object_dir_make(struct objects *o, const char prefix[static 3])
 {
-	if (mkdirat(o->dir, prefix, 0750))
+	if (mkdirat(o->at.dir, prefix, 0750))
 		return errno == EEXIST ? 0 : -errno;
-	if (geteuid() == 0 && fchownat(o->dir, prefix, o->owner, o->group, AT_SYMLINK_NOFOLLOW))
+	if (geteuid() == 0 &&
+	    fchownat(o->at.dir, prefix, o->at.owner, o->at.group, AT_SYMLINK_NOFOLLOW))
 		return -errno;
 	return 0;
 }
@@ -212,26 +249,38 @@ static int draft_name(struct objects *o, const struct object_draft *draft, const
 	char path[32];
 
 	if (draft->name[0])
-		return renameat(o->tmp, draft->name, o->dir, to) ? -errno : 0;
+		return renameat(o->at.tmp, draft->name, o->at.dir, to) ? -errno : 0;
 	snprintf(path, sizeof(path), "/proc/self/fd/%d", draft->fd);
-	if (linkat(AT_FDCWD, path, o->dir, to, AT_SYMLINK_FOLLOW))
+	if (linkat(AT_FDCWD, path, o->at.dir, to, AT_SYMLINK_FOLLOW))
 		return errno == EEXIST ? 0 : -errno;
 	return 0;
+}
+
+static int draft_stat(struct objects *o, const struct object_draft *draft, struct stat *st)
+{
+	return draft->name[0] ? fstatat(o->at.tmp, draft->name, st, AT_SYMLINK_NOFOLLOW)
+			      : fstat(draft->fd, st);
 }
 
 int objects_commit(struct objects *o, struct object_draft *draft, const struct hash *hash)
 {
 	char name[2 * HASH_LEN + 2];
 	char prefix[3] = {0};
+	struct stat there;
+	struct stat mine;
 	int r;
 
 	object_name(hash, name);
 	memcpy(prefix, name, 2);
-	/* Replacing an object by its own bytes would only cost a rename; but a reader
-	 * may have it mapped, so keep the old one. */
-	if (!faccessat(o->dir, name, F_OK, AT_SYMLINK_NOFOLLOW)) {
-		objects_discard(o, draft);
-		return 0;
+	/* Replacing an object by its own bytes would only cost a rename; one of another
+	 * size was damaged. */
+	if (!fstatat(o->at.dir, name, &there, AT_SYMLINK_NOFOLLOW) &&
+	    !draft_stat(o, draft, &mine)) {
+		if (there.st_size == mine.st_size) {
+			objects_discard(o, draft);
+			return 0;
+		}
+		unlinkat(o->at.dir, name, 0); /* a link replaces nothing */
 	}
 	r = draft_name(o, draft, name);
 	if (r == -ENOENT) {
@@ -251,7 +300,7 @@ int objects_commit(struct objects *o, struct object_draft *draft, const struct h
 
 int objects_sync_data(struct objects *o)
 {
-	return syncfs(o->dir) ? -errno : 0;
+	return syncfs(o->at.dir) ? -errno : 0;
 }
 
 int objects_sync_names(struct objects *o, const struct hash *hashes, unsigned int n)
@@ -269,20 +318,20 @@ int objects_sync_names(struct objects *o, const struct hash *hashes, unsigned in
 			continue;
 		done[hashes[i].octet[0]] = true;
 		snprintf(prefix, sizeof(prefix), "%02x", hashes[i].octet[0]);
-		fd = openat(o->dir, prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		fd = openat(o->at.dir, prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
 		if (fd < 0 || fsync(fd))
 			return -errno;
 	}
-	return fsync(o->dir) ? -errno : 0;
+	return fsync(o->at.dir) ? -errno : 0;
 }
 
 int objects_draft_unnamed(struct objects *o, struct object_draft *draft)
 {
 	draft->name[0] = '\0';
-	draft->fd = openat(o->tmp, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0640);
+	draft->fd = openat(o->at.tmp, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0640);
 	if (draft->fd < 0)
 		return errno == EOPNOTSUPP || errno == EISDIR ? draft_new(o, 'p', draft) : -errno;
-	if (geteuid() == 0 && fchown(draft->fd, o->owner, o->group)) {
+	if (geteuid() == 0 && fchown(draft->fd, o->at.owner, o->at.group)) {
 		int r = -errno;
 
 		objects_discard(o, draft);
@@ -291,9 +340,53 @@ int objects_draft_unnamed(struct objects *o, struct object_draft *draft)
 	return 0;
 }
 
-CLEANUP_DEFINE(EVP_MD_CTX *, EVP_MD_CTX_free);
+static int write_all(int fd, const uint8_t *data, size_t len, uint64_t offset)
+{
+	while (len) {
+		ssize_t n = pwrite(fd, data, len, (off_t)offset);
 
-int object_copy(int from, int to, struct hash *hash, uint64_t *size)
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n <= 0)
+			continue;
+		data += n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
+}
+
+static bool is_zero(const uint8_t *data, size_t len)
+{
+	return !data[0] && !memcmp(data, data + 1, len - 1);
+}
+
+int object_write(int fd, const uint8_t *data, size_t len, uint64_t offset)
+{
+	enum { HOLE = 64 * 1024 };
+	size_t from = 0;
+	size_t at = 0;
+
+	/* What is gathered, [from, at), goes out before a run of zeros and at the end. */
+	while (at < len) {
+		size_t n = len - at < HOLE ? len - at : HOLE;
+		bool zero = n == HOLE && is_zero(data + at, n);
+
+		if (zero && at > from) {
+			int r = write_all(fd, data + from, at - from, offset + from);
+
+			if (r)
+				return r;
+		}
+		at += n;
+		if (zero)
+			from = at;
+	}
+	return write_all(fd, data + from, at - from, offset + from);
+}
+
+/* Read all of `from`, hash it, and write it where `to` is not -1. */
+static int pass(int from, int to, const atomic_bool *stop, struct hash *hash, uint64_t *size)
 {
 	enum { CHUNK = 256 * 1024 };
 	cleanup(EVP_MD_CTX_freep) EVP_MD_CTX *md = EVP_MD_CTX_new();
@@ -304,7 +397,10 @@ int object_copy(int from, int to, struct hash *hash, uint64_t *size)
 		return -ENOMEM;
 	for (;;) {
 		ssize_t n = pread(from, chunk, CHUNK, (off_t)total);
+		int r;
 
+		if (stop && *stop)
+			return -ECANCELED;
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -312,18 +408,31 @@ int object_copy(int from, int to, struct hash *hash, uint64_t *size)
 		if (!n)
 			break;
 		EVP_DigestUpdate(md, chunk, (size_t)n);
-		for (ssize_t done = 0; done < n;) {
-			ssize_t put = write(to, chunk + done, (size_t)(n - done));
-
-			if (put < 0 && errno != EINTR)
-				return -errno;
-			if (put > 0)
-				done += put;
-		}
+		r = to < 0 ? 0 : object_write(to, chunk, (size_t)n, total);
+		if (r)
+			return r;
 		total += (uint64_t)n;
 	}
 	EVP_DigestFinal_ex(md, hash->octet, NULL);
 	*size = total;
+	return 0;
+}
+
+int object_hash(int from, const atomic_bool *stop, struct hash *hash, uint64_t *size)
+{
+	return pass(from, -1, stop, hash, size);
+}
+
+int object_copy(int from, int to, struct hash *hash, uint64_t *size)
+{
+	struct stat st;
+	int r = pass(from, to, NULL, hash, size);
+
+	if (r)
+		return r;
+	/* It may end in a hole. */
+	if (fstat(to, &st) || ((uint64_t)st.st_size < *size && ftruncate(to, (off_t)*size)))
+		return -errno;
 	return 0;
 }
 
@@ -370,56 +479,4 @@ int objects_put_bytes(struct objects *o, const void *data, size_t len, struct ha
 	}
 	EVP_Digest(data, len, hash->octet, NULL, EVP_sha256(), NULL);
 	return objects_finish(o, &draft, hash);
-}
-
-/* ---- sweeping ---- */
-
-static int sweep_dir(struct objects *o, const char *prefix,
-		     bool (*keep)(void *ctx, const struct hash *hash), void *ctx,
-		     struct objects_swept *out)
-{
-	int fd = openat(o->dir, prefix, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-	cleanup(closedirp) DIR *stream = fd < 0 ? NULL : fdopendir(fd);
-	struct dirent *d;
-
-	if (!stream) {
-		int r = -errno;
-
-		closep(&fd);
-		return r == -ENOENT ? 0 : r;
-	}
-	while ((d = readdir(stream))) {
-		char name[2 * HASH_LEN + 3];
-		struct hash hash;
-		struct stat st;
-
-		/* What is not named like an object is not ours to remove. */
-		if (snprintf(name, sizeof(name), "%s%s", prefix, d->d_name) != 2 * HASH_LEN ||
-		    hash_parse(name, &hash) || keep(ctx, &hash))
-			continue;
-		if (fstatat(fd, d->d_name, &st, AT_SYMLINK_NOFOLLOW))
-			continue;
-		if (unlinkat(fd, d->d_name, 0))
-			return -errno;
-		out->files++;
-		out->bytes += (uint64_t)st.st_size;
-	}
-	return 0;
-}
-
-int objects_sweep(struct objects *o, bool (*keep)(void *ctx, const struct hash *hash), void *ctx,
-		  struct objects_swept *out)
-{
-	char prefix[3];
-	int r = 0;
-
-	*out = (struct objects_swept){0};
-	for (int i = 0; i < 256 && !r; i++) {
-		snprintf(prefix, sizeof(prefix), "%02x", i);
-		r = sweep_dir(o, prefix, keep, ctx, out);
-	}
-	/* Nobody holds the store: these drafts are nobody's. */
-	if (!r)
-		clean_drafts(o, 'p');
-	return r;
 }

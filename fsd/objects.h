@@ -7,6 +7,8 @@
 #ifndef FSD_OBJECTS_H
 #define FSD_OBJECTS_H
 
+#include <stdatomic.h>
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include "fsd/manifest.h"
@@ -23,6 +25,7 @@ CLEANUP_DEFINE(struct objects *, objects_close);
  * that names it is durable.  Any number may hold; a sweep is alone (`alone`).  Waits.
  * Let go by objects_release() or by closing. */
 int objects_hold(struct objects *o, bool alone);
+int objects_try_alone(struct objects *o); /* does not wait: -EWOULDBLOCK */
 void objects_release(struct objects *o);
 
 /* Remove what commands that were killed left behind, unless somebody holds the store. */
@@ -37,9 +40,54 @@ struct objects_swept {
 int objects_sweep(struct objects *o, bool (*keep)(void *ctx, const struct hash *hash), void *ctx,
 		  struct objects_swept *out);
 
-/* A read-only descriptor, or -ENOENT, or another negative errno. */
-int objects_get(const struct objects *o, const struct hash *hash);
+/* A read-only descriptor of an object of `size` bytes; or -ENOENT; or -EBADMSG when it
+ * has another size, or other bytes: that is looked at where a writer did not end cleanly
+ * and nobody has verified the object yet (objects_suspect()); or another negative errno. */
+enum { OBJECT_ANY_SIZE = -1 };
+int objects_get(struct objects *o, const struct hash *hash, int64_t size);
+int objects_open_raw(struct objects *o, const struct hash *hash); /* whatever it is */
 bool objects_has(const struct objects *o, const struct hash *hash);
+
+/* For a writer whose objects become durable many at a time: unless it closes the store
+ * in the end, what it puts is suspect to whoever comes after it (fsd/mark.h).  The caller
+ * holds the store. */
+int objects_mark(struct objects *o);
+/* All objects that were named before `at` (wall time, ns) are durable. */
+void objects_synced(struct objects *o, int64_t at);
+/* Gather what writers that did not end cleanly may have left.  Returns 1 and from when
+ * on objects (by their change time) are to be verified, 0 when none are, or a negative
+ * errno.  They stay so until objects_trust(). */
+int objects_suspect(struct objects *o, int64_t *since);
+int objects_trust(struct objects *o, int64_t since);
+
+/* Call `each` for every object that was put since (wall time, ns), until it returns
+ * other than 0. */
+int objects_each(struct objects *o, int64_t since,
+		 int (*each)(void *ctx, const struct hash *hash, const struct stat *st), void *ctx);
+
+/* Take an object away from its name, into `damaged`/ of the store (and all permissions
+ * off it, so that who has it open can tell), or for good.  The caller holds the store
+ * alone. */
+int objects_set_aside(struct objects *o, const struct hash *hash);
+static inline bool object_is_aside(const struct stat *st)
+{
+	return !(st->st_mode & 0777);
+}
+int objects_drop(struct objects *o, const struct hash *hash);
+/* What was set aside is needed no more. */
+void objects_aside_drop(struct objects *o, const struct hash *hash);
+
+/* Of the store's file system. */
+struct objects_space {
+	uint64_t total; /* bytes */
+	uint64_t free;	/* that we may use */
+	bool inodes;	/* some are left */
+};
+int objects_space(const struct objects *o, struct objects_space *out);
+
+/* Moves when objects were taken away: whoever keeps them open should look which. */
+int64_t objects_removals(const struct objects *o);
+void objects_removed(struct objects *o);
 
 /* A body that is being written.  `fd` may be closed once it is. */
 struct object_draft {
@@ -71,8 +119,14 @@ int objects_sync_names(struct objects *o, const struct hash *hashes, unsigned in
 int objects_put(struct objects *o, int from, struct hash *hash, uint64_t *size);
 int objects_put_bytes(struct objects *o, const void *data, size_t len, struct hash *hash);
 
-/* Copy all of `from` to the end of `to` and hash it. */
+/* Copy all of `from` to the empty file `to` and hash it, or only hash it: until `*stop`
+ * (NULL: never) with -ECANCELED. */
 int object_copy(int from, int to, struct hash *hash, uint64_t *size);
+int object_hash(int from, const atomic_bool *stop, struct hash *hash, uint64_t *size);
+
+/* Write to a new file at `offset`; runs of zeros are left as holes, so that the file may
+ * end too early: ftruncate() it. */
+int object_write(int fd, const uint8_t *data, size_t len, uint64_t offset);
 
 /* 64 hex digits and nothing else.  Returns 0 or -EINVAL. */
 int hash_parse(const char *text, struct hash *out);

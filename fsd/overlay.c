@@ -425,11 +425,13 @@ static char *text_take(char **at, struct bytes from)
 	return copy;
 }
 
-static int entry_read(sqlite3_stmt *stmt, struct entry *e, char **text)
+static int entry_read(sqlite3_stmt *stmt, struct db *db, struct paths *paths, struct entry *e,
+		      char **text)
 {
 	struct bytes hash = db_column_bytes(stmt, 8);
 	struct bytes body;
 	bool is_link;
+	int r;
 
 	*e = (struct entry){
 		.id = (uint32_t)sqlite3_column_int64(stmt, 0),
@@ -451,7 +453,9 @@ static int entry_read(sqlite3_stmt *stmt, struct entry *e, char **text)
 	if (e->id < ENTRY_ID_FIRST || e->id >= ENTRY_ID_MAX || e->path_id < ENTRY_ID_FIRST ||
 	    e->path_id >= ENTRY_ID_MAX || e->kind < ENTRY_FILE || e->kind >= ENTRY_KINDS)
 		return -EUCLEAN;
-	e->path = text_take(text, db_column_bytes(stmt, 18));
+	r = paths_get(paths, db, e->path_id, &e->path);
+	if (r)
+		return r;
 	if (e->kind == ENTRY_FILE) {
 		if (hash.len != HASH_LEN)
 			return -EUCLEAN;
@@ -583,7 +587,7 @@ static int overlay_order(struct overlay *ov)
 	return 0;
 }
 
-int overlay_load(struct db *db, struct scope scope, struct overlay **out)
+int overlay_load(struct db *db, struct scope scope, struct paths *paths, struct overlay **out)
 {
 	cleanup(overlay_freep) struct overlay *ov = calloc(1, sizeof(*ov));
 	sqlite3_stmt *stmt;
@@ -605,9 +609,14 @@ int overlay_load(struct db *db, struct scope scope, struct overlay **out)
 		r = overlay_scope_change(db, scope, &ov->change);
 	if (r)
 		return r;
-	stmt = db_stmt(db, "SELECT count(*), sum(length(p.path) + coalesce(length(e.target), 0) +"
-			   " coalesce(length(e.body), 0) + 2) FROM entry e JOIN path p ON p.id ="
-			   " e.path WHERE e.scope = ?");
+	if (!paths) {
+		r = paths_new(&ov->own_paths);
+		if (r)
+			return r;
+		paths = ov->own_paths;
+	}
+	stmt = db_stmt(db, "SELECT count(*), sum(coalesce(length(target) + 1, 0) +"
+			   " coalesce(length(body) + 1, 0)) FROM entry WHERE scope = ?");
 	r = db_query(db, stmt, "i", scope_row);
 	if (r != DB_ROW)
 		return r ? r : -EUCLEAN;
@@ -618,17 +627,15 @@ int overlay_load(struct db *db, struct scope scope, struct overlay **out)
 	ov->text = text = malloc((size_t)room + 1);
 	if (!ov->entries || !ov->text)
 		return -ENOMEM;
-	stmt = db_stmt(db, "SELECT e.id, e.path, e.kind, e.mode, e.uid, e.gid, e.size, e.mtime,"
-			   " e.object, e.target, e.body, e.secret, e.next_boot, e.change,"
-			   " e.changed, e.retired, e.retired_at, e.retired_next_boot, p.path"
-			   " FROM entry e JOIN path p ON p.id = e.path WHERE e.scope = ?"
-			   " ORDER BY e.change, e.id");
+	stmt = db_stmt(db, "SELECT id, path, kind, mode, uid, gid, size, mtime, object, target,"
+			   " body, secret, next_boot, change, changed, retired, retired_at,"
+			   " retired_next_boot FROM entry WHERE scope = ? ORDER BY change, id");
 	for (r = db_query(db, stmt, "i", scope_row); r == DB_ROW; r = db_next(db, stmt)) {
 		if (ov->n == rows) {
 			r = -EAGAIN; /* not in one transaction: the caller must be */
 			break;
 		}
-		r = entry_read(stmt, &ov->entries[ov->n], &text);
+		r = entry_read(stmt, db, paths, &ov->entries[ov->n], &text);
 		if (r)
 			break;
 		ov->n++;
@@ -648,5 +655,6 @@ void overlay_free(struct overlay *ov)
 		return;
 	free(ov->entries);
 	free(ov->text);
+	paths_free(ov->own_paths);
 	free(ov);
 }

@@ -19,6 +19,7 @@
 #include "common/schema.h"
 #include "common/why.h"
 #include "fsd/manifest.h"
+#include "fsd/paths.h"
 
 struct scope {
 	enum scope_kind kind;
@@ -111,12 +112,14 @@ struct overlay {
 	uint64_t change;   /* of the scope when it was loaded */
 	struct entry *entries;
 	unsigned int n;
-	char *text; /* paths and bodies */
+	char *text; /* bodies */
+	struct paths *own_paths;
 };
 
-/* A scope without rows gives an overlay of none.  Returns 0 or a negative errno
- * (-EUCLEAN for a row that cannot be). */
-int overlay_load(struct db *db, struct scope scope, struct overlay **out);
+/* A scope without rows gives an overlay of none.  The entries' paths are borrowed from
+ * `paths`, which many overlays share; with NULL the overlay has its own.  Returns 0 or
+ * a negative errno (-EUCLEAN for a row that cannot be). */
+int overlay_load(struct db *db, struct scope scope, struct paths *paths, struct overlay **out);
 void overlay_free(struct overlay *ov);
 CLEANUP_DEFINE(struct overlay *, overlay_free);
 

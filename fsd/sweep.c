@@ -6,7 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "fsd/version.h"
+#include "fsd/manifest_sweep.h"
+#include "fsd/named.h"
 
 /* The hashes that somebody names, sorted once complete. */
 struct wanted {
@@ -42,52 +43,9 @@ static bool wanted_has(void *ctx, const struct hash *hash)
 	return bsearch(hash, w->list, w->n, sizeof(*hash), hash_cmp) != NULL;
 }
 
-static int want_version(const char *state_dir, uint32_t id, struct wanted *w, struct why *why)
+static int want_one(void *ctx, const struct named *named)
 {
-	cleanup(version_unrefp) struct version *v = NULL;
-	int r = version_open(state_dir, id, &v, why);
-
-	for (uint32_t pos = 0; !r && pos < manifest_count(version_manifest(v)); pos++) {
-		const struct manifest_node *n = manifest_at(version_manifest(v), pos);
-		struct fill_record record;
-
-		if (!n)
-			r = why_set(why, -EUCLEAN, "manifests/%u: damaged", id);
-		else if (S_ISREG(n->mode) && n->link == pos && version_known(v, pos, &record))
-			r = wanted_add(w, &record.hash);
-	}
-	return r;
-}
-
-static int want_all(struct db *db, const char *state_dir, struct wanted *w, struct why *why)
-{
-	sqlite3_stmt *stmt = db_stmt(db, "SELECT id FROM version");
-	int r;
-
-	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
-		r = want_version(state_dir, (uint32_t)sqlite3_column_int64(stmt, 0), w, why);
-		if (r) {
-			sqlite3_reset(stmt);
-			return r;
-		}
-	}
-	/* Retired rows too: clients may hold their nodes. */
-	stmt = db_stmt(db, "SELECT object FROM entry WHERE object IS NOT NULL");
-	if (!r)
-		r = db_query(db, stmt, "");
-	for (; r == DB_ROW; r = db_next(db, stmt)) {
-		struct bytes b = db_column_bytes(stmt, 0);
-		struct hash hash;
-
-		if (b.len != sizeof(hash))
-			continue;
-		memcpy(&hash, b.at, sizeof(hash));
-		if (wanted_add(w, &hash)) {
-			sqlite3_reset(stmt);
-			return -ENOMEM;
-		}
-	}
-	return r;
+	return wanted_add(ctx, &named->hash);
 }
 
 /* Both stores are held before the rows are read: what was put before that has its
@@ -96,7 +54,7 @@ static int sweep_held(struct db *db, const char *state_dir, struct objects *stor
 		      struct objects_swept *out, struct why *why)
 {
 	struct wanted w = {0};
-	int r = want_all(db, state_dir, &w, why);
+	int r = named_each(db, state_dir, want_one, &w, why);
 
 	if (!r && w.n)
 		qsort(w.list, w.n, sizeof(*w.list), hash_cmp);
@@ -110,7 +68,7 @@ static int sweep_held(struct db *db, const char *state_dir, struct objects *stor
 		}
 	}
 	free(w.list);
-	return r;
+	return r ? r : manifest_sweep(db, state_dir, why);
 }
 
 int sweep(struct db *db, const char *state_dir, struct objects_swept *out, struct why *why)

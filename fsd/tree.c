@@ -27,8 +27,9 @@ void tree_free(struct tree *t)
 {
 	if (!t)
 		return;
-	for (uint32_t i = 0; i < t->nnodes; i++)
-		free(t->nodes[i].rendered);
+	for (uint32_t i = 0; i < t->nrendered; i++)
+		free(t->rendered[i].text);
+	free(t->rendered);
 	for (uint32_t i = 0; i < t->ndirs; i++) {
 		free(t->dirs[i].names);
 		free(t->dirs[i].extra);
@@ -164,7 +165,7 @@ static void entry_node(const struct tree *t, const struct changed_node *c, struc
 		out->source = TREE_TEXT;
 		out->text = e->body;
 		if (c->rendered) {
-			out->text = (struct bytes){(const uint8_t *)c->rendered, c->text_len};
+			out->text = tree_rendered(t, c);
 			if (mtime < t->keys_ns)
 				mtime = t->keys_ns;
 		}

@@ -261,7 +261,6 @@ static int put_node(struct tree *t, const struct entry *e, uint32_t id)
 
 	if (r)
 		return r;
-	free(n->rendered);
 	*n = (struct changed_node){
 		.id = id,
 		.mode = e->kind == ENTRY_LINK ? S_IFLNK | 0777
@@ -286,8 +285,7 @@ static bool has_name(const struct tree *t, uint32_t id)
  * that cannot be rendered, or a negative errno. */
 static int put_detached(struct tree *t, const struct entry *e, template_lookup *lookup, void *ctx)
 {
-	struct changed_node *n;
-	char *rendered = NULL;
+	struct rendered made = {0};
 	size_t len = 0;
 	int r;
 
@@ -295,20 +293,19 @@ static int put_detached(struct tree *t, const struct entry *e, template_lookup *
 		r = has_name(t, put_id(e)) ? 0 : put_node(t, e, put_id(e));
 		return r ? r : put_node(t, e, put_id_twin(e));
 	}
-	if (e->kind == ENTRY_TEMPLATE && memmem(e->body.at, e->body.len, "{{", 2)) {
-		r = template_render(e->body, lookup, ctx, &rendered, &len, NULL);
-		if (r)
-			return r == -EINVAL || r == -EFBIG ? VIEW_NOENT : r;
-	}
+	if (e->kind != ENTRY_TEMPLATE || !memmem(e->body.at, e->body.len, "{{", 2))
+		return put_node(t, e, put_id(e));
+	r = array_grow(&t->rendered, t->nrendered, sizeof(*t->rendered));
+	if (!r)
+		r = template_render(e->body, lookup, ctx, &made.text, &len, NULL);
+	if (r)
+		return r == -EINVAL || r == -EFBIG ? VIEW_NOENT : r;
+	made.len = (uint32_t)len;
+	t->rendered[t->nrendered++] = made;
 	r = put_node(t, e, put_id(e));
-	if (r) {
-		free(rendered);
-		return r;
-	}
-	n = tree_node_find(t, put_id(e));
-	n->rendered = rendered;
-	n->text_len = (uint32_t)len;
-	return 0;
+	if (!r)
+		tree_node_find(t, put_id(e))->rendered = t->nrendered;
+	return r;
 }
 
 static bool puts_node(const struct entry *e)
@@ -529,6 +526,7 @@ int tree_freeze(struct tree *t)
 			return r;
 	}
 	array_trim(&t->nodes, t->nnodes, sizeof(*t->nodes));
+	array_trim(&t->rendered, t->nrendered, sizeof(*t->rendered));
 	array_trim(&t->dirs, t->ndirs, sizeof(*t->dirs));
 	if (t->nnodes)
 		qsort(t->nodes, t->nnodes, sizeof(*t->nodes), node_cmp);

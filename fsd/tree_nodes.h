@@ -22,10 +22,15 @@ struct changed_node {
 	uint32_t gid;
 	uint16_t mode;		   /* with S_IFMT */
 	uint8_t flags;		   /* NODE_* */
-	uint32_t text_len;	   /* of `rendered` */
-	char *rendered;		   /* a template with keys; owned */
+	uint32_t rendered;	   /* of a template with keys: index of its text, plus one */
 	const struct entry *entry; /* that put it; NULL: the image */
 	const struct entry *attr;  /* that changed its attributes last, if any */
+};
+
+/* What a template became; few of a tree's nodes have one. */
+struct rendered {
+	char *text; /* owned */
+	uint32_t len;
 };
 
 /* A name that is not as the image has it. */
@@ -67,6 +72,8 @@ struct tree {
 	int64_t keys_ns;	    /* when the values of templates' keys last changed */
 	struct changed_node *nodes; /* arrays that double at powers of two until frozen */
 	struct changed_dir *dirs;
+	struct rendered *rendered;
+	uint32_t nrendered;
 	struct map node_by_id;
 	struct map dir_by_id;
 	struct map fewer_links; /* group's first node -> names hidden or replaced here */
@@ -102,6 +109,14 @@ static inline bool is_alone(const struct tree *t, uint32_t id)
 static inline bool time_before(struct view_time a, struct view_time b)
 {
 	return a.sec != b.sec ? a.sec < b.sec : a.nsec < b.nsec;
+}
+
+/* Empty where the node is no template with keys. */
+static inline struct bytes tree_rendered(const struct tree *t, const struct changed_node *n)
+{
+	const struct rendered *r = n->rendered ? &t->rendered[n->rendered - 1] : NULL;
+
+	return r ? (struct bytes){(const uint8_t *)r->text, r->len} : (struct bytes){0};
 }
 
 struct changed_node *tree_node_find(const struct tree *t, uint32_t id); /* NULL: none */

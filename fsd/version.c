@@ -135,6 +135,19 @@ static void odd_put(struct version *v, const struct fill_record *record)
 	atomic_store_explicit(&v->any_odd, true, memory_order_release);
 }
 
+static void odd_drop(struct version *v, uint32_t pos)
+{
+	unsigned int i = odd_slot(v, pos);
+
+	if (i == v->nodd || v->odd[i].pos != pos)
+		return;
+	if (v->odd[i].flags & FILL_GONE)
+		v->progress.gone--;
+	else
+		v->progress.drifted--;
+	memmove(&v->odd[i], &v->odd[i + 1], (--v->nodd - i) * sizeof(*v->odd));
+}
+
 void version_learn(struct version *v, const struct fill_record *record)
 {
 	const struct manifest_node *node = manifest_at(v->manifest, record->pos);
@@ -152,27 +165,21 @@ void version_learn(struct version *v, const struct fill_record *record)
 	}
 	if (record->flags)
 		odd_put(v, record);
+	else
+		odd_drop(v, record->pos);
 	pthread_rwlock_unlock(&v->lock);
 }
 
 void version_forget(struct version *v, uint32_t pos)
 {
 	const struct manifest_node *node = manifest_at(v->manifest, pos);
-	unsigned int i;
 
 	if (!v->hashes || !node || !S_ISREG(node->mode) || node->data >= v->progress.files)
 		return;
 	pthread_rwlock_wrlock(&v->lock);
 	v->progress.copied -= hash_known(&v->hashes[node->data]);
 	v->hashes[node->data] = (struct hash){0};
-	i = odd_slot(v, pos);
-	if (i < v->nodd && v->odd[i].pos == pos) {
-		if (v->odd[i].flags & FILL_GONE)
-			v->progress.gone--;
-		else
-			v->progress.drifted--;
-		memmove(&v->odd[i], &v->odd[i + 1], (--v->nodd - i) * sizeof(*v->odd));
-	}
+	odd_drop(v, pos);
 	pthread_rwlock_unlock(&v->lock);
 }
 

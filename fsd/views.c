@@ -43,6 +43,7 @@ struct views {
 	int64_t seen;	 /* data_version */
 	uint64_t change; /* of the last look */
 	struct inventory *inventory;
+	struct paths *paths; /* of all overlays */
 	uint8_t handle_key[16];
 	struct view *views[VIEW_BUCKETS];
 	struct cached_overlay *overlays[VIEW_BUCKETS];
@@ -118,7 +119,7 @@ static int overlay_get_locked(struct views *vs, struct scope scope, struct cache
 	ov = calloc(1, sizeof(*ov));
 	if (!ov)
 		return -ENOMEM;
-	r = overlay_load(vs->db, scope, &ov->rows);
+	r = overlay_load(vs->db, scope, vs->paths, &ov->rows);
 	if (r) {
 		free(ov);
 		return r;
@@ -543,7 +544,9 @@ int views_open(const char *state_dir, struct views **out, struct why *why)
 	vs->state_dir = strdup(state_dir);
 	if (!vs->state_dir)
 		return -ENOMEM;
-	r = db_open(state_dir, &schema_rootstock, DB_READ, &vs->db, why);
+	r = paths_new(&vs->paths);
+	if (!r)
+		r = db_open(state_dir, &schema_rootstock, DB_READ, &vs->db, why);
 	if (r)
 		return r;
 	vs->seen = db_data_version(vs->db);
@@ -577,6 +580,7 @@ void views_close(struct views *vs)
 		free(cached);
 	}
 	inventory_free(vs->inventory);
+	paths_free(vs->paths);
 	db_close(vs->db);
 	pthread_mutex_destroy(&vs->lock);
 	free(vs->state_dir);

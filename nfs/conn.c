@@ -27,9 +27,7 @@ enum {
 	TURN_CALLS = 512,
 	TURN_BYTES = 2 << 20,
 	/* Below this a READ's data is copied behind its header and leaves with the
-	 * other replies; from here on sendfile is cheaper.  nfs-load, 8 connections
-	 * by 4, us of CPU a call, copied / sendfile: 8 KiB 6.9 / 10.8, 16 KiB 8.2 /
-	 * 11.4, 32 KiB 11.5-25 / 12.7, 64 KiB 42 / 18, 128 KiB 67 / 43. */
+	 * other replies; from here on sendfile is cheaper (HACKING.md, Measuring). */
 	SENDFILE_MIN = 32 << 10,
 	FLUSH_AT = 256 << 10
 };
@@ -211,7 +209,7 @@ void conn_close(struct worker *worker, struct conn *conn)
 	if (conn->in)
 		inbuf_give(worker, take(&conn->in));
 	record_fini(&conn->record);
-	caller_forget(&conn->caller);
+	caller_fini(&conn->caller);
 	if (conn->prev)
 		conn->prev->next = conn->next;
 	else
@@ -402,7 +400,8 @@ static int conn_park(struct worker *worker, struct conn *conn, struct reply *rep
 	p->wait.done = parked_done;
 	p->read = reply->parked;
 	p->conn = conn;
-	r = contents_open(worker->nfs.contents, p->read.view, p->read.node, &content, &p->wait);
+	r = contents_open_at(worker->nfs.contents, p->read.view, p->read.node, p->read.offset,
+			     p->read.count, &content, &p->wait);
 	if (r == CONTENT_WAIT) {
 		p->next = conn->parked;
 		if (p->next)

@@ -421,14 +421,20 @@ static bool list_add(char **at, const char *end, const char *folder, const char 
 unsigned int exports_list(struct exports *exports, uint32_t address, char *out, size_t size)
 {
 	bool admin = exports_admin(exports->config, address);
+	const struct image_version *v;
 	const struct inventory *inv;
 	const char *end = out + size;
 	unsigned int n = 0;
 
 	n += list_add(&out, end, "", "");
+	if (!admin)
+		return n;
 	pthread_mutex_lock(&exports->lock);
 	inv = directory_inventory(exports->directory);
-	for (unsigned int i = 0; admin && i < inventory_count(inv); i++) {
+	for (unsigned int i = 0; (v = inventory_version_at(inv, i)); i++)
+		if (v->active)
+			n += list_add(&out, end, "images", v->image_name);
+	for (unsigned int i = 0; i < inventory_count(inv); i++) {
 		if (!list_add(&out, end, "hosts", inventory_at(inv, i)->name))
 			break;
 		n++;

@@ -27,6 +27,7 @@ struct mount {
 	bool mounted;
 	bool init_read;
 	int64_t alive_ns;
+	int64_t mounted_ns;
 	char path[MOUNTS_PATH];
 };
 
@@ -123,6 +124,7 @@ void mounts_add(struct mounts *m, uint32_t address, uint32_t host, const char *p
 	if (mount) {
 		mount->host = host;
 		mount->mounted = true;
+		mount->mounted_ns = instant_now().ns;
 		mount->init_read = false;
 		snprintf(mount->path, sizeof(mount->path), "%s", path);
 	}
@@ -179,6 +181,18 @@ unsigned int mounts_list(struct mounts *m, struct mounts_entry *out, unsigned in
 	}
 	pthread_mutex_unlock(&m->lock);
 	return n;
+}
+
+int64_t mounts_when(struct mounts *m, uint32_t address)
+{
+	const struct mount *mount;
+	int64_t when;
+
+	pthread_mutex_lock(&m->lock);
+	mount = mount_slot(m, address, false);
+	when = mount ? mount->mounted_ns : 0;
+	pthread_mutex_unlock(&m->lock);
+	return when;
 }
 
 void mounts_init_read(struct mounts *m, uint32_t address, uint32_t host, uint64_t bytes)

@@ -44,6 +44,9 @@ struct mounts_entry {
 /* Copies up to `max` entries, oldest first not promised.  Returns their number. */
 unsigned int mounts_list(struct mounts *mounts, struct mounts_entry *out, unsigned int max);
 
+/* When the address mounted last, monotonic; 0: not since we were started. */
+int64_t mounts_when(struct mounts *mounts, uint32_t address);
+
 /* A host's init was read: EVENT_INIT, once a mount. */
 void mounts_init_read(struct mounts *mounts, uint32_t address, uint32_t host, uint64_t bytes);
 

@@ -26,6 +26,14 @@ void caller_forget(struct caller *caller)
 	caller->init_node = 0;
 }
 
+void caller_fini(struct caller *caller)
+{
+	caller_forget(caller);
+	reads_free(caller->reads);
+	caller->reads = NULL;
+	caller->reads_of = 0;
+}
+
 void caller_refresh(struct nfs *nfs, struct caller *caller)
 {
 	uint32_t host = caller->who.host;
@@ -35,7 +43,7 @@ void caller_refresh(struct nfs *nfs, struct caller *caller)
 	if (!caller->known)
 		caller->who = (struct roster_who){.address = caller->address};
 	if (caller->who.host != host)
-		caller_forget(caller); /* the address went to another machine */
+		caller_fini(caller); /* the address went to another machine */
 	/* Until its MNT a newer boot may be forged: what runs keeps its own. */
 	caller->change = caller->who.runs;
 	if (caller->who.change != caller->who.runs &&
@@ -136,9 +144,12 @@ uint32_t proc_object(struct call *call, struct bytes bytes, struct object *out)
 	/* Only a handle of its own shows that it lives: a NULL in its name is quickly
 	 * forged, and would keep a lease for ever. */
 	if (handle.host && handle.host == call->caller->who.host &&
-	    call->nfs->now_ns >= call->caller->busy_ns)
+	    call->nfs->now_ns >= call->caller->busy_ns) {
 		call->caller->busy_ns = mounts_alive(call->nfs->mounts, call->caller->address,
 						     handle.host, call->nfs->now_ns);
+		if (call->caller->reads)
+			reads_tell(call->caller->reads);
+	}
 	out->view = call->caller->view;
 	return attr_status(view_attr(out->view, handle.node, &out->attr));
 }

@@ -22,6 +22,7 @@
 #include "nfs/export.h"
 #include "nfs/handle.h"
 #include "nfs/mounts.h"
+#include "nfs/reads.h"
 #include "nfs/rpc.h"
 
 /* A worker's own; what it points to is shared and locked by itself. */
@@ -58,7 +59,9 @@ struct caller {
 	struct view *view; /* the last one used; NULL */
 	uint64_t view_seen;
 	uint64_t view_roster;
-	uint32_t init_node; /* of `view`, till it was read; 0 */
+	uint32_t init_node;  /* of `view`, till it was read; 0 */
+	struct reads *reads; /* of a boot that mounted; NULL */
+	uint32_t reads_of;   /* the version that `reads` was last looked for; 0 */
 };
 
 /* Take the newest roster, when there is one; once a wake-up. */
@@ -66,6 +69,7 @@ void nfs_refresh(struct nfs *nfs);
 
 void caller_refresh(struct nfs *nfs, struct caller *caller);
 void caller_forget(struct caller *caller); /* drops the view */
+void caller_fini(struct caller *caller);
 
 /* A credential, squashed. */
 struct cred {

@@ -2,7 +2,7 @@
  *
  * READ.  The reply names the bytes; the worker moves them (worker.h).  A file
  * that is not in the store yet parks the call: it goes on in read_finish() when
- * the copier has it.
+ * the copier has it, or these bytes of it.
  */
 #include "nfs/proc.h"
 
@@ -12,6 +12,9 @@
 
 #include "nfs/attr.h"
 #include "nfs3.h"
+
+/* Below it a node is a position in the manifest, + 1 (fsd/tree.h). */
+#define IMAGE_NODES (UINT32_C(1) << 30)
 
 enum { READ_LIMIT_TCP = 1 << 20, READ_LIMIT_UDP = 32 << 10 };
 
@@ -32,6 +35,27 @@ static void tell_secret(struct nfs *nfs, const struct caller *caller, const stru
 		len = snprintf(path, sizeof(path), "node %u", read->node);
 	path[len] = '\0';
 	mounts_secret_read(nfs->mounts, caller->address, caller->who.host, path);
+}
+
+/* Of a boot's own image, what it reads first is told to those who fill later ones. */
+static void note_read(struct nfs *nfs, struct caller *caller, const struct rpc_parked *read)
+{
+	uint32_t version = view_version(read->view);
+
+	if (caller->reads_of != version) {
+		int64_t mounted = 0;
+
+		reads_free(caller->reads);
+		caller->reads = NULL;
+		caller->reads_of = version;
+		if (caller->who.host && caller->who.host == view_host(read->view))
+			mounted = mounts_when(nfs->mounts, caller->address);
+		if (mounted)
+			caller->reads = reads_new(nfs->config->event_fd, caller->address,
+						  caller->who.host, version, mounted);
+	}
+	if (caller->reads && read->node < IMAGE_NODES)
+		reads_note(caller->reads, read->node - 1, nfs->now_ns);
 }
 
 void read_finish(struct nfs *nfs, struct caller *caller, const struct rpc_parked *read, int r,
@@ -66,6 +90,7 @@ void read_finish(struct nfs *nfs, struct caller *caller, const struct rpc_parked
 		reply->body_offset = read->offset;
 		reply->body_len = count;
 	}
+	note_read(nfs, caller, read);
 	if (!read->offset && view_secret(read->view, read->node))
 		tell_secret(nfs, caller, read);
 	if (read->node == caller->init_node && caller->init_node) {
@@ -110,7 +135,8 @@ int nfs3_read(struct call *call, struct reply *reply)
 		.offset = offset,
 		.count = count < max ? count : max,
 	};
-	r = contents_open(call->nfs->contents, object.view, object.attr.node, &content, NULL);
+	r = contents_open_at(call->nfs->contents, object.view, object.attr.node, read.offset,
+			     read.count, &content, NULL);
 	if (r == -EAGAIN) {
 		reply->parked = read;
 		view_ref(reply->parked.view);

@@ -120,7 +120,7 @@ void udp_free(struct worker *worker, struct udp *udp)
 	while (udp->held)
 		udp_held_free(worker, udp->held);
 	for (unsigned int i = 0; i < WORKER_PEERS; i++)
-		caller_forget(&udp->peers[i]);
+		caller_fini(&udp->peers[i]);
 	free(udp);
 }
 
@@ -132,7 +132,7 @@ static struct caller *udp_caller(struct udp *udp, const struct udp_route *route)
 	struct caller *c = &udp->peers[(hash ^ hash >> 16) & (WORKER_PEERS - 1)];
 
 	if (c->address != address) {
-		caller_forget(c);
+		caller_fini(c);
 		*c = (struct caller){.address = address};
 	}
 	if (c->port != port)
@@ -233,7 +233,8 @@ static void udp_park(struct worker *worker, const struct udp_route *route, struc
 	p->read = reply->parked;
 	p->route = *route;
 	p->worker = worker;
-	r = contents_open(worker->nfs.contents, p->read.view, p->read.node, &content, &p->wait);
+	r = contents_open_at(worker->nfs.contents, p->read.view, p->read.node, p->read.offset,
+			     p->read.count, &content, &p->wait);
 	if (r == CONTENT_WAIT) {
 		p->next = udp->parked;
 		if (p->next)

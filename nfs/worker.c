@@ -140,7 +140,7 @@ static void wake_ready(struct worker *worker, struct source *source, uint32_t ev
 	}
 }
 
-static void content_ready(struct worker *worker, struct source *source, uint32_t events)
+static void contents_ready(struct worker *worker, struct source *source, uint32_t events)
 {
 	(void)source;
 	(void)events;
@@ -206,7 +206,7 @@ int worker_new(struct worker_shared *shared, struct worker **out, struct why *wh
 	if (w->epoll_fd < 0 || w->wake_fd < 0 || w->reserve_fd < 0)
 		return why_set(why, -errno, "nfs worker: %s", strerror(errno));
 	w->wake.ready = wake_ready;
-	w->content.ready = content_ready;
+	w->content.ready = contents_ready;
 	err = watch(w, w->wake_fd, &w->wake, EPOLLIN);
 	if (!err)
 		err = watch(w, contents_fd(w->nfs.contents), &w->content, EPOLLIN);

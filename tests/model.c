@@ -433,9 +433,9 @@ static void put_bytes(int dir, const char *name, const void *at, size_t len)
 }
 
 static void put_object(int dir, const char *name, const struct entry *e,
-		       const struct objects *objects)
+		       struct objects *objects)
 {
-	int from = objects_get(objects, &e->hash);
+	int from = objects_get(objects, &e->hash, OBJECT_ANY_SIZE);
 	struct stat st;
 	char *body;
 

@@ -37,7 +37,7 @@ void model_name(struct rng *rng, char out[static 256]);
 
 /* What model_apply() needs to know beside the entry. */
 struct model_context {
-	const struct objects *objects; /* bodies of files */
+	struct objects *objects; /* bodies of files */
 	template_lookup *lookup;
 	void *ctx;
 	int64_t keys_ns;

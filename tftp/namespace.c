@@ -32,19 +32,74 @@ struct namespace
 
 /* ---- bodies out of a view ---- */
 
+enum { AHEAD = 1 << 20 }; /* asked for at once of a file that is being copied */
+
 struct content_file {
 	struct tftp_file file;
+	struct contents *contents;
 	struct content *content;
+	struct content_wait more;
+	bool waiting;
+	int error; /* of the last wait */
 };
+
+static void on_more(struct content_wait *wait, int r, struct content *content)
+{
+	struct content_file *f =
+		(struct content_file *)((char *)wait - offsetof(struct content_file, more));
+
+	f->waiting = false;
+	f->error = r;
+	if (r)
+		return;
+	content_unref(f->content);
+	f->content = content;
+}
+
+/* Not there yet: asked for, and the session comes again. */
+static int content_file_more(struct content_file *f, uint64_t offset)
+{
+	struct content *newer;
+	int r;
+
+	if (f->waiting)
+		return -EAGAIN;
+	if (f->error)
+		return f->error;
+	f->more.done = on_more;
+	r = contents_more(f->contents, f->content, offset, AHEAD, &newer, &f->more);
+	f->waiting = r == CONTENT_WAIT;
+	if (f->waiting)
+		return -EAGAIN;
+	if (!r) {
+		content_unref(f->content);
+		f->content = newer;
+	}
+	return r;
+}
 
 static ssize_t content_file_pread(struct tftp_file *file, void *buf, size_t len, uint64_t offset)
 {
-	return content_pread(((struct content_file *)file)->content, buf, len, offset);
+	struct content_file *f = (struct content_file *)file;
+
+	if (!content_ready(f->content, offset, len)) {
+		int r = content_file_more(f, offset);
+
+		if (r)
+			return r;
+		if (!content_ready(f->content, offset, len))
+			return -EAGAIN;
+	}
+	return content_pread(f->content, buf, len, offset);
 }
 
 static void content_file_close(struct tftp_file *file)
 {
-	content_unref(((struct content_file *)file)->content);
+	struct content_file *f = (struct content_file *)file;
+
+	if (f->waiting)
+		contents_cancel(f->contents, &f->more);
+	content_unref(f->content);
 	free(file);
 }
 
@@ -58,7 +113,9 @@ static int file_of_content(const struct tftp_wait *wait, struct content *content
 		content_unref(content);
 		return -ENOMEM;
 	}
-	*f = (struct content_file){{&ops, content_size(content)}, content};
+	*f = (struct content_file){.file = {&ops, content_size(content)},
+				   .contents = wait->contents,
+				   .content = content};
 	if (wait->add)
 		return addition_append(wait->dialect, &f->file, out);
 	*out = &f->file;
@@ -83,7 +140,8 @@ static int open_node(struct namespace *ns, struct view *view, uint32_t node, str
 	int r;
 
 	wait->content.done = on_content;
-	r = contents_open(ns->config.contents, view, node, &content, &wait->content);
+	wait->contents = ns->config.contents;
+	r = contents_open_at(ns->config.contents, view, node, 0, AHEAD, &content, &wait->content);
 	if (r == CONTENT_WAIT)
 		return TFTP_TREE_WAIT;
 	if (r)

@@ -50,6 +50,7 @@ struct tftp_wait {
 	void (*done)(struct tftp_wait *wait, int r, struct tftp_file *file);
 	/* the tree's own */
 	struct content_wait content;
+	struct contents *contents;
 	bool add; /* to what arrives: tftp/addition.h, in these words */
 	enum boot_dialect dialect;
 };

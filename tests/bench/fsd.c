@@ -5,6 +5,7 @@
  *	build/tests/bench_fsd [DIR]	works below DIR, else /tmp; removes what it made
  */
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #include "fsd/copier.h"
 #include "fsd/forest.h"
 #include "fsd/image.h"
+#include "fsd/manifest.h"
 #include "fsd/objects.h"
 #include "fsd/overlay.h"
 #include "fsd/view.h"
@@ -50,25 +52,91 @@ static long rss_kib(void)
 	return pages * (sysconf(_SC_PAGESIZE) / 1024);
 }
 
-static void make_origin(const char *dir)
+static void write_file(const char *path, struct rng *rng, int flags)
 {
 	static char body[FILE_SIZE];
+	int fd = open(path, O_WRONLY | O_CREAT | flags, 0644);
+
+	for (size_t b = 0; b < sizeof(body); b += 8)
+		memcpy(body + b, &(uint64_t){rng_next(rng)}, 8);
+	must(fd < 0 || write(fd, body, sizeof(body)) != sizeof(body) || close(fd), path, NULL);
+}
+
+static void make_origin(const char *dir)
+{
 	struct rng rng = {1};
 	char path[512];
 
 	for (int i = 0; i < FILES; i++) {
-		int fd;
-
 		snprintf(path, sizeof(path), "%s/d%03d", dir, i / FILES_A_DIR);
 		if (i % FILES_A_DIR == 0)
 			must(mkdir(path, 0755), path, NULL);
 		snprintf(path, sizeof(path), "%s/d%03d/f%05d", dir, i / FILES_A_DIR, i);
-		for (size_t b = 0; b < sizeof(body); b += 8)
-			memcpy(body + b, &(uint64_t){rng_next(&rng)}, 8);
-		fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
-		must(fd < 0 || write(fd, body, sizeof(body)) != sizeof(body) || close(fd), path,
-		     NULL);
+		write_file(path, &rng, O_EXCL);
 	}
+}
+
+/* One file in a hundred. */
+static void change_origin(const char *dir)
+{
+	struct rng rng = {2};
+	char path[512];
+
+	for (int i = 0; i < FILES; i += 100) {
+		snprintf(path, sizeof(path), "%s/d%03d/f%05d", dir, i / FILES_A_DIR, i);
+		write_file(path, &rng, O_TRUNC);
+	}
+}
+
+/* What the disk takes when it gets the same bytes in one piece. */
+static void bench_disk(const char *dir)
+{
+	static char body[1 << 20];
+	struct rng rng = {3};
+	struct instant start;
+	char path[512];
+	int fd;
+
+	for (size_t b = 0; b < sizeof(body); b += 8)
+		memcpy(body + b, &(uint64_t){rng_next(&rng)}, 8);
+	snprintf(path, sizeof(path), "%s/disk", dir);
+	start = instant_now();
+	fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0644);
+	for (int64_t left = (int64_t)FILES * FILE_SIZE; left > 0; left -= (int64_t)sizeof(body))
+		must(fd < 0 || write(fd, body, sizeof(body)) != sizeof(body), path, NULL);
+	must(fdatasync(fd) || close(fd), path, NULL);
+	printf("(as many bytes to the disk in one file, synced: %.2f s)\n", seconds(start));
+	unlink(path);
+}
+
+static void bench_manifest(const char *dir)
+{
+	enum { ENTRIES_A_DIR = 1000, ALL = 1000000 };
+	const struct manifest_attr folder = {.mode = S_IFDIR | 0755};
+	const struct manifest_attr file = {.mode = S_IFREG | 0644, .size = 1};
+	cleanup(manifest_builder_freep) struct manifest_builder *b = NULL;
+	cleanup(manifest_closep) struct manifest *m = NULL;
+	struct why why = {""};
+	struct instant start;
+	uint32_t at = 0;
+
+	must(manifest_builder_new(&b), "manifest", NULL);
+	for (int i = 0; i < ALL; i++) {
+		char name[32];
+		uint32_t index;
+		int n = snprintf(name, sizeof(name), "name-%d", i);
+
+		if (i % ENTRIES_A_DIR == 0)
+			must(manifest_builder_add(b, 0, name, (size_t)n, &folder, &at), name, NULL);
+		else
+			must(manifest_builder_add(b, at, name, (size_t)n, &file, &index), name,
+			     NULL);
+	}
+	must(manifest_builder_write(b, dir, 1000000, false), "manifest", NULL);
+	start = instant_now();
+	must(manifest_open(dir, 1000000, &m, &why), "manifest", &why);
+	printf("manifest of %u entries: opened in %.2f ms\n", manifest_count(m),
+	       seconds(start) * 1e3);
 }
 
 static char state[256];
@@ -102,8 +170,7 @@ static void bench_fill(struct db *db, uint32_t version)
 	must(copier_start(&config, &copier, &why), "copier", &why);
 	while (!is_sealed(db, version))
 		usleep(5000);
-	printf("fill and seal of %d files, %d MB: %.2f s\n", FILES,
-	       (int)((int64_t)FILES * FILE_SIZE / 1000000), seconds(start));
+	printf("fill and seal: %.2f s\n", seconds(start));
 	copier_stop(copier);
 	close(config.listen_fd);
 	close(config.lock_fd);
@@ -239,6 +306,28 @@ static void bench_forest(struct db *db, uint32_t version)
 	       seconds(start), told);
 }
 
+static uint64_t kept;
+
+static int add_size(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)path;
+	(void)ftw;
+	if (type == FTW_F)
+		kept += (uint64_t)st->st_size;
+	return 0;
+}
+
+/* What the store holds. */
+static uint64_t kept_bytes(void)
+{
+	char path[300];
+
+	snprintf(path, sizeof(path), "%s/objects", state);
+	kept = 0;
+	nftw(path, add_size, 16, FTW_PHYS);
+	return kept;
+}
+
 static void bench_all(const char *dir)
 {
 	struct image_add add = {.name = "bench"};
@@ -257,15 +346,28 @@ static void bench_all(const char *dir)
 	make_origin(origin);
 	must(state_open(state, &db, &why), "state", &why);
 	add.source = origin;
-	start = instant_now();
-	must(image_add(db, state, &add, &version, &number, &why), "image_add", &why);
-	printf("scan of %d files: %.3f s\n", FILES, seconds(start));
-	bench_fill(db, version);
+	for (int again = 0; again < 2; again++) {
+		uint64_t bytes = kept_bytes();
+
+		if (again)
+			change_origin(origin);
+		start = instant_now();
+		must(image_add(db, state, &add, &version, &number, &why), "image_add", &why);
+		printf("version %d of %d files, %d MB: added after %.3f s\n", again + 1, FILES,
+		       (int)((int64_t)FILES * FILE_SIZE / 1000000), seconds(start));
+		bench_fill(db, version);
+		bytes = kept_bytes() - bytes;
+		printf("of it copied: %.1f MB, %.1f %%\n", (double)bytes / 1e6,
+		       (double)bytes * 100 / FILES / FILE_SIZE);
+		if (!again)
+			bench_disk(dir);
+	}
 	must(views_open(state, &views, &why), "views", &why);
 	must(views_get(views, 0, version, UINT64_MAX, &view), "view", NULL);
 	bench_lookup(view, "bare image");
 	view_unref(view);
 	views_close(views);
+	bench_manifest(dir);
 	bench_hosts(db, version);
 	bench_forest(db, version);
 	db_close(db);

@@ -1,343 +1,209 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Load for one NFSv3 server: connections with so many calls in flight each, for so
- * many seconds, and what a call cost the server in CPU.
+ * Load for one NFSv3 server: connections, each from an address of its own, with so
+ * many calls in flight each, for so many seconds, and what a call cost the server in
+ * CPU.
  *
- *	nfs-load ADDRESS PORT MOUNT_PORT PATH OP CONNS DEPTH SECS SERVER_PID
+ *	nfs-load SERVER PORT MOUNT_PORT PATH FIRST_CLIENT OP CONNS DEPTH SECS SERVER_PID
  *
- * OP: getattr, lookup, readdirplus, read4k (or any other size), read1m; PATH is a directory that
- * holds "data" (at least 3 MiB).  Prints: calls/s, MB/s, server µs a call.
+ * OP: getattr, lookup, readdirplus, read4k (or any other size), read1m; PATH is a
+ * directory that holds "data" (at least 3 MiB).  Prints: calls/s, MB/s, server us a
+ * call, and the fewest calls of a connection beside the median.
  */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/bytes.h"
 #include "common/clock.h"
-
-enum { MAX_CONNS = 2048, BUF = 4 << 20 };
+#include "tests/bench/nfs-client.h"
 
 struct load_conn {
 	int fd;
-	uint32_t mark_left; /* bytes of the mark still to come */
-	uint32_t mark;
-	uint64_t left; /* of this reply */
-	bool head;     /* its first bytes are to be checked */
+	unsigned int due; /* replies that were not yet followed by another call */
+	uint64_t calls;
+	struct nfs_stream stream;
+	struct nfs_call call;
 };
 
-static uint8_t buf[BUF];
-static uint8_t call_bytes[1024];
-static size_t call_len;
-static uint8_t root[64];
-static uint32_t root_len;
-static uint8_t data[64];
-static uint32_t data_len;
+static uint8_t buf[REPLIES_SIZE];
 
-static void die(const char *what)
+static void write_call(struct load_conn *c, const char *op, const struct nfs_handle *root,
+		       const struct nfs_handle *data)
 {
-	fprintf(stderr, "nfs-load: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
+	struct writer w;
 
-static int dial(const char *address, uint16_t port)
-{
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-	int on = 1;
-
-	inet_pton(AF_INET, address, &to.sin_addr);
-	for (int local = 1023; local > 200; local--) {
-		struct sockaddr_in me = {.sin_family = AF_INET, .sin_port = htons((uint16_t)local)};
-		int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-		if (!bind(fd, (struct sockaddr *)&me, sizeof(me)) &&
-		    !connect(fd, (struct sockaddr *)&to, sizeof(to))) {
-			setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-			return fd;
-		}
-		close(fd);
-	}
-	die("connect");
-	return -1;
-}
-
-static struct writer begin(uint32_t prog, uint32_t proc)
-{
-	struct writer w = writer_of(call_bytes, sizeof(call_bytes));
-
-	writer_be32(&w, 0); /* mark */
-	writer_be32(&w, 7);
-	writer_be32(&w, 0);
-	writer_be32(&w, 2);
-	writer_be32(&w, prog);
-	writer_be32(&w, 3);
-	writer_be32(&w, proc);
-	writer_be32(&w, 1); /* AUTH_SYS, as Linux sends it */
-	writer_be32(&w, 32);
-	writer_be32(&w, 0);
-	writer_be32(&w, 6);
-	writer_put(&w, "client\0\0", 8);
-	writer_be32(&w, 0);
-	writer_be32(&w, 0);
-	writer_be32(&w, 1);
-	writer_be32(&w, 0);
-	writer_zero(&w, 8);
-	return w;
-}
-
-static void end(struct writer *w)
-{
-	struct writer mark = writer_of(call_bytes, 4);
-
-	call_len = writer_len(w);
-	writer_be32(&mark, 0x80000000U | (uint32_t)(call_len - 4));
-}
-
-static void put_opaque(struct writer *w, const void *p, uint32_t len)
-{
-	writer_be32(w, len);
-	writer_put(w, p, len);
-	writer_zero(w, -len & 3);
-}
-
-/* One call and its whole reply; returns a cursor at the status. */
-static struct cursor ask(int fd)
-{
-	size_t got = 0;
-	struct cursor c;
-
-	if (write(fd, call_bytes, call_len) != (ssize_t)call_len)
-		die("write");
-	for (;;) {
-		ssize_t n = read(fd, buf + got, sizeof(buf) - got);
-
-		if (n <= 0)
-			die("read");
-		got += (size_t)n;
-		c = cursor_of(buf, got);
-		if (got >= 4 && got >= 4 + (cursor_be32(&c) & 0x7fffffff))
-			break;
-	}
-	cursor_skip(&c, 24);
-	return c;
-}
-
-static void take_handle(struct cursor *c, uint8_t *out, uint32_t *len)
-{
-	if (cursor_be32(c)) {
-		errno = EACCES;
-		die("mount or lookup");
-	}
-	*len = cursor_be32(c);
-	memcpy(out, cursor_skip(c, *len), *len);
-}
-
-static void setup(const char *address, uint16_t port, uint16_t mount_port, const char *path,
-		  const char *op)
-{
-	int fd = dial(address, mount_port);
-	struct writer w = begin(100005, 1);
-	struct cursor c;
-
-	put_opaque(&w, path, (uint32_t)strlen(path));
-	end(&w);
-	c = ask(fd);
-	take_handle(&c, root, &root_len);
-	close(fd);
-	fd = dial(address, port);
-	w = begin(100003, 3);
-	put_opaque(&w, root, root_len);
-	put_opaque(&w, "data", 4);
-	end(&w);
-	c = ask(fd);
-	take_handle(&c, data, &data_len);
-	close(fd);
-	if (!strcmp(op, "lookup"))
-		return; /* the call is there */
 	if (!strcmp(op, "getattr")) {
-		w = begin(100003, 1);
-		put_opaque(&w, data, data_len);
+		w = nfs_begin(&c->call, NFS_PROGRAM, NFS_GETATTR, 7);
+		nfs_put_handle(&w, data);
+	} else if (!strcmp(op, "lookup")) {
+		w = nfs_begin(&c->call, NFS_PROGRAM, NFS_LOOKUP, 7);
+		nfs_put_handle(&w, root);
+		nfs_put_opaque(&w, "data", 4);
 	} else if (!strcmp(op, "readdirplus")) {
-		w = begin(100003, 17);
-		put_opaque(&w, root, root_len);
+		w = nfs_begin(&c->call, NFS_PROGRAM, NFS_READDIRPLUS, 7);
+		nfs_put_handle(&w, root);
 		writer_zero(&w, 16);
 		writer_be32(&w, 8192);
 		writer_be32(&w, 32768);
 	} else {
 		unsigned int kib = 0;
-		uint32_t count;
 
-		sscanf(op, "read%uk", &kib);
-		count = !strcmp(op, "read1m") ? 1 << 20 : kib << 10;
-		if (!count) {
+		if (!strcmp(op, "read1m"))
+			kib = 1024;
+		else
+			sscanf(op, "read%uk", &kib);
+		if (!kib) {
 			errno = EINVAL;
 			die(op);
 		}
-		w = begin(100003, 6);
-		put_opaque(&w, data, data_len);
+		w = nfs_begin(&c->call, NFS_PROGRAM, NFS_READ, 7);
+		nfs_put_handle(&w, data);
 		writer_be64(&w, 0);
-		writer_be32(&w, count);
+		writer_be32(&w, kib << 10);
 	}
-	end(&w);
-}
-
-/* CPU of all threads of a process, ns. */
-static uint64_t cpu_ns(int pid)
-{
-	char path[64];
-	uint64_t sum = 0;
-	struct dirent *e;
-	DIR *d;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	d = opendir(path);
-	while (d && (e = readdir(d))) {
-		char file[400];
-		unsigned long long ns;
-		FILE *f;
-
-		snprintf(file, sizeof(file), "%s/%s/schedstat", path, e->d_name);
-		f = fopen(file, "r");
-		if (f && fscanf(f, "%llu", &ns) == 1)
-			sum += ns;
-		if (f)
-			fclose(f);
-	}
-	if (d)
-		closedir(d);
-	return sum;
+	nfs_end(&c->call, &w);
 }
 
 static void send_calls(struct load_conn *c, unsigned int n)
 {
 	static uint8_t many[64 << 10];
-	unsigned int fit = (unsigned int)(sizeof(many) / call_len);
+	unsigned int fit = (unsigned int)(sizeof(many) / c->call.len);
 
 	while (n) {
 		unsigned int now = n < fit ? n : fit;
 
 		for (unsigned int i = 0; i < now; i++)
-			memcpy(many + i * call_len, call_bytes, call_len);
+			memcpy(many + i * c->call.len, c->call.bytes, c->call.len);
 		/* small beside the socket's buffer: never short in practice */
-		if (write(c->fd, many, now * call_len) != (ssize_t)(now * call_len))
+		if (write(c->fd, many, now * c->call.len) != (ssize_t)(now * c->call.len))
 			die("write");
 		n -= now;
 	}
 }
 
-/* Count the replies that end in these bytes. */
-static unsigned int count_replies(struct load_conn *c, const uint8_t *p, size_t n)
+static void on_reply(void *arg, uint32_t xid, uint32_t status, struct bytes results)
 {
-	unsigned int done = 0;
+	struct load_conn *c = arg;
 
-	while (n) {
-		if (c->mark_left) {
-			c->mark = c->mark << 8 | *p++;
-			n--;
-			if (--c->mark_left)
-				continue;
-			c->left = c->mark & 0x7fffffff;
-			c->head = true;
-			continue;
-		}
-		if (c->head && n >= 28) {
-			/* accepted and NFS3_OK */
-			if (p[11] || p[23] || p[27]) {
-				errno = EPROTO;
-				die("a call failed");
-			}
-			c->head = false;
-		}
-		if (n < c->left) {
-			c->left -= n;
-			break;
-		}
-		p += c->left;
-		n -= c->left;
-		done++;
-		c->mark_left = 4;
+	(void)xid;
+	(void)results;
+	if (status) {
+		errno = EPROTO;
+		die("a call failed");
 	}
-	return done;
+	c->due++;
+	c->calls++;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const uint64_t *x = a;
+	const uint64_t *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+static void report(struct load_conn *conns, unsigned int n, const uint64_t *before, double secs,
+		   uint64_t bytes, uint64_t cpu)
+{
+	uint64_t *each = calloc(n, sizeof(*each));
+	uint64_t calls = 0;
+
+	if (!each)
+		die("memory");
+	for (unsigned int i = 0; i < n; i++) {
+		each[i] = conns[i].calls - before[i];
+		calls += each[i];
+	}
+	qsort(each, n, sizeof(*each), by_number);
+	printf("%.0f calls/s %.1f MB/s %.2f us/call fewest %.2f of median\n", (double)calls / secs,
+	       (double)bytes / secs / 1e6, (double)cpu / 1000 / (double)calls,
+	       each[n / 2] ? (double)each[0] / (double)each[n / 2] : 0);
+	free(each);
 }
 
 int main(int argc, char **argv)
 {
-	static struct load_conn conns[MAX_CONNS];
+	struct rlimit files = {16384, 16384};
 	struct epoll_event events[256];
-	uint64_t calls = 0;
+	struct load_conn *conns;
+	struct in_addr first;
+	uint64_t *before;
 	uint64_t bytes = 0;
-	uint64_t calls0 = 0;
-	uint64_t bytes0 = 0;
-	uint64_t cpu0 = 0;
+	uint64_t cpu = 0;
 	int64_t start;
 	int64_t began = 0;
 	int64_t secs;
-	int nconns;
-	int depth;
+	unsigned int n;
+	unsigned int depth;
 	int pid;
-	int ep;
+	int ep = epoll_create1(0);
 
-	if (argc != 10) {
-		fprintf(stderr,
-			"usage: nfs-load ADDRESS PORT MOUNT_PORT PATH OP CONNS DEPTH SECS PID\n");
+	if (argc != 11) {
+		fprintf(stderr, "usage: nfs-load SERVER PORT MOUNT_PORT PATH FIRST_CLIENT OP CONNS"
+				" DEPTH SECS PID\n");
 		return 2;
 	}
-	nconns = atoi(argv[6]);
-	depth = atoi(argv[7]);
-	secs = atoi(argv[8]);
-	pid = atoi(argv[9]);
-	setup(argv[1], (uint16_t)atoi(argv[2]), (uint16_t)atoi(argv[3]), argv[4], argv[5]);
-	ep = epoll_create1(0);
-	for (int i = 0; i < nconns && i < MAX_CONNS; i++) {
-		struct epoll_event ev = {.events = EPOLLIN, .data.ptr = &conns[i]};
+	setrlimit(RLIMIT_NOFILE, &files);
+	inet_pton(AF_INET, argv[5], &first);
+	n = (unsigned int)atoi(argv[7]);
+	depth = (unsigned int)atoi(argv[8]);
+	secs = atoi(argv[9]);
+	pid = atoi(argv[10]);
+	conns = calloc(n, sizeof(*conns));
+	before = calloc(n, sizeof(*before));
+	if (!conns || !before)
+		die("memory");
+	for (unsigned int i = 0; i < n; i++) {
+		struct load_conn *c = &conns[i];
+		struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
+		uint32_t address = ntohl(first.s_addr) + i;
+		struct nfs_handle root;
+		struct nfs_handle data;
 
-		conns[i] = (struct load_conn){.fd = dial(argv[1], (uint16_t)atoi(argv[2])),
-					      .mark_left = 4};
-		epoll_ctl(ep, EPOLL_CTL_ADD, conns[i].fd, &ev);
+		nfs_mount(argv[1], (uint16_t)atoi(argv[3]), address, argv[4], &root);
+		c->fd = nfs_dial(argv[1], (uint16_t)atoi(argv[2]), address);
+		nfs_lookup(c->fd, &root, "data", &data);
+		write_call(c, argv[6], &root, &data);
+		epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &ev);
 	}
 	start = instant_now().ns;
-	for (int i = 0; i < nconns; i++)
-		send_calls(&conns[i], (unsigned int)depth);
+	for (unsigned int i = 0; i < n; i++)
+		send_calls(&conns[i], depth);
 	for (;;) {
-		int n = epoll_wait(ep, events, 256, 1000);
+		int ready = epoll_wait(ep, events, 256, 1000);
 		int64_t now = instant_now().ns;
 
 		/* the first half second warms up */
 		if (!began && now - start > NS_PER_SEC / 2) {
 			began = now;
-			cpu0 = cpu_ns(pid);
-			calls0 = calls;
-			bytes0 = bytes;
+			cpu = process_cpu_ns(pid);
+			bytes = 0;
+			for (unsigned int i = 0; i < n; i++)
+				before[i] = conns[i].calls;
 		}
 		if (began && now - began > secs * NS_PER_SEC) {
-			double t = (double)(now - began) / 1e9;
-			uint64_t cpu = cpu_ns(pid) - cpu0;
-
-			calls -= calls0;
-			bytes -= bytes0;
-			printf("%.0f calls/s %.1f MB/s %.2f us/call\n", (double)calls / t,
-			       (double)bytes / t / 1e6, (double)cpu / 1000 / (double)calls);
+			report(conns, n, before, (double)(now - began) / 1e9, bytes,
+			       process_cpu_ns(pid) - cpu);
+			free(conns);
+			free(before);
 			return 0;
 		}
-		for (int i = 0; i < n; i++) {
+		for (int i = 0; i < ready; i++) {
 			struct load_conn *c = events[i].data.ptr;
 			ssize_t r = recv(c->fd, buf, sizeof(buf), MSG_DONTWAIT);
-			unsigned int done;
 
 			if (r <= 0)
 				die("recv");
-			done = count_replies(c, buf, (size_t)r);
-			calls += done;
 			bytes += (uint64_t)r;
-			if (done)
-				send_calls(c, done);
+			nfs_stream_feed(&c->stream, (struct bytes){buf, (size_t)r}, on_reply, c);
+			send_calls(c, c->due);
+			c->due = 0;
 		}
 	}
 }

@@ -10,21 +10,18 @@
  *ms of server CPU a boot, and the slowest client's time beside the median.
  */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/bytes.h"
 #include "common/clock.h"
+#include "tests/bench/nfs-client.h"
 
-enum { MAX_PATHS = 8192, MAX_CALLS = 65536, MAX_PAGES = 64, DEPTH_MAX = 16, BUF = 2 << 20 };
+enum { MAX_PATHS = 8192, MAX_CALLS = 65536, DEPTH_MAX = 16, FIRST_XID = 10 };
 
 enum op { GETATTR, LOOKUP, ACCESS, READLINK, READ, READDIRPLUS, FSSTAT, FSINFO, PATHCONF, OPS };
 static const struct {
@@ -43,39 +40,31 @@ struct step {
 	char name[256];
 };
 
-struct handle {
-	uint8_t len;
-	uint8_t bytes[64];
-};
-
 struct client {
 	int fd;
 	uint32_t address;
-	struct handle *handles; /* by path */
+	struct nfs_handle *handles; /* by path */
 	unsigned int sent;
 	unsigned int done;
 	uint64_t cookie; /* the last one of a directory that is read in pages */
-	uint8_t mark[4];
-	unsigned int mark_len;
-	uint32_t left;
-	uint32_t want; /* of the reply */
+	struct nfs_stream stream;
 	unsigned int errors;
 	int64_t started;
 	int64_t finished;
 };
 
-static char *paths[MAX_PATHS];
+/* A directory comes before what is in it; the root is the first. */
+static struct path {
+	char *text;
+	const char *name; /* its last component */
+	unsigned int parent;
+	unsigned int depth;
+} paths[MAX_PATHS];
 static unsigned int npaths;
+static unsigned int deepest;
 static struct step *steps;
 static unsigned int nsteps;
-static uint8_t buf[BUF];
-static uint8_t out[4096];
-
-static void die(const char *what)
-{
-	fprintf(stderr, "nfs-replay: %s: %s\n", what, strerror(errno));
-	exit(1);
-}
+static uint8_t buf[REPLIES_SIZE];
 
 static void unquote(char *s)
 {
@@ -93,16 +82,30 @@ static void unquote(char *s)
 	*o = '\0';
 }
 
-static unsigned int path_index(const char *path)
+static unsigned int path_index(const char *text)
 {
+	struct path path = {.text = strdup(text)};
+	char *slash = path.text ? strrchr(path.text, '/') : NULL;
+
 	for (unsigned int i = 0; i < npaths; i++)
-		if (!strcmp(paths[i], path))
+		if (!strcmp(paths[i].text, text)) {
+			free(path.text);
 			return i;
-	if (npaths == MAX_PATHS) {
+		}
+	if (slash && slash[1]) {
+		path.name = slash + 1;
+		*slash = '\0';
+		path.parent = path_index(slash == path.text ? "/" : path.text);
+		path.depth = paths[path.parent].depth + 1;
+		*slash = '/';
+	}
+	if (npaths == MAX_PATHS || !path.text) {
 		errno = E2BIG;
 		die("paths");
 	}
-	paths[npaths] = strdup(path);
+	if (path.depth > deepest)
+		deepest = path.depth;
+	paths[npaths] = path;
 	return npaths++;
 }
 
@@ -152,114 +155,50 @@ static void load(const char *file)
 	fclose(f);
 }
 
-static int dial(const char *server, uint16_t port, uint32_t address, uint16_t local)
+static void on_handle(void *arg, uint32_t xid, uint32_t status, struct bytes results)
 {
-	struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)};
-	struct sockaddr_in me = {
-		.sin_family = AF_INET, .sin_port = htons(local), .sin_addr.s_addr = htonl(address)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int on = 1;
+	struct client *client = arg;
 
-	inet_pton(AF_INET, server, &to.sin_addr);
-	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-	if (bind(fd, (struct sockaddr *)&me, sizeof(me)) ||
-	    connect(fd, (struct sockaddr *)&to, sizeof(to)))
-		die("connect");
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
-	return fd;
+	client->done++;
+	if (!status)
+		nfs_take_handle(results, &client->handles[xid]);
 }
 
-static struct writer begin(uint32_t prog, uint32_t proc, uint32_t xid)
+static void receive(struct client *client, nfs_reply_fn *reply)
 {
-	struct writer w = writer_of(out, sizeof(out));
+	ssize_t r = recv(client->fd, buf, sizeof(buf), 0);
 
-	writer_be32(&w, 0);
-	writer_be32(&w, xid);
-	writer_be32(&w, 0);
-	writer_be32(&w, 2);
-	writer_be32(&w, prog);
-	writer_be32(&w, 3);
-	writer_be32(&w, proc);
-	writer_be32(&w, 1);
-	writer_be32(&w, 32);
-	writer_be32(&w, 0);
-	writer_be32(&w, 6);
-	writer_put(&w, "client\0\0", 8);
-	writer_be32(&w, 0);
-	writer_be32(&w, 0);
-	writer_be32(&w, 1);
-	writer_be32(&w, 0);
-	writer_zero(&w, 8);
-	return w;
+	if (r <= 0)
+		die("recv");
+	nfs_stream_feed(&client->stream, (struct bytes){buf, (size_t)r}, reply, client);
 }
 
-static size_t end(struct writer *w)
+/* The handles of all paths, level by level.  What this server does not have gets none:
+ * its calls are left out. */
+static void walk(struct client *client)
 {
-	struct writer mark = writer_of(out, 4);
+	for (unsigned int depth = 1; depth <= deepest; depth++) {
+		for (unsigned int i = 1; i < npaths; i++) {
+			const struct nfs_handle *dir = &client->handles[paths[i].parent];
+			struct nfs_call call;
+			struct writer w;
 
-	writer_be32(&mark, 0x80000000U | (uint32_t)(writer_len(w) - 4));
-	return writer_len(w);
-}
-
-static void put_opaque(struct writer *w, const void *p, size_t len)
-{
-	writer_be32(w, (uint32_t)len);
-	writer_put(w, p, len);
-	writer_zero(w, -len & 3);
-}
-
-/* One call, its whole reply: a cursor at the results. */
-static struct cursor ask(int fd, size_t len)
-{
-	size_t got = 0;
-	struct cursor c;
-
-	if (write(fd, out, len) != (ssize_t)len)
-		die("write");
-	for (;;) {
-		ssize_t n = read(fd, buf + got, sizeof(buf) - got);
-
-		if (n <= 0)
-			die("read");
-		got += (size_t)n;
-		c = cursor_of(buf, got);
-		if (got >= 4 && got >= 4 + (cursor_be32(&c) & 0x7fffffff))
-			break;
+			if (paths[i].depth != depth || !dir->len)
+				continue;
+			w = nfs_begin(&call, NFS_PROGRAM, NFS_LOOKUP, i);
+			nfs_put_handle(&w, dir);
+			nfs_put_opaque(&w, paths[i].name, strlen(paths[i].name));
+			nfs_end(&call, &w);
+			if (write(client->fd, call.bytes, call.len) != (ssize_t)call.len)
+				die("write");
+			client->sent++;
+			while (client->sent - client->done > 64)
+				receive(client, on_handle);
+		}
+		while (client->sent != client->done)
+			receive(client, on_handle);
 	}
-	cursor_skip(&c, 24);
-	return c;
-}
-
-static bool take_handle(struct cursor *c, struct handle *h)
-{
-	uint32_t len;
-
-	if (cursor_be32(c))
-		return false;
-	len = cursor_be32(c);
-	h->len = (uint8_t)len;
-	memcpy(h->bytes, cursor_skip(c, len), len);
-	return true;
-}
-
-static void walk(struct client *client, unsigned int path)
-{
-	struct handle at = client->handles[0];
-	char copy[2048];
-	char *save;
-
-	snprintf(copy, sizeof(copy), "%s", paths[path]);
-	for (char *name = strtok_r(copy, "/", &save); name; name = strtok_r(NULL, "/", &save)) {
-		struct writer w = begin(100003, 3, 1);
-		struct cursor c;
-
-		put_opaque(&w, at.bytes, at.len);
-		put_opaque(&w, name, strlen(name));
-		c = ask(client->fd, end(&w));
-		if (!take_handle(&c, &at))
-			return; /* not on this server: its calls are left out */
-	}
-	client->handles[path] = at;
+	client->sent = client->done = 0;
 }
 
 /* Leave out the calls whose path this server does not have. */
@@ -276,15 +215,15 @@ static unsigned int steps_prune(const struct client *client)
 	return gone;
 }
 
-static size_t write_step(struct client *client, const struct step *s, uint32_t xid)
+static void write_step(struct client *client, const struct step *s, uint32_t xid,
+		       struct nfs_call *call)
 {
-	const struct handle *h = &client->handles[s->path];
-	struct writer w = begin(100003, ops[s->op].proc, xid);
+	struct writer w = nfs_begin(call, NFS_PROGRAM, ops[s->op].proc, xid);
 
-	put_opaque(&w, h->bytes, h->len);
+	nfs_put_handle(&w, &client->handles[s->path]);
 	switch (s->op) {
 	case LOOKUP:
-		put_opaque(&w, s->name, strlen(s->name));
+		nfs_put_opaque(&w, s->name, strlen(s->name));
 		break;
 	case ACCESS:
 		writer_be32(&w, 0x1f);
@@ -302,13 +241,14 @@ static size_t write_step(struct client *client, const struct step *s, uint32_t x
 	default:
 		break;
 	}
-	return end(&w);
+	nfs_end(call, &w);
 }
 
 /* Send all that may be in flight now. */
 static void client_send(struct client *client)
 {
 	static uint8_t many[64 << 10];
+	struct nfs_call call;
 	size_t len = 0;
 
 	while (client->sent < nsteps) {
@@ -319,22 +259,22 @@ static void client_send(struct client *client)
 		/* A later page needs the cookie of the one before. */
 		if (s->op == READDIRPLUS && s->a && client->sent != client->done)
 			break;
-		{
-			size_t n = write_step(client, s, client->sent + 10);
-
-			if (len + n > sizeof(many))
-				break;
-			memcpy(many + len, out, n);
-			len += n;
-		}
+		write_step(client, s, client->sent + FIRST_XID, &call);
+		if (len + call.len > sizeof(many))
+			break;
+		memcpy(many + len, call.bytes, call.len);
+		len += call.len;
 		client->sent++;
 	}
 	if (len && write(client->fd, many, len) != (ssize_t)len)
 		die("write");
 }
 
-static void last_cookie(struct client *client, struct cursor c)
+/* A reply that came in pieces leaves the cookie as it was: the page is read again. */
+static void last_cookie(struct client *client, struct bytes results)
 {
+	struct cursor c = cursor_of(results.at, results.len);
+
 	if (cursor_be32(&c))
 		cursor_skip(&c, 84);
 	cursor_skip(&c, 8);
@@ -358,75 +298,16 @@ static void last_cookie(struct client *client, struct cursor c)
 	}
 }
 
-/* Replies may be cut anywhere; only small ones are looked into, and those come whole. */
-static void client_receive(struct client *client)
+static void on_reply(void *arg, uint32_t xid, uint32_t status, struct bytes results)
 {
-	ssize_t r = recv(client->fd, buf, sizeof(buf), MSG_DONTWAIT);
-	const uint8_t *p = buf;
+	struct client *client = arg;
+	uint32_t i = xid - FIRST_XID;
 
-	if (r <= 0)
-		die("recv");
-	while (r) {
-		size_t n;
-
-		if (client->mark_len < 4) {
-			client->mark[client->mark_len++] = *p++;
-			r--;
-			if (client->mark_len == 4) {
-				struct cursor c = cursor_of(client->mark, 4);
-
-				client->left = client->want = cursor_be32(&c) & 0x7fffffff;
-			}
-			continue;
-		}
-		n = (size_t)r < client->left ? (size_t)r : client->left;
-		if (client->left == client->want && n >= 28) {
-			struct cursor c = cursor_of(p, n);
-			uint32_t i = cursor_be32(&c) - 10;
-			const struct step *s = &steps[i < nsteps ? i : 0];
-			uint32_t status;
-
-			cursor_skip(&c, 20);
-			status = cursor_be32(&c);
-			if (i >= nsteps || (status && s->op != LOOKUP))
-				client->errors++;
-			else if (!status && s->op == READDIRPLUS)
-				last_cookie(client, c);
-		}
-		p += n;
-		r -= (ssize_t)n;
-		client->left -= (uint32_t)n;
-		if (!client->left) {
-			client->mark_len = 0;
-			client->done++;
-		}
-	}
-}
-
-static uint64_t cpu_ns(int pid)
-{
-	char path[64];
-	uint64_t sum = 0;
-	struct dirent *e;
-	DIR *d;
-
-	snprintf(path, sizeof(path), "/proc/%d/task", pid);
-	d = opendir(path);
-	while (d && (e = readdir(d))) {
-		char file[400];
-		unsigned long long ns;
-		FILE *f;
-
-		snprintf(file, sizeof(file), "%s/%s/schedstat", path, e->d_name);
-		f = fopen(file, "r");
-		if (f && fscanf(f, "%llu", &ns) == 1)
-			sum += ns;
-		if (f)
-			fclose(f);
-	}
-	if (d)
-		closedir(d);
-	return sum;
+	client->done++;
+	if (i >= nsteps || status == UINT32_MAX || (status && steps[i].op != LOOKUP))
+		client->errors++;
+	else if (!status && steps[i].op == READDIRPLUS)
+		last_cookie(client, results);
 }
 
 static int cmp(const void *a, const void *b)
@@ -468,30 +349,19 @@ int main(int argc, char **argv)
 	for (unsigned int i = 0; i < nclients; i++) {
 		struct client *c = &clients[i];
 		struct epoll_event ev = {.events = EPOLLIN, .data.ptr = c};
-		struct writer w = begin(100005, 1, 1);
-		struct cursor reply;
-		char path[256];
-		int fd;
 
 		c->address = ntohl(first.s_addr) + i;
 		c->handles = calloc(npaths, sizeof(*c->handles));
-		fd = dial(argv[1], (uint16_t)atoi(argv[3]), c->address, 700);
-		snprintf(path, sizeof(path), "%s", argv[4]);
-		put_opaque(&w, path, strlen(path));
-		reply = ask(fd, end(&w));
-		if (!take_handle(&reply, &c->handles[0])) {
-			errno = EACCES;
-			die("mount");
-		}
-		close(fd);
-		c->fd = dial(argv[1], (uint16_t)atoi(argv[2]), c->address, 701);
-		for (unsigned int p = 1; p < npaths; p++)
-			walk(c, p);
+		if (!c->handles)
+			die("memory");
+		nfs_mount(argv[1], (uint16_t)atoi(argv[3]), c->address, argv[4], &c->handles[0]);
+		c->fd = nfs_dial(argv[1], (uint16_t)atoi(argv[2]), c->address);
+		walk(c);
 		if (!i)
 			gone = steps_prune(c);
 		epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &ev);
 	}
-	cpu = cpu_ns(pid);
+	cpu = process_cpu_ns(pid);
 	start = instant_now().ns;
 	for (unsigned int i = 0; i < nclients; i++) {
 		clients[i].started = instant_now().ns;
@@ -507,7 +377,7 @@ int main(int argc, char **argv)
 		for (int i = 0; i < n; i++) {
 			struct client *c = events[i].data.ptr;
 
-			client_receive(c);
+			receive(c, on_reply);
 			if (c->done == nsteps) {
 				c->finished = instant_now().ns;
 				times[finished++] = c->finished - c->started;
@@ -518,7 +388,7 @@ int main(int argc, char **argv)
 			client_send(c);
 		}
 	}
-	cpu = cpu_ns(pid) - cpu;
+	cpu = process_cpu_ns(pid) - cpu;
 	qsort(times, nclients, sizeof(*times), cmp);
 	printf("%u clients, %u calls each (%u left out), %u errors, %.1f boots/s, %.2f ms "
 	       "CPU/boot, "
@@ -527,5 +397,12 @@ int main(int argc, char **argv)
 	       nclients / ((double)(instant_now().ns - start) / 1e9), (double)cpu / 1e6 / nclients,
 	       (double)times[nclients - 1] / (double)times[nclients / 2],
 	       (double)times[nclients / 2] / 1e9);
+	for (unsigned int i = 0; i < nclients; i++)
+		free(clients[i].handles);
+	for (unsigned int i = 0; i < npaths; i++)
+		free(paths[i].text);
+	free(clients);
+	free(times);
+	free(steps);
 	return errors > 0;
 }

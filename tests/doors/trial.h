@@ -49,7 +49,7 @@ static void trial_tell(struct trial *t)
 	for (size_t s = 0; s < ARRAY_SIZE(trial_scopes); s++) {
 		struct overlay *ov;
 
-		assert_int_equal(overlay_load(t->site.db, trial_scopes[s], &ov), 0);
+		assert_int_equal(overlay_load(t->site.db, trial_scopes[s], NULL, &ov), 0);
 		for (unsigned int i = 0; i < ov->n; i++) {
 			const struct entry *e = &ov->entries[i];
 
@@ -220,7 +220,7 @@ static void trial_model(struct trial *t, uint64_t pin)
 	for (size_t s = 0; s < ARRAY_SIZE(trial_scopes); s++) {
 		struct overlay *ov;
 
-		assert_int_equal(overlay_load(t->site.db, trial_scopes[s], &ov), 0);
+		assert_int_equal(overlay_load(t->site.db, trial_scopes[s], NULL, &ov), 0);
 		for (unsigned int i = 0; i < ov->n; i++)
 			model_apply(fd, &ov->entries[i], &c);
 		overlay_free(ov);

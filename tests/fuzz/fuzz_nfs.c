@@ -53,7 +53,8 @@ static void answer(struct record_call *call)
 	cleanup(freep) uint8_t *copy = malloc(call->bytes.len + 1); /* exact, for the sanitizer */
 	struct reply reply = {.w = writer_of(out, RPC_REPLY_MAX)};
 
-	memcpy(copy, call->bytes.at, call->bytes.len);
+	if (call->bytes.len)
+		memcpy(copy, call->bytes.at, call->bytes.len);
 	for (size_t i = 0; call->bytes.len >= HANDLE_SIZE && i <= call->bytes.len - HANDLE_SIZE;
 	     i += 4) {
 		struct cursor c = cursor_of(copy + i, HANDLE_SIZE);
@@ -159,6 +160,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	fake_arrive(nfs.contents, data[0] & 16 ? -5 : 0);
 	record_fini(&record);
-	caller_forget(&caller);
+	caller_fini(&caller);
 	return 0;
 }

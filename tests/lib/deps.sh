@@ -16,13 +16,13 @@ declare -A deps=(
 	[net]="iproute2 procps util-linux python3 libnfs-dev libnfs-utils
 		udhcpc busybox-static isc-dhcp-client tftp-hpa atftp curl tshark
 		isc-dhcp-relay dhcp-helper dhcpcd-base klibc-utils dnsmasq-base strace pxelinux
-		rpcbind sqlite3 cpio attr acl zstd xz-utils mandoc shellcheck"
+		nfs-common rpcbind sqlite3 cpio attr acl zstd xz-utils mandoc shellcheck"
 	[boot]="qemu-system-x86 qemu-system-arm ipxe-qemu seabios ovmf u-boot-qemu
 		pxelinux syslinux-common ipxe shim-signed grub-efi-amd64-signed
 		dnsmasq-base mmdebstrap cpio zstd"
 	[kernel]="linux-source-6.1 make flex bison bc libelf-dev libssl-dev
 		xz-utils cpio rsync"
-	[bench]="nfs-ganesha nfs-ganesha-vfs dnsmasq-base atftpd
+	[bench]="nfs-ganesha nfs-ganesha-vfs dnsmasq-base kea-admin kea-dhcp4-server atftpd
 		fuse-overlayfs unionfs-fuse"
 )
 

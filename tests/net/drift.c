@@ -35,9 +35,11 @@
 #include <nfsc/libnfs.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
 
 enum {
 	FILES = 72,
+	LARGE_END = 11, /* 3 to 10 are large */
 	PAGE = 4096,
 	PAGES_MAX = (64 << 20) / PAGE + 64, /* after what is appended */
 	STATES_MAX = 200000
@@ -99,19 +101,20 @@ static bool is_edited(uint32_t file)
 	return file % 4;
 }
 
+/* Each last page has its first record's state in it: no two states look alike. */
 static uint64_t first_size(uint32_t file)
 {
 	static const uint64_t sizes[] = {
-		0,	 1,	 16,	  4095,		 4096,	  4097,	   10000,
-		70000,	 300000, 1 << 20, (1 << 20) + 1, 3 << 20, 4 << 20, (4 << 20) + 1,
+		0,	 1,	 16,	  4095,		  4096,	   4108,    10000,
+		70000,	 300000, 1 << 20, (1 << 20) + 12, 3 << 20, 4 << 20, (4 << 20) + 12,
 		5000000, 9 << 20};
 
 	if (file == 1)
 		return 6000000;
 	if (file == 3)
 		return 64 << 20;
-	if (file == 4 || file == 5)
-		return 20 << 20;
+	if (file >= 4 && file < LARGE_END)
+		return 16 << 20;
 	return sizes[file % (sizeof(sizes) / sizeof(sizes[0]))];
 }
 
@@ -139,19 +142,22 @@ static struct step step_of(const struct image *i)
 
 	if (!i->there) {
 		s.op = OP_BACK;
-		s.size = first_size(i->file) + r % 3;
+		s.size = first_size(i->file) + r % 3 * 4;
 		return s;
 	}
 	switch (r % 64) {
 	case 0:
 		s.op = OP_REPLACE;
-		s.size = first_size(i->file) + r / 64 % 5000;
+		s.size = first_size(i->file) + r / 64 % 300 * PAGE / 16;
 		break;
 	case 1:
-		s.op = r / 64 % 4 ? OP_CUT : OP_DELETE;
-		break;
-	case 2:
-		s.op = r / 64 % 4 ? OP_CUT : OP_OTHER;
+	case 2: /* the large ones stay that: a copy of them takes long */
+		if (i->file >= 3 && i->file < LARGE_END)
+			s.op = r / 64 % 16 ? OP_WRITE : OP_CUT;
+		else if (r / 64 % 16)
+			s.op = OP_CUT;
+		else
+			s.op = r % 2 ? OP_DELETE : OP_OTHER;
 		break;
 	case 3:
 	case 4:
@@ -248,6 +254,21 @@ static bool page_is(const struct reading *r, uint64_t page, uint32_t state, stru
 	return true;
 }
 
+/* For the reader of a failure. */
+static const char *pages_differ(const struct image *i, const uint32_t *pages, uint64_t n)
+{
+	static char text[128];
+	uint64_t p = 0;
+
+	while (p < n && p < pages_of(i->size) && i->pages[p] == pages[p])
+		p++;
+	if (p == n || p == pages_of(i->size))
+		return "the same pages";
+	snprintf(text, sizeof(text), "page %llu of state %u, not %u", (unsigned long long)p,
+		 i->pages[p], pages[p]);
+	return text;
+}
+
 /* Which state is it?  `what` says where it is from.  Of a page that is cut before its
  * first record's state that is not known. */
 static uint32_t reading_state(const struct reading *r, const char *what)
@@ -257,6 +278,7 @@ static uint32_t reading_state(const struct reading *r, const char *what)
 	uint64_t n = pages_of(r->size);
 	uint32_t newest = 0;
 	struct record bad;
+	char was[256];
 
 	if (n && r->size - (n - 1) * PAGE < offsetof(struct record, page))
 		n--;
@@ -270,15 +292,18 @@ static uint32_t reading_state(const struct reading *r, const char *what)
 		if (pages[p] > newest)
 			newest = pages[p];
 	}
-	for (first(&i, r->file); i.number < STATES_MAX; next(&i)) {
-		if (i.number < newest || !i.there || i.size != r->size ||
-		    memcmp(i.pages, pages, n * sizeof(pages[0])))
+	for (first(&i, r->file); i.number < newest || !i.there;)
+		next(&i);
+	snprintf(was, sizeof(was), "state %u, of its newest page, has %llu bytes and %s", i.number,
+		 (unsigned long long)i.size, pages_differ(&i, pages, n));
+	for (; i.number < STATES_MAX; next(&i)) {
+		if (!i.there || i.size != r->size || memcmp(i.pages, pages, n * sizeof(pages[0])))
 			continue;
 		if (n == pages_of(r->size) || page_is(r, n, i.pages[n], &bad))
 			return i.number;
 	}
-	die("%s: %s: %llu bytes that are no state of it; the newest page is of state %u", what,
-	    name_of(r->file), (unsigned long long)r->size, newest);
+	die("%s: %s: %llu bytes that are no state of it: %s", what, name_of(r->file),
+	    (unsigned long long)r->size, was);
 }
 
 static void reading_file(struct reading *r, const char *path)
@@ -419,6 +444,9 @@ static void edit(const char *dir, const char *stop)
 	while (access(stop, F_OK)) {
 		uint32_t file = (uint32_t)(mix(turn++) % FILES);
 
+		/* Now and then the large ones alone, whose copies take long. */
+		if (instant_now().ns / (100 * NS_PER_MS) % 10 < 4)
+			file = 3 + file % (LARGE_END - 3);
 		if (!is_edited(file))
 			continue;
 		/* A burst, so that a copy that is under way meets some; one that is gone

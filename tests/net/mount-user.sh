@@ -1,12 +1,10 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# The mount by an ordinary user through fusermount3: the whole of test_mount, as
-# nobody, in a mount namespace of its own where everybody may open /dev/fuse.
-#
-#	tests/net/mount-user.sh [TEST_MOUNT]	(the built program; as root)
+# The mount by an ordinary user through fusermount3: the mount's own tests, as nobody,
+# in a mount namespace of its own where everybody may open /dev/fuse.
 set -eu
-program=${1:-$(dirname "$0")/../../build/tests/test_mount}
+programs=$(dirname "$0")/../../build/tests
 
 [ "$(id -u)" = 0 ] || { echo "SKIP: needs root"; exit 77; }
 [ -c /dev/fuse ] || { echo "SKIP: no /dev/fuse"; exit 77; }
@@ -18,9 +16,12 @@ fi
 test=$(mktemp -d)
 trap 'rm -rf "$test"' EXIT
 trap 'exit 1' INT TERM
-# The build folder may be closed to nobody.
-cp "$program" "$test/test_mount"
 mknod -m 666 "$test/fuse" c 10 229
 mount --bind "$test/fuse" /dev/fuse
 chmod 755 "$test"
-setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all env HOME=/ "$test/test_mount"
+for name in test_mount test_mount_changes test_mount_late; do
+	# The build folder may be closed to nobody.
+	cp "$programs/$name" "$test/"
+	setpriv --reuid 65534 --regid 65534 --clear-groups --inh-caps=-all \
+		env HOME=/ "$test/$name"
+done

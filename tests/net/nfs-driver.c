@@ -121,6 +121,11 @@ int main(int argc, char **argv)
 			fake_miss(true);
 			fake_prompt = true;
 		}
+		if (!strcmp(a, "lost=1")) { /* and does not get them */
+			fake_miss(true);
+			fake_prompt = true;
+			fake_lost = true;
+		}
 #endif
 		if (!strncmp(a, "address=", 8) && ip4_parse(a + 8, &address))
 			return 2;

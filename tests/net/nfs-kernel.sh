@@ -98,7 +98,7 @@ spawn guest.qemu nsenter --net="/run/netns/$net_ns" \
 	-no-user-config -no-reboot -display none -serial "file:$work/guest.console" \
 	-netdev tap,id=net,ifname=t-guest,script=no,downscript=no \
 	-device virtio-net-pci,netdev=net,mac=52:54:00:12:34:05,romfile= \
-	-kernel "$kernel" -append "console=ttyS0 quiet panic=-1 \
+	-kernel "$kernel" -append "console=ttyS0 quiet panic=-1 no_timer_check \
 ip=10.77.0.2::10.77.0.1:255.255.255.0:guest::off root=/dev/nfs \
 nfsroot=10.77.0.1:/,vers=3,tcp,rsize=1048576,nolock ro init=/selftest"
 qemu_pid[guest]=$spawned

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Two thousand idle and half-open connections, slow ones, crowds from one address, a
-# server out of descriptors, machines that mount before they are registered: nothing is
-# lost and others are served.
+# server out of descriptors, machines that mount before they are registered, clients that never
+# stop asking: nothing is lost and others are served.
 # usage: nfs-siege.sh [NFS_DRIVER]
 set -eu
 driver=${1:-$(dirname "${ROOTSTOCK:-build/rootstock}")/nfs/nfs-driver}
@@ -27,8 +27,11 @@ round() { # what, settings of the server
 	until grep -qs "NFS on port" "$dir/log"; do
 		kill -0 $child || { cat "$dir/log"; exit 1; }
 	done
-	[ $what != full ] || arg=$child
-	python3 "$here/nfs-siege.py" $what $arg >"$dir/out" || status=1
+	case $what in
+	full) arg=$child ;;
+	greedy) arg=$(dirname "$driver")/nfs-load ;;
+	esac
+	python3 "$here/nfs-siege.py" "$what" "$arg" >"$dir/out" || status=1
 	grep -v "^ok" "$dir/out" || :
 	kill $child
 	wait $child || status=1
@@ -42,4 +45,5 @@ round() { # what, settings of the server
 round idle record_secs=2
 round full workers=1
 round held workers=1
+round greedy workers=1 hosts=127.0.0.1-20
 exit $status

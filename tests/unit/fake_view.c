@@ -376,6 +376,7 @@ void views_handle_key(const struct views *views, uint8_t out[static 16])
 
 bool fake_short;
 bool fake_prompt;
+bool fake_lost;
 static _Atomic bool miss;
 
 struct content {
@@ -448,9 +449,11 @@ static struct content *content_of(struct contents *cs, uint32_t node)
 	return content_ref(cs->data);
 }
 
-int contents_open(struct contents *cs, struct view *view, uint32_t node, struct content **out,
-		  struct content_wait *wait)
+int contents_open_at(struct contents *cs, struct view *view, uint32_t node, uint64_t offset,
+		     uint64_t len, struct content **out, struct content_wait *wait)
 {
+	(void)offset;
+	(void)len;
 	if (!node_fine(node))
 		return VIEW_STALE;
 	if (S_ISDIR(nodes[node].mode))
@@ -483,9 +486,10 @@ void contents_cancel(struct contents *cs, struct content_wait *wait)
 		}
 }
 
-int contents_open_wait(struct contents *cs, struct view *view, uint32_t node, struct content **out)
+int contents_open_at_wait(struct contents *cs, struct view *view, uint32_t node, uint64_t offset,
+			  uint64_t len, struct content **out)
 {
-	return contents_open(cs, view, node, out, NULL);
+	return contents_open_at(cs, view, node, offset, len, out, NULL);
 }
 
 int contents_fd(const struct contents *cs)
@@ -499,7 +503,7 @@ void contents_dispatch(struct contents *cs)
 
 	if (read(cs->event_fd, &n, sizeof(n)) < 0)
 		return;
-	fake_arrive(cs, 0);
+	fake_arrive(cs, fake_lost ? -EIO : 0);
 }
 
 void fake_miss(bool on)

@@ -35,6 +35,7 @@ void fake_miss(bool on);
 void fake_arrive(struct contents *cs, int r);
 unsigned int fake_waiting(const struct contents *cs);
 extern bool fake_prompt; /* what misses arrives at the next contents_dispatch() */
+extern bool fake_lost;	 /* and then it is -EIO */
 extern bool fake_short;	 /* bodies end 10 bytes before what content_size() says */
 
 extern uint64_t fake_change; /* that the last view was asked for at */

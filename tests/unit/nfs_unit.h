@@ -105,7 +105,7 @@ static inline struct unit_nfs *unit_nfs_new(void)
 
 static inline void unit_nfs_free(struct unit_nfs *u)
 {
-	caller_forget(&u->caller);
+	caller_fini(&u->caller);
 	content_unref(u->reply.body);
 	roster_unref(u->nfs.roster);
 	exports_close(u->nfs.exports);
@@ -135,7 +135,7 @@ static inline int unit_nfs_teardown(void **state)
 /* Call from another address. */
 static inline void unit_from(struct unit_nfs *u, uint32_t address, uint16_t port)
 {
-	caller_forget(&u->caller);
+	caller_fini(&u->caller);
 	u->caller = (struct caller){
 		.address = address,
 		.port = port,

@@ -196,7 +196,7 @@ static inline int body_open(struct site *s, const struct manifest *m, const char
 	int fd;
 
 	assert_true(S_ISREG(n->mode));
-	fd = objects_get(s->objects, manifest_hash(m, n->data));
+	fd = objects_get(s->objects, manifest_hash(m, n->data), (int64_t)n->size);
 	if (fd < 0)
 		fail_msg("%s: no object", path);
 	assert_int_equal(fstat(fd, &st), 0);

@@ -28,16 +28,13 @@ struct site {
 	struct objects *objects;
 };
 
-static inline void site_init(struct site *s)
+static inline void site_init_below(struct site *s, const char *place)
 {
 	char path[256];
 	struct why why = {""};
 
 	memset(s, 0, sizeof(*s));
-	/* In memory where there is such a place: a test of logic need not wait for the
-	 * disk's syncs. */
-	snprintf(s->dir, sizeof(s->dir), "%s/rootstock-site.XXXXXX",
-		 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+	snprintf(s->dir, sizeof(s->dir), "%s/rootstock-site.XXXXXX", place);
 	assert_non_null(mkdtemp(s->dir));
 	snprintf(s->state, sizeof(s->state), "%s/state", s->dir);
 	snprintf(s->origin, sizeof(s->origin), "%s/origin", s->dir);
@@ -46,6 +43,13 @@ static inline void site_init(struct site *s)
 		fail_msg("%s", why.text);
 	snprintf(path, sizeof(path), "%s/objects", s->state);
 	assert_int_equal(objects_open(path, true, 0750, &s->objects, NULL), 0);
+}
+
+/* In memory where there is such a place: a test of logic need not wait for the disk's
+ * syncs. */
+static inline void site_init(struct site *s)
+{
+	site_init_below(s, access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
 }
 
 static inline void site_fini(struct site *s)

@@ -13,7 +13,7 @@ static bool row_of(struct site *s, uint32_t host, const char *path, struct entry
 	struct overlay *ov;
 	bool found = false;
 
-	assert_int_equal(overlay_load(s->db, (struct scope){SCOPE_HOST, host}, &ov), 0);
+	assert_int_equal(overlay_load(s->db, (struct scope){SCOPE_HOST, host}, NULL, &ov), 0);
 	for (unsigned int i = 0; i < ov->n; i++)
 		if (!ov->entries[i].retired && !strcmp(ov->entries[i].path, path)) {
 			*out = ov->entries[i];
@@ -81,7 +81,7 @@ static void no_two_hosts_share_an_identity(void **state)
 		assert_int_equal(stat(path, &st), 0);
 		assert_int_equal(st.st_mode & 0777, 0700);
 		assert_int_equal(objects_open(path, false, 0, &secrets, NULL), 0);
-		fd = objects_get(secrets, &rows[h][0].hash);
+		fd = objects_get(secrets, &rows[h][0].hash, OBJECT_ANY_SIZE);
 		assert_true(fd >= 0 && !fstat(fd, &st));
 		assert_int_equal(st.st_size, rows[h][0].size);
 		assert_int_equal(st.st_mode & 0007, 0);
@@ -157,6 +157,29 @@ static void without_ssh_keygen_there_is_no_key_and_no_error(void **state)
 	site_fini(&s);
 }
 
+static void why_no_key_could_be_made_is_said(void **state)
+{
+	static const char fake[] = "#!/bin/sh\necho first >&2\necho no room >&2\nexit 1\n";
+	cleanup(freep) char *before = strdup(getenv("PATH"));
+	struct why why = {""};
+	bool has_keys;
+	char path[256];
+	struct site s;
+	int fd;
+
+	(void)state;
+	hosts(&s);
+	snprintf(path, sizeof(path), "%s/ssh-keygen", s.dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0755);
+	assert_int_equal(write(fd, fake, sizeof(fake) - 1), sizeof(fake) - 1);
+	close(fd);
+	setenv("PATH", s.dir, 1);
+	assert_int_equal(identity_create(s.db, s.state, 1, "amy", &has_keys, &why), -EIO);
+	setenv("PATH", before, 1);
+	assert_string_equal(why.text, "amy: ssh-keygen: no room");
+	site_fini(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -164,6 +187,7 @@ int main(void)
 		cmocka_unit_test(an_identity_is_made_once),
 		cmocka_unit_test(another_site_has_other_machine_ids),
 		cmocka_unit_test(without_ssh_keygen_there_is_no_key_and_no_error),
+		cmocka_unit_test(why_no_key_could_be_made_is_said),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

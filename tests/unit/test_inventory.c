@@ -113,6 +113,28 @@ static void an_open_boot_decides_the_version(void **state)
 	assert_int_equal(directory_who(d, 5, &host, &version, &change), -EACCES);
 }
 
+static void leases_of_an_older_version_are_taken_over(void **state)
+{
+	struct db_schema old = schema_leases;
+	cleanup(tenants_freep) struct tenants *tenants = NULL;
+	cleanup(db_closep) struct db *leases = NULL;
+
+	old.nsteps = 1;
+	assert_int_equal(db_open(*state, &old, DB_CREATE, &leases, NULL), 0);
+	assert_int_equal(db_exec(leases,
+				 "INSERT INTO lease (address, mac, state, started, expires) VALUES"
+				 " (5, x'525400000001', 2, 0, 0);"
+				 "INSERT INTO boot (mac, address, version, change, opened) VALUES"
+				 " (x'525400000001', 5, 1, 7, 0)"),
+			 0);
+	db_close(leases);
+	leases = NULL;
+	assert_int_equal(db_open(*state, &schema_leases, DB_WRITE, &leases, NULL), 0);
+	assert_int_equal(tenants_load(leases, &tenants), 0);
+	assert_int_equal(tenants_by_address(tenants, 5)->boot.version, 1);
+	assert_int_equal(db_exec(leases, "SELECT first_seen FROM stranger"), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -120,6 +142,8 @@ int main(void)
 						unit_dir_teardown),
 		cmocka_unit_test_setup_teardown(an_open_boot_decides_the_version, unit_dir_setup,
 						unit_dir_teardown),
+		cmocka_unit_test_setup_teardown(leases_of_an_older_version_are_taken_over,
+						unit_dir_setup, unit_dir_teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

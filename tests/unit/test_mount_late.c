@@ -104,12 +104,58 @@ static void waiting_readers_end_with_the_mount(void **state)
 	close(lock_fd);
 }
 
+/* Somebody who has the lock and does not answer, until it is killed. */
+static pid_t holder_of(const struct world *w)
+{
+	int listen_fd;
+	int lock_fd;
+	int ready[2];
+	pid_t pid;
+	char byte;
+
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	if (!pid) {
+		if (copier_listen(w->site.state, &listen_fd, &lock_fd, NULL) ||
+		    write(ready[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+static void a_mount_copies_when_nobody_else_does_any_more(void **state)
+{
+	struct world *w = world_of(state);
+	pid_t waiting;
+	pid_t holder;
+	int status;
+
+	make_file(w->site.origin, "after", "copied after all\n", 0644);
+	world_image(w, false);
+	holder = holder_of(w);
+	world_mount(w);
+	waiting = reader_of(w, "images/img@3/after", "copied after all\n");
+	usleep(50000);
+	assert_true(is_running(waiting));
+	assert_int_equal(kill(holder, SIGKILL), 0);
+	assert_int_equal(waitpid(holder, &status, 0), holder);
+	assert_int_equal(waitpid(waiting, &status, 0), waiting);
+	assert_int_equal(status, 0);
+	assert_int_equal(world_unmount(w, SIGTERM), 0);
+}
+
 int main(void)
 {
-	/* The second goes on where the first ends. */
+	/* Each goes on where the one before ends. */
 	const struct CMUnitTest late[] = {
 		cmocka_unit_test(a_miss_holds_up_nobody_else),
 		cmocka_unit_test(waiting_readers_end_with_the_mount),
+		cmocka_unit_test(a_mount_copies_when_nobody_else_does_any_more),
 	};
 	return cmocka_run_group_tests(late, late_setup, teardown);
 }

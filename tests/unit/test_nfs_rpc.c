@@ -421,7 +421,8 @@ static void export_lists_what_the_caller_may_have(void **state)
 	unit_from(u, ADMIN, 700);
 	unit_call(u, MOUNT_PROGRAM, 1, MOUNTPROC3_EXPORT, NULL, NULL, XDR_OF(xdr_exportlist),
 		  &list);
-	assert_string_equal(list->ex_next->ex_dir, "/hosts/host1");
+	assert_string_equal(list->ex_next->ex_dir, "/images/debian");
+	assert_string_equal(list->ex_next->ex_next->ex_dir, "/hosts/host1");
 	xdr_free(XDR_OF(xdr_exportlist), &list);
 }
 

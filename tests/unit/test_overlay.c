@@ -31,7 +31,7 @@ static const char *rows_of(struct site *s, struct scope scope)
 	size_t n = 0;
 
 	text[0] = '\0';
-	assert_int_equal(overlay_load(s->db, scope, &ov), 0);
+	assert_int_equal(overlay_load(s->db, scope, NULL, &ov), 0);
 	for (unsigned int i = 0; i < ov->n; i++)
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s%s:%s%s", i ? " " : "",
 				      ov->entries[i].retired ? "(" : "", kinds[ov->entries[i].kind],
@@ -127,13 +127,13 @@ static void a_later_row_for_a_directory_comes_before_what_is_in_it(void **state)
 	assert_int_equal(site_change(s, all, "a/b", &file, NULL, NULL), 0);
 	assert_int_equal(site_change(s, all, "a", &attr, NULL, NULL), 0);
 	assert_string_equal(rows_of(s, all), "(parent:a) parent+:a file:a/b");
-	assert_int_equal(overlay_load(s->db, all, &ov), 0);
+	assert_int_equal(overlay_load(s->db, all, NULL, &ov), 0);
 	assert_int_equal(row(ov, "a")->flags, ENTRY_MODE_SET); /* the owner is nobody's wish */
 	overlay_free(ov);
 	assert_int_equal(site_change(s, all, "a", &opaque, NULL, NULL), 0);
 	assert_string_equal(rows_of(s, all), "(parent:a) (parent+:a) opaque:a file:a/b");
 	assert_int_equal(site_change(s, all, "a", &attr, NULL, NULL), 0);
-	assert_int_equal(overlay_load(s->db, all, &ov), 0);
+	assert_int_equal(overlay_load(s->db, all, NULL, &ov), 0);
 	assert_int_equal(row(ov, "a")->kind, ENTRY_OPAQUE);
 	assert_int_equal(row(ov, "a")->mode, 0700);
 	overlay_free(ov);
@@ -154,7 +154,7 @@ static void attributes_add_up(void **state)
 	assert_int_equal(site_change(s, all, "", &owner, NULL, NULL), 0);
 	assert_int_equal(site_change(s, all, "f", &file, NULL, NULL), 0);
 	assert_int_equal(site_change(s, all, "f", &mode, &id, NULL), 0);
-	assert_int_equal(overlay_load(s->db, all, &ov), 0);
+	assert_int_equal(overlay_load(s->db, all, NULL, &ov), 0);
 	e = row(ov, "");
 	assert_int_equal(e->flags, ENTRY_MODE_SET | ENTRY_OWNER_SET);
 	assert_int_equal(e->mode, 0600);
@@ -211,7 +211,7 @@ static bool in_force(struct site *s, const char *path, uint64_t pin, uint8_t kin
 	unsigned int n = 0;
 	bool found = false;
 
-	assert_int_equal(overlay_load(s->db, all, &ov), 0);
+	assert_int_equal(overlay_load(s->db, all, NULL, &ov), 0);
 	for (unsigned int i = 0; i < ov->n; i++)
 		if (!strcmp(ov->entries[i].path, path) && entry_in_force(&ov->entries[i], pin)) {
 			found = ov->entries[i].kind == kind;
@@ -312,7 +312,7 @@ static void a_row_that_cannot_be_is_refused(void **state)
 
 		assert_int_equal(db_exec(s->db, "BEGIN"), 0);
 		assert_int_equal(db_exec(s->db, wrongs[i]), 0);
-		assert_int_equal(overlay_load(s->db, all, &ov), -EUCLEAN);
+		assert_int_equal(overlay_load(s->db, all, NULL, &ov), -EUCLEAN);
 		db_rollback(s->db);
 	}
 }

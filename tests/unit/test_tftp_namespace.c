@@ -43,6 +43,8 @@ static uint32_t asked_version; /* of views_get */
 static uint64_t asked_change;
 static struct content_wait *parked_wait;
 static unsigned int cancelled;
+static uint64_t there = UINT64_MAX; /* bytes of every file that are copied */
+static unsigned int more_asked;
 static unsigned int views_behind; /* this many polls until they know the host */
 
 int views_get(struct views *views, uint32_t host, uint32_t version, uint64_t change,
@@ -78,17 +80,38 @@ static struct content *content_of(uint32_t node)
 	return c;
 }
 
-int contents_open(struct contents *cs, struct view *view, uint32_t node, struct content **out,
-		  struct content_wait *wait)
+int contents_open_at(struct contents *cs, struct view *view, uint32_t node, uint64_t offset,
+		     uint64_t len, struct content **out, struct content_wait *wait)
 {
 	(void)cs;
 	(void)view;
+	(void)offset;
+	(void)len;
 	if (parked) {
 		parked_wait = wait;
 		return CONTENT_WAIT;
 	}
 	*out = content_of(node);
 	return 0;
+}
+
+bool content_ready(const struct content *c, uint64_t offset, uint64_t len)
+{
+	(void)c;
+	return offset + len <= there;
+}
+
+int contents_more(struct contents *cs, struct content *content, uint64_t offset, uint64_t len,
+		  struct content **out, struct content_wait *wait)
+{
+	(void)cs;
+	(void)content;
+	(void)offset;
+	(void)len;
+	(void)out;
+	parked_wait = wait;
+	more_asked++;
+	return CONTENT_WAIT;
 }
 
 void contents_cancel(struct contents *cs, struct content_wait *wait)
@@ -437,6 +460,50 @@ static void in_overlay_mode_an_initrd_without_linuxrc_gets_a_hook_behind_it(void
 	the_view.n += 1;
 }
 
+static struct tftp_file *opened(struct world *w, uint32_t from, const char *name)
+{
+	struct tftp_tree *tree = namespace_tree(w->ns);
+	struct tftp_ask a = {
+		.from = from, .to = 0x0a000001, .name = name, .name_len = strlen(name)};
+	struct tftp_file *file = NULL;
+
+	assert_int_equal(tree->open(tree, &a, &w->wait, &w->answer, &file), 0);
+	return file;
+}
+
+static void a_body_may_come_in_parts(void **state)
+{
+	struct world *w = *state;
+	struct tftp_file *file;
+	char buf[16];
+
+	parked = false;
+	there = 4;
+	more_asked = 0;
+	file = opened(w, H7, "kernel");
+	assert_int_equal(tftp_file_pread(file, buf, 4, 0), 4);
+	assert_int_equal(more_asked, 0);
+	assert_int_equal(tftp_file_pread(file, buf, 4, 4), -EAGAIN);
+	assert_int_equal(tftp_file_pread(file, buf, 4, 4), -EAGAIN);
+	assert_int_equal(more_asked, 1); /* asked once, however often it is tried */
+	there = UINT64_MAX;
+	parked_wait->done(parked_wait, 0, content_of(3));
+	assert_int_equal(tftp_file_pread(file, buf, 4, 4), 4);
+	/* an error while waiting is the transfer's end */
+	there = 4;
+	assert_int_equal(tftp_file_pread(file, buf, 4, 4), -EAGAIN);
+	parked_wait->done(parked_wait, -EIO, NULL);
+	assert_int_equal(tftp_file_pread(file, buf, 4, 4), -EIO);
+	/* a transfer that ends while it waits */
+	tftp_file_close(file);
+	file = opened(w, H7, "kernel");
+	assert_int_equal(tftp_file_pread(file, buf, 4, 4), -EAGAIN);
+	cancelled = 0;
+	tftp_file_close(file);
+	assert_int_equal(cancelled, 1);
+	there = UINT64_MAX;
+}
+
 static void a_plan_says_what_each_firmware_would_get(void **state)
 {
 	struct world *w = *state;
@@ -478,6 +545,7 @@ int main(void)
 		TEST(a_body_that_is_not_there_yet_is_waited_for),
 		TEST(a_menu_offers_the_maintenance_image),
 		TEST(in_overlay_mode_an_initrd_without_linuxrc_gets_a_hook_behind_it),
+		TEST(a_body_may_come_in_parts),
 		TEST(a_plan_says_what_each_firmware_would_get),
 	};
 

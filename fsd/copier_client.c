@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fsd/copier_parts.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+enum {
+	CLIENT_WAITERS = 65536 /* of one client; who asks for more is none of ours */
+};
+
+/* A client that does not take its answers is cut off: it asks again. */
+void client_close(struct client *client)
+{
+	struct copier *c = client->copier;
+	int fd = client->io.fd;
+
+	loop_remove(&client->io);
+	close(fd);
+	pthread_mutex_lock(&c->lock);
+	for (struct source *s = c->sources; s; s = s->next)
+		for (int b = 0; b < JOB_BUCKETS; b++)
+			for (struct job *job = s->jobs[b]; job; job = job->chain)
+				for (struct waiter **w = &job->waiters; *w;) {
+					struct waiter *gone = *w;
+
+					if (gone->client != client) {
+						w = &gone->next;
+						continue;
+					}
+					*w = gone->next;
+					free(gone);
+				}
+	pthread_mutex_unlock(&c->lock);
+	for (struct client **p = &c->clients; *p; p = &(*p)->next)
+		if (*p == client) {
+			*p = client->next;
+			break;
+		}
+	c->nclients--;
+	free(client);
+}
+
+static int reply_send(struct client *client, const struct copier_reply *reply, const int *fds,
+		      unsigned int nfds)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(2 * sizeof(int))];
+	} control = {0};
+	struct iovec iov = {(void *)(uintptr_t)reply, sizeof(*reply)};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (nfds) {
+		struct cmsghdr *h;
+
+		msg.msg_control = &control;
+		msg.msg_controllen = CMSG_SPACE(nfds * sizeof(int));
+		h = CMSG_FIRSTHDR(&msg);
+		h->cmsg_level = SOL_SOCKET;
+		h->cmsg_type = SCM_RIGHTS;
+		h->cmsg_len = CMSG_LEN(nfds * sizeof(int));
+		memcpy(CMSG_DATA(h), fds, nfds * sizeof(int));
+	}
+	return sendmsg(client->io.fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+/* `status` and, when it is 0, all of the file in `fd`. */
+static int reply_whole(struct client *client, const struct copier_ask *ask, int status,
+		       uint64_t stamp, const struct fill_record *record, int fd)
+{
+	const struct copier_reply reply = {
+		.id = ask->id, .status = status, .stamp = stamp, .record = *record};
+
+	return reply_send(client, &reply, &fd, status ? 0 : 1);
+}
+
+/* Of one state are bytes out already, the copy is of another. */
+static bool other_state(const struct copier_ask *ask, uint64_t stamp)
+{
+	return ask->stamp && stamp && ask->stamp != stamp;
+}
+
+static int reply_job(struct job *job, struct client *client, const struct copier_ask *ask,
+		     int status)
+{
+	if (!status && job->copy.read_fd < 0)
+		status = -EIO;
+	if (!status && other_state(ask, job->stamp))
+		status = -ESTALE;
+	return reply_whole(client, ask, status, job->stamp, &job->copy.record, job->copy.read_fd);
+}
+
+void job_answer(struct copier *c, struct job *job, int status)
+{
+	for (;;) {
+		struct waiter *w;
+
+		pthread_mutex_lock(&c->lock);
+		w = job->waiters;
+		if (w)
+			job->waiters = w->next;
+		pthread_mutex_unlock(&c->lock);
+		if (!w)
+			break;
+		w->client->waiting--;
+		if (reply_job(job, w->client, &w->ask, status))
+			client_close(w->client); /* takes its other waiters along */
+		free(w);
+	}
+}
+
+/* What can be said to this one now?  1: nothing. */
+static int some_status(const struct job *job, const struct copier_ask *ask)
+{
+	const struct flight *f = job->flight;
+	uint64_t size = job->copy.record.size;
+	uint64_t missing;
+
+	if (other_state(ask, f->stamp))
+		return -ESTALE;
+	if (extents_have(f->extents, ask->offset, ask->len, &missing) &&
+	    (ask->len != COPIER_WHOLE || job->unkept))
+		return 0;
+	/* More at once than may be in memory. */
+	if (job->unkept && ask->offset < size &&
+	    (ask->len < size - ask->offset ? ask->len : size - ask->offset) >
+		    COPIER_UNKEPT * EXTENT_SIZE)
+		return -EIO;
+	return 1;
+}
+
+static int reply_some(const struct job *job, struct client *client, const struct copier_ask *ask,
+		      int status)
+{
+	const struct flight *f = job->flight;
+	const struct copier_reply reply = {.id = ask->id,
+					   .status = status,
+					   .flight = f->id,
+					   .stamp = f->stamp,
+					   .record = job->copy.record};
+	const int fds[] = {f->read_fd, extents_fd(f->extents)};
+
+	return reply_send(client, &reply, fds, status || ask->flight == f->id ? 0 : 2);
+}
+
+/* The first waiter that can be told something, told.  Returns false when there is none.
+ * *out is set when its client is to be closed. */
+static bool answer_one_locked(struct job *job, struct client **bad)
+{
+	for (struct waiter **p = &job->waiters; job->flight && *p; p = &(*p)->next) {
+		struct waiter *w = *p;
+		int status = some_status(job, &w->ask);
+
+		if (status > 0)
+			continue;
+		*p = w->next;
+		if (!status)
+			job->flight->announced = true;
+		w->client->waiting--;
+		if (reply_some(job, w->client, &w->ask, status))
+			*bad = w->client;
+		free(w);
+		return true;
+	}
+	return false;
+}
+
+void job_answer_some(struct copier *c, struct job *job)
+{
+	for (;;) {
+		struct client *bad = NULL;
+		bool one;
+
+		/* The thread may take the flight away but under the lock. */
+		pthread_mutex_lock(&c->lock);
+		one = answer_one_locked(job, &bad);
+		pthread_mutex_unlock(&c->lock);
+		if (bad)
+			client_close(bad);
+		if (!one)
+			break;
+	}
+}
+
+/* The version was sealed since whoever asks mapped its manifest.  The record carries
+ * all attributes as they were sealed: drift that the other has not heard of is in
+ * them. */
+static int ask_sealed(struct copier *c, struct client *client, const struct copier_ask *ask)
+{
+	cleanup(version_unrefp) struct version *v = NULL;
+	cleanup(closep) int fd = -1;
+	struct fill_record record = {.pos = ask->pos};
+
+	if (!version_open(c->config.state_dir, ask->version, &v, NULL) &&
+	    manifest_sealed(version_manifest(v)) && version_known(v, ask->pos, &record) &&
+	    !(record.flags & FILL_GONE)) {
+		record.flags |= FILL_DRIFT;
+		fd = objects_get(c->objects, &record.hash, (int64_t)record.size);
+	}
+	return reply_whole(client, ask, fd < 0 ? -EIO : 0, 0, &record, fd);
+}
+
+/* Let the client wait for the job. */
+static int ask_wait(struct copier *c, struct client *client, const struct copier_ask *ask,
+		    struct job *job)
+{
+	const struct fill_record record = {.pos = ask->pos};
+	struct waiter *w;
+
+	if (client->waiting >= CLIENT_WAITERS)
+		return -EBUSY;
+	w = job ? malloc(sizeof(*w)) : NULL;
+	if (!w)
+		return reply_whole(client, ask, -ENOMEM, 0, &record, -1);
+	*w = (struct waiter){client, *ask, NULL};
+	client->waiting++;
+	pthread_mutex_lock(&c->lock);
+	{
+		struct waiter **end = &job->waiters;
+
+		while (*end)
+			end = &(*end)->next;
+		*end = w;
+	}
+	if (job->flight)
+		job_news_locked(c, job); /* it may be there already */
+	pthread_mutex_unlock(&c->lock);
+	if (!job->wanted)
+		job_want(c, job);
+	return 0;
+}
+
+/* Somebody wants a file now, or some of it. */
+static int ask_take(struct copier *c, struct client *client, const struct copier_ask *ask)
+{
+	struct source *s = source_find(c, ask->version);
+	struct fill_record record = {.pos = ask->pos};
+	const struct manifest_node *n;
+	struct job *job;
+
+	if (!s) {
+		sources_poll(c);
+		s = source_find(c, ask->version);
+	}
+	if (!s)
+		return ask_sealed(c, client, ask);
+	n = manifest_at(version_manifest(s->version), ask->pos);
+	if (!n || !S_ISREG(n->mode) || n->link != ask->pos)
+		return reply_whole(client, ask, -EINVAL, 0, &record, -1);
+	job = *job_slot(s, ask->pos);
+	if (!job && version_known(s->version, ask->pos, &record)) {
+		cleanup(closep) int fd = -1;
+
+		if (record.flags & FILL_GONE)
+			return reply_whole(client, ask, -EIO, 0, &record, -1);
+		fd = objects_get(c->objects, &record.hash, (int64_t)record.size);
+		if (fd >= 0)
+			return reply_whole(client, ask, 0, 0, &record, fd);
+	}
+	if (job && job->state == JOB_COPIED)
+		return reply_job(job, client, ask, 0);
+	if (job && job->state == JOB_BROKEN)
+		return reply_whole(client, ask, -ESTALE, 0, &record, -1);
+	return ask_wait(c, client, ask, job ? job : job_new(c, s, ask->pos, true));
+}
+
+static void on_client(struct loop_source *source, uint32_t events)
+{
+	struct client *client = (struct client *)((char *)source - offsetof(struct client, io));
+	struct copier_ask ask;
+	ssize_t n;
+
+	(void)events;
+	for (int i = 0; i < 64; i++) {
+		n = recv(source->fd, &ask, sizeof(ask), MSG_DONTWAIT | MSG_TRUNC);
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n != sizeof(ask) || ask.magic != COPIER_MAGIC ||
+		    ask_take(client->copier, client, &ask)) {
+			client_close(client);
+			return;
+		}
+	}
+}
+
+void copier_on_listener(struct loop_source *source, uint32_t events)
+{
+	struct copier *c = (struct copier *)((char *)source - offsetof(struct copier, listener));
+	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+	struct client *client;
+
+	(void)events;
+	if (fd < 0)
+		return;
+	client = c->nclients < COPIER_CLIENTS ? calloc(1, sizeof(*client)) : NULL;
+	if (!client) {
+		close(fd);
+		return;
+	}
+	client->copier = c;
+	client->io.ready = on_client;
+	if (loop_add(c->loop, &client->io, fd, EPOLLIN)) {
+		close(fd);
+		free(client);
+		return;
+	}
+	client->next = c->clients;
+	c->clients = client;
+	c->nclients++;
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What the copier's files share, and nobody else includes.
+ *
+ *	copier.c         its life, its loop's turn
+ *	copier_client.c  who asks, and the answers
+ *	copier_job.c     one file on its way: queues, what comes of it
+ *	copier_thread.c  the copying threads: which file, which extent
+ *	copier_commit.c  the thread that makes copies durable, many at a time
+ *	copier_room.c    what is done about a full store
+ *	copier_source.c  versions that are not sealed: origin, fill, seal
+ *
+ * All of it is the main loop's, one thread, but for the queues (under `lock`) and for a
+ * job that a thread took out of one: that is the thread's until it puts it into the next.
+ * While a large file is with a thread, the loop answers of it what is there: what both
+ * look at, the waiters and the flight, is under the lock too.
+ */
+#ifndef FSD_COPIER_PARTS_H
+#define FSD_COPIER_PARTS_H
+
+#include <limits.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "common/clock.h"
+#include "common/db.h"
+#include "common/loop.h"
+#include "fsd/copier.h"
+#include "fsd/flight.h"
+#include "fsd/verify.h"
+#include "fsd/version.h"
+
+enum {
+	COPIER_THREADS = 2,
+	COPIER_UNKEPT = 64,    /* extents of a file in memory at once, where the store is full */
+	COPIER_CLIENTS = 1024, /* a thread of nfs each, and commands */
+	JOB_BUCKETS = 256
+};
+
+struct waiter {
+	struct client *client;
+	struct copier_ask ask;
+	struct waiter *next;
+};
+
+/* Under way: in a queue or with a thread.  Broken: it changed when somebody had read of it,
+ * and is left alone for a while.  The main loop's word alone. */
+enum job_state { JOB_UNDER_WAY, JOB_LATER, JOB_COPIED, JOB_BROKEN };
+
+/* One file on its way.  Owned by the main loop but for the thread that runs it. */
+struct job {
+	struct source *source;
+	uint32_t pos;
+	enum job_state state;
+	bool wanted;		/* somebody waits: goes before the fill; under the lock */
+	struct waiter *waiters; /* the longest first; under the lock */
+	struct instant since;
+	struct instant not_before; /* of the next try */
+	int r;
+	struct copy copy;
+	uint64_t stamp;	       /* of the state that is copied; 0: not known yet */
+	struct flight *flight; /* of a large file; under the lock */
+	unsigned int restarts;
+	bool unkept; /* a large file, and the store is full */
+	bool broken; /* see JOB_BROKEN */
+	bool has_news;
+	struct job *next;  /* in a queue */
+	struct job *news;  /* in the copier's */
+	struct job *chain; /* in the source's table */
+};
+
+/* A version that is not sealed, and its origin. */
+struct source {
+	uint32_t id;
+	struct version *version;
+	char *path;
+	atomic_bool no_clone; /* its file system does not share blocks with the store's */
+	atomic_int origin;    /* -1: was never there; the number stays for good, see
+			       * source_origin() */
+	bool there;	      /* the origin, at the last look */
+	bool strict;
+	bool removed;	/* its row is gone: let go when nothing is under way */
+	bool listed;	/* at this look at the database */
+	bool told_gone; /* each said once, until it is good again */
+	bool told_kept;
+	bool told_bad;
+	int journal;
+	struct instant fill_again; /* no fill before */
+	uint32_t *hot;		   /* files that earlier boots read, in their order */
+	uint32_t nhot;
+	uint32_t hot_at;
+	pthread_mutex_t had_lock; /* guards `had`; the loop alone changes it */
+	struct fill_record *had;  /* files that were given out, and the store has not; by position */
+	size_t nhad;
+	uint32_t cursor;    /* of the fill, behind those */
+	uint32_t under_way; /* jobs, the fill's and others */
+	uint64_t batch;	    /* the committer's: the last one with a file of it */
+	struct job *jobs[JOB_BUCKETS];
+	struct source *next;
+};
+
+enum room_state { ROOM_ENOUGH, ROOM_FULL, ROOM_QUOTA };
+
+struct client {
+	struct loop_source io;
+	struct copier *copier;
+	unsigned int waiting;
+	struct client *next;
+};
+
+struct queue {
+	struct job *first;
+	struct job **last;
+};
+
+struct copier {
+	struct copier_config config;
+	char manifests[PATH_MAX];
+	struct objects *objects;
+	struct verifier *verifier; /* NULL: not ours to do */
+	struct db *db;
+	int64_t db_seen;
+	struct instant db_again;
+	struct loop *loop;
+	struct loop_source listener;
+	struct loop_source woken;
+	struct loop_timer poll;
+	struct client *clients;
+	unsigned int nclients;
+	struct source *sources;
+	int wake_fd;
+
+	pthread_t threads[COPIER_THREADS];
+	pthread_t committer;
+	unsigned int nthreads;
+	bool has_committer;
+	uint64_t batches; /* the committer's */
+	pthread_t self;	  /* of copier_start() */
+
+	pthread_mutex_t lock; /* guards the queues and `stop` */
+	pthread_cond_t work;
+	pthread_cond_t copied_some;
+	struct queue wanted;
+	struct queue fill;
+	struct job *news;    /* large files with more extents than their waiters know */
+	struct queue done;   /* copied, not answered yet */
+	struct queue copied; /* answered, not durable yet */
+	struct queue durable;
+	unsigned int ncopied;
+	bool stop;
+
+	atomic_int full; /* enum room_state */
+	bool told_full;
+	struct instant full_look;
+	pthread_mutex_t room_lock; /* guards what is below; taken with no other held */
+	atomic_ullong room_made;   /* how often */
+	struct instant room_again; /* no try before */
+	struct instant garbage_again;
+};
+
+/* ---- copier.c ---- */
+
+/* From any thread: the loop has something in a queue, or is to stop. */
+void copier_wake(struct copier *c);
+
+/* ---- copier_client.c ---- */
+
+void copier_on_listener(struct loop_source *source, uint32_t events);
+void client_close(struct client *client); /* with all its waiters */
+
+/* Tell everybody who waits for the job: its copy, or the negative errno `status`. */
+void job_answer(struct copier *c, struct job *job, int status);
+/* Tell those who wait for extents that are there. */
+void job_answer_some(struct copier *c, struct job *job);
+
+/* ---- copier_job.c ---- */
+
+void queue_push(struct queue *q, struct job *job);
+void queue_push_front(struct queue *q, struct job *job);
+struct job *queue_pop(struct queue *q); /* NULL: empty */
+bool queue_remove(struct queue *q, struct job *job);
+
+/* Where the source's job for `pos` is, or would be. */
+struct job **job_slot(struct source *s, uint32_t pos);
+struct job *job_new(struct copier *c, struct source *s, uint32_t pos, bool wanted);
+void job_free(struct copier *c, struct job *job);
+/* Somebody waits for it: it goes before the fill. */
+void job_want(struct copier *c, struct job *job);
+/* A copy is there, or failed. */
+void job_copied(struct copier *c, struct job *job);
+/* Its batch is durable, or failed. */
+void job_kept(struct copier *c, struct job *job);
+/* Jobs that waited for their origin go into the queue again. */
+void jobs_again(struct copier *c, struct source *s, struct instant now);
+/* The loop tells the waiters of a large file what is there.  `lock` is held. */
+void job_news_locked(struct copier *c, struct job *job);
+
+/* ---- copier_thread.c ---- */
+
+void *copier_copying(void *copier); /* a thread */
+
+/* ---- copier_commit.c ---- */
+
+void *copier_committing(void *copier); /* a thread */
+
+/* ---- copier_room.c ---- */
+
+/* A thread met `err`, ENOSPC or EDQUOT, with a copy of `bytes`, for which somebody waits
+ * (`wanted`) or not.  Returns true when it may try again. */
+bool room_make(struct copier *c, int err, uint64_t bytes, bool wanted);
+/* Is the store too small for a file of so many bytes, though it is far from full? */
+bool room_lacks(struct copier *c, uint64_t bytes);
+/* Say that the store is full, look whether it is still. */
+void room_poll(struct copier *c, struct instant now);
+
+/* ---- copier_source.c ---- */
+
+/* Versions that are not sealed, as the database has them now. */
+void sources_poll(struct copier *c);
+struct source *source_find(struct copier *c, uint32_t version);
+/* Look for the origin, again when it went. */
+void source_origin(struct source *s);
+/* Were the bytes at `pos` given out before?  Then the file is never to be another, though
+ * the store may have lost it.  From the source's threads too. */
+bool source_had(struct source *s, uint32_t pos, struct fill_record *out);
+int source_remember(struct source *s, const struct fill_record *record);
+/* Keep the threads busy with what nobody has asked for yet. */
+void source_fill(struct copier *c, struct source *s);
+/* Something of the fill went wrong: it need not go wrong a thousand times a second. */
+void source_pause(struct source *s);
+/* Where all is in, seal it and let it go; `s` may be gone on return. */
+void source_finish(struct copier *c, struct source *s);
+void source_free(struct copier *c, struct source *s);
+/* To the log: it drifted or is gone; copies cannot be kept; a file changed under its
+ * readers; it cannot be copied. */
+void source_tell_odd(struct source *s, const struct fill_record *record);
+void source_tell_kept(struct source *s, int err);
+void source_tell_broken(struct source *s, uint32_t pos);
+void source_tell_bad(struct source *s, uint32_t pos, int err);
+
+#endif

@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "fsd/copier_parts.h"
+
+#include <errno.h>
+#include <string.h>
+
+enum { COPY_TRIES = 8 };
+
+static bool is_full(int r)
+{
+	return r == -ENOSPC || r == -EDQUOT;
+}
+
+static bool job_is_wanted(struct copier *c, const struct job *job)
+{
+	bool wanted;
+
+	pthread_mutex_lock(&c->lock);
+	wanted = job->wanted;
+	pthread_mutex_unlock(&c->lock);
+	return wanted;
+}
+
+/* ---- a large file ---- */
+
+static void flight_drop(struct copier *c, struct job *job)
+{
+	struct flight *f;
+
+	pthread_mutex_lock(&c->lock);
+	f = job->flight;
+	job->flight = NULL;
+	pthread_mutex_unlock(&c->lock);
+	flight_free(c->objects, f);
+}
+
+/* From now on the loop answers of it. */
+static void flight_publish(struct copier *c, struct job *job, struct flight *f)
+{
+	pthread_mutex_lock(&c->lock);
+	job->flight = f;
+	if (job->waiters && !job->unkept)
+		job_news_locked(c, job);
+	pthread_mutex_unlock(&c->lock);
+}
+
+struct next {
+	bool stop;
+	bool others; /* that somebody waits for */
+	bool asked;
+	uint64_t extent; /* when asked: not there, and wanted for longest */
+};
+
+static struct next look(struct copier *c, struct job *job)
+{
+	struct next next = {0};
+
+	pthread_mutex_lock(&c->lock);
+	next.stop = c->stop;
+	next.others = c->wanted.first != NULL;
+	for (const struct waiter *w = job->waiters; w && !next.asked; w = w->next)
+		next.asked = w->ask.len != COPIER_WHOLE &&
+			     !extents_have(job->flight->extents, w->ask.offset, w->ask.len,
+					   &next.extent);
+	pthread_mutex_unlock(&c->lock);
+	return next;
+}
+
+/* The store is full: what the first of those who wait asked for, into memory. */
+static int window_copy(struct copier *c, struct job *job, struct copy_from *from)
+{
+	uint64_t size = (uint64_t)from->state.st_size;
+	uint64_t offset = size;
+	struct flight *f;
+	uint64_t missing;
+	uint64_t len = 0;
+	int r;
+
+	pthread_mutex_lock(&c->lock);
+	if (job->waiters) {
+		offset = job->waiters->ask.offset;
+		len = job->waiters->ask.len;
+	}
+	pthread_mutex_unlock(&c->lock);
+	if (len > COPIER_UNKEPT * EXTENT_SIZE)
+		len = COPIER_UNKEPT * EXTENT_SIZE;
+	r = flight_new(from, c->objects, false, &job->source->no_clone, &f);
+	while (!r && !extents_have(f->extents, offset, len, &missing))
+		r = flight_copy(f, missing);
+	if (r)
+		flight_free(c->objects, f);
+	else
+		flight_publish(c, job, f);
+	return r;
+}
+
+/* Nothing more of it may be given out.  Returns false where something was: then the job is
+ * broken, and its flight stays to say so. */
+static bool flight_withdraw(struct copier *c, struct job *job)
+{
+	struct flight *f = job->flight;
+
+	pthread_mutex_lock(&c->lock);
+	job->broken = f->announced;
+	if (!job->broken)
+		job->flight = NULL;
+	pthread_mutex_unlock(&c->lock);
+	if (job->broken)
+		extents_break(f->extents);
+	else
+		flight_free(c->objects, f);
+	return !job->broken;
+}
+
+/* Every extent is in. */
+static void flight_finish(struct copier *c, struct job *job, const struct hash *hash)
+{
+	struct flight *f = job->flight;
+	struct fill_record before;
+	bool had = source_had(job->source, job->pos, &before);
+
+	/* What this version gave out under a hash it goes on to give, or nothing. */
+	if (had && memcmp(&before.hash, hash, sizeof(*hash))) {
+		if (flight_withdraw(c, job))
+			job->copy.record.flags = FILL_GONE;
+		return;
+	}
+	extents_complete(f->extents, hash);
+	pthread_mutex_lock(&c->lock);
+	if (had)
+		job->copy.record = before;
+	job->copy.record.hash = *hash;
+	job->copy.read_fd = take_fd(&f->read_fd);
+	closep(&f->draft.fd);
+	f->draft.fd = -1;
+	job->copy.draft = f->draft;
+	f->draft.name[0] = '\0';
+	job->flight = NULL;
+	pthread_mutex_unlock(&c->lock);
+	flight_free(c->objects, f);
+}
+
+/* The file is of another state than its flight.  Returns 0 where it is copied anew. */
+static int flight_changed(struct copier *c, struct job *job)
+{
+	if (!flight_withdraw(c, job))
+		return -ESTALE;
+	return ++job->restarts < COPY_TRIES ? 0 : -EBUSY;
+}
+
+/* ---- any file ---- */
+
+static bool same_file(const struct fill_record *a, const struct fill_record *b)
+{
+	return a->size == b->size && a->mtime_sec == b->mtime_sec && a->mtime_nsec == b->mtime_nsec;
+}
+
+/* It was given out before, and the store lost it: it is the same, attributes and all, or
+ * it is gone. */
+static void job_compare(struct copier *c, struct job *job, const struct fill_record *before)
+{
+	struct copy *copy = &job->copy;
+
+	if (!memcmp(&copy->record.hash, &before->hash, sizeof(before->hash))) {
+		copy->record = *before;
+		return;
+	}
+	copy->record.flags = FILL_GONE;
+	copy->record.hash = (struct hash){0};
+	closep(&copy->read_fd);
+	copy->read_fd = -1;
+	objects_discard(c->objects, &copy->draft);
+}
+
+/* One state of the file, copied whole where it is small; a large one only begun. */
+static int job_begin_once(struct copier *c, struct job *job)
+{
+	struct source *s = job->source;
+	struct fill_record before;
+	struct copy_from from;
+	struct flight *f;
+	bool had;
+	int r;
+
+	r = copy_open(s->origin, version_manifest(s->version), job->pos, s->strict, &from,
+		      &job->copy);
+	if (r || (job->copy.record.flags & FILL_GONE))
+		return r;
+	had = source_had(s, job->pos, &before);
+	job->stamp = copy_stamp(&from);
+	if (job->copy.record.size <= EXTENTS_LEAST) {
+		r = copy_whole(&from, c->objects, job->unkept, &s->no_clone, &job->copy);
+		copy_close(&from);
+		if (!r && had)
+			job_compare(c, job, &before);
+		return r;
+	}
+	/* A fill that tries it in vain would do so for ever. */
+	if (!job_is_wanted(c, job) && room_lacks(c, job->copy.record.size)) {
+		copy_close(&from);
+		return -EFBIG;
+	}
+	/* Its first bytes go out long before all of it can be compared. */
+	if (had && !same_file(&job->copy.record, &before)) {
+		copy_close(&from);
+		job->copy.record.flags = FILL_GONE;
+		return 0;
+	}
+	if (had) {
+		job->copy.record = before;
+		job->copy.record.hash = (struct hash){0};
+	}
+	if (job->unkept)
+		return window_copy(c, job, &from);
+	r = flight_new(&from, c->objects, true, &s->no_clone, &f);
+	if (!r)
+		flight_publish(c, job, f);
+	return r;
+}
+
+static int job_begin(struct copier *c, struct job *job)
+{
+	for (int i = 0; i < COPY_TRIES; i++) {
+		bool wanted = job_is_wanted(c, job);
+		int r = job_begin_once(c, job);
+
+		if (is_full(r) && room_make(c, r, job->copy.record.size, wanted))
+			continue;
+		if (is_full(r) && wanted && !job->unkept)
+			job->unkept = true;
+		else if (r != -EBUSY)
+			return r;
+	}
+	return -EBUSY;
+}
+
+/* What is to be done about an extent that could not be copied.  Returns 0 to go on. */
+static int flight_failed(struct copier *c, struct job *job, int r)
+{
+	if (r == -EBUSY)
+		return flight_changed(c, job);
+	if (is_full(r) && room_make(c, r, job->copy.record.size, job_is_wanted(c, job)))
+		return 0; /* the same extent again */
+	/* Who has bytes of it asks again and names their state. */
+	flight_drop(c, job);
+	if (!is_full(r) || !job_is_wanted(c, job))
+		return r;
+	job->unkept = true;
+	return 0;
+}
+
+/* A turn for the job: small files are done then, of a large one there is an extent more.
+ * Returns true when the job is to go on, after those that others wait for. */
+static bool job_turn(struct copier *c, struct job *job)
+{
+	for (;;) {
+		struct hash hash;
+		struct next next;
+
+		if (!job->flight) {
+			job->r = job_begin(c, job);
+			if (job->r || !job->flight || job->unkept)
+				return false;
+		}
+		next = look(c, job);
+		if (next.stop)
+			return true;
+		job->r = next.asked ? flight_copy(job->flight, next.extent)
+				    : flight_advance(job->flight, &hash);
+		if (job->r == FLIGHT_IN) {
+			job->r = 0;
+			flight_finish(c, job, &hash);
+			return false;
+		}
+		if (job->r) {
+			job->r = flight_failed(c, job, job->r);
+			if (job->r)
+				return false;
+		} else {
+			pthread_mutex_lock(&c->lock);
+			if (job->waiters)
+				job_news_locked(c, job);
+			pthread_mutex_unlock(&c->lock);
+		}
+		if (next.others)
+			return true;
+	}
+}
+
+void *copier_copying(void *arg)
+{
+	struct copier *c = arg;
+	struct job *job;
+
+	pthread_mutex_lock(&c->lock);
+	for (;;) {
+		bool again;
+
+		while (!c->stop && !c->wanted.first && !c->fill.first)
+			pthread_cond_wait(&c->work, &c->lock);
+		if (c->stop)
+			break;
+		job = queue_pop(&c->wanted);
+		if (!job)
+			job = queue_pop(&c->fill);
+		pthread_mutex_unlock(&c->lock);
+		again = job_turn(c, job);
+		pthread_mutex_lock(&c->lock);
+		if (!again) {
+			queue_push(&c->done, job);
+			copier_wake(c);
+		} else if (job->wanted) {
+			queue_push(&c->wanted, job);
+		} else {
+			queue_push_front(&c->fill, job);
+		}
+		if (again)
+			pthread_cond_signal(&c->work);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return NULL;
+}

@@ -1,0 +1,14 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# A full disk and an error of the disk at each step: one line, exit 1, nothing half done,
+# and the next try works.
+# check: when=default limit=900
+set -euo pipefail
+lib=$(dirname "$0")/../lib
+for part in test fault; do
+	# shellcheck source=/dev/null
+	. "$lib/$part.sh"
+done
+fault_needs
+python3 "$tests/fault/steps.py" fail init-dir add-dir-known add-tar add-oci-known remove read \
+	put-secret host-add group-remove
