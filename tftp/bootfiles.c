@@ -149,8 +149,8 @@ static int find_initrd(const struct view *view, struct boot_files *f)
 	};
 	static const char *const plain[] = {
 		"boot/initrd.img",    "initrd.img",  "boot/initramfs-linux.img",
-		"boot/initramfs.img", "boot/initrd", "boot/initramfs",	"live/initrd.img",
-		"live/initrd",
+		"boot/initramfs.img", "boot/initrd", "boot/initramfs",
+		"live/initrd.img",    "live/initrd",
 	};
 	const char *base = strrchr(f->kernel_path, '/');
 	int dir_len = base ? (int)(base - f->kernel_path) : 0;
@@ -232,8 +232,8 @@ static int choose_dialect(const struct view *view, const char *wish, struct boot
 			f->dialect = (enum boot_dialect)i;
 			return 0;
 		}
-	return why_set(why, BOOT_NONE, "dialect=%s: not one of kernel, klibc, dracut, mkinitcpio, live",
-		       wish);
+	return why_set(why, BOOT_NONE,
+		       "dialect=%s: not one of kernel, klibc, dracut, mkinitcpio, live", wish);
 }
 
 int boot_files_find(const struct view *view, const struct boot_wish *wish, struct boot_files *out,
