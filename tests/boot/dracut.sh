@@ -10,4 +10,5 @@ boot_image dracut
 boot_host drake mode=tmpfs
 boot_machine
 boot_check
-boot_shows 'root=nfs:10.77.0.1:/:vers=3'
+boot_shows 'dracut initqueue hook'
+! qemu_shows drake 'dracut-shutdown' || fail "it unpacked its initrd to go down"
