@@ -8,6 +8,7 @@ set -euo pipefail
 
 boot_image dracut
 boot_host drake mode=tmpfs
+grep -q 'root=nfs:.*:/:vers=3' < <("$rootstock" boot plan drake) || fail "not in dracut's words"
 boot_machine
 boot_check
 boot_shows 'dracut initqueue hook'
