@@ -16,7 +16,7 @@ qemu_wait disc "$boot_limit" '^debian login:'
 qemu_send disc $'root\n'
 qemu_wait disc 300 'root@debian:.*#'
 qemu_send disc $'grep -c squashfs /proc/mounts | sed s/^/squashes=/; poweroff\n'
-qemu_wait disc 120 '^squashes=1'
+qemu_wait disc 120 '^squashes=[1-9]'
 qemu_wait_off disc 300
 boot_name=disc
 boot_fetched kernel
