@@ -104,6 +104,11 @@ static const struct part parts[] = {
 	 "lib/systemd/system/systemd-machine-id-commit.service",
 	 "usr/lib/systemd/system/systemd-machine-id-commit.service"},
 	{29, ENTRY_LINK, 0, "var/lib/dbus/machine-id", "/etc/machine-id", "var/lib/dbus", NULL},
+	/* To unmount the root from outside it unpacks the whole initrd once more, read over
+	 * NFS: half a minute, for a root that holds nothing unwritten. */
+	{30, ENTRY_LINK, 0, "etc/systemd/system/dracut-shutdown.service", "/dev/null",
+	 "lib/systemd/system/dracut-shutdown.service",
+	 "usr/lib/systemd/system/dracut-shutdown.service"},
 	/* What /linuxrc mounts on. */
 	{40, ENTRY_PARENT, 01777, "tmp", "", NULL, NULL},
 	{41, ENTRY_PARENT, 0755, "var", "", NULL, NULL},

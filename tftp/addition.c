@@ -25,8 +25,8 @@ static const char order[] =
 	"done\n"
 	"/rootstock/overlay-root \"$rootmnt\"\n";
 
-/* dracut reads its hooks into its own shell. */
-static const char hook[] = "/rootstock/overlay-root \"$NEWROOT\" || :\n";
+/* dracut reads its hooks into its own shell, whose output goes to the journal alone. */
+static const char hook[] = "/rootstock/overlay-root \"$NEWROOT\" >/dev/console 2>&1 || :\n";
 
 struct member {
 	enum boot_dialect dialect; /* or every one, BOOT_KERNEL: that has no initrd */

@@ -210,13 +210,15 @@ static enum boot_dialect find_dialect(const struct view *view)
 {
 	if (is_there(view, "live/filesystem.squashfs"))
 		return BOOT_LIVE;
-	if (is_there(view, "usr/share/initramfs-tools/init") ||
-	    is_there(view, "etc/initramfs-tools"))
+	if (is_there(view, "usr/share/initramfs-tools/init"))
 		return BOOT_KLIBC;
 	if (is_there(view, "usr/lib/dracut"))
 		return BOOT_DRACUT;
 	if (is_there(view, "usr/lib/initcpio/hooks/net"))
 		return BOOT_MKINITCPIO;
+	/* Left behind where dracut took its place; or all that is left of a slim image. */
+	if (is_there(view, "etc/initramfs-tools"))
+		return BOOT_KLIBC;
 	return BOOT_KERNEL;
 }
 

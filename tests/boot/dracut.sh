@@ -8,6 +8,8 @@ set -euo pipefail
 
 boot_image dracut
 boot_host drake mode=tmpfs
+grep -q 'root=nfs:.*:/:vers=3' < <("$rootstock" boot plan drake) || fail "not in dracut's words"
 boot_machine
 boot_check
-boot_shows 'root=nfs:10.77.0.1:/:vers=3'
+boot_shows 'dracut initqueue hook'
+! qemu_shows drake 'dracut-shutdown' || fail "it unpacked its initrd to go down"

@@ -8,7 +8,8 @@
 #	tests/lib/image.sh --cached KIND	prints the folder only if it is made, else fails
 #
 # KIND is "image" (initramfs-tools and systemd, what Debian installs by default),
-# "dracut" (dracut's initrd instead), "sysvinit" or "openrc" (that init instead).
+# "dracut" (dracut's initrd instead), "sysvinit" or "openrc" (that init instead), or
+# "live" (a live system's medium).
 set -euo pipefail
 lib=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=tests/lib/cache.sh
@@ -28,6 +29,7 @@ image_changes() {
 	dracut) echo dracut dracut-network nfs-common iputils-arping initramfs-tools- ;;
 	sysvinit) echo sysvinit-core systemd-sysv- ;;
 	openrc) echo sysvinit-core openrc systemd-sysv- ;;
+	live) echo live-boot live-boot-initramfs-tools ;;
 	*) return 1 ;;
 	esac
 }
@@ -126,12 +128,25 @@ image_vary() {
 	chmod 755 "$1"
 }
 
+# The system becomes one file of the medium.
+image_live() {
+	local system=$1/system
+	mv "$1/root" "$system"
+	mkdir -p "$1/root/live"
+	cp "$system"/boot/vmlinuz-* "$1/root/live/vmlinuz"
+	cp "$system"/boot/initrd.img-* "$1/root/live/initrd.img"
+	mksquashfs "$system" "$1/root/live/filesystem.squashfs" -quiet -no-progress \
+		-comp gzip -Xcompression-level 1 || return
+	rm -rf "$system"
+}
+
 image_make() {
 	if [[ $image_kind == image ]]; then
 		image_build "$1"
 	else
 		image_vary "$1"
-	fi && image_check_initrd "$1/root"
+	fi && image_check_initrd "$1/root" || return
+	[[ $image_kind != live ]] || image_live "$1"
 }
 
 # image_facts DIR: one line a path with all that a write would change, ctime
@@ -153,6 +168,7 @@ image_path() {
 		declare -f image_build
 		! image_changes || declare -f image_vary
 		[[ $image_kind != dracut ]] || declare -f image_dracut
+		[[ $image_kind != live ]] || declare -f image_live
 	} | cache_stamp)
 	echo "$cache/$image_kind-$stamp"
 }

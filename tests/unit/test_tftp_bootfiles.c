@@ -181,6 +181,24 @@ static void settings_override_what_is_found(void **state)
 	assert_int_equal(boot_files_find(&v, &wish, &f, &why), BOOT_NONE);
 }
 
+static void what_dracut_replaced_is_not_believed(void **state)
+{
+	static const struct fake_file files[] = {
+		{"", D, NULL, false},
+		{"boot", D, NULL, false},
+		{"boot/vmlinuz-6.1", F, "k", false},
+		{"boot/initrd.img-6.1", F, "i", false},
+		{"etc", D, NULL, false},
+		{"etc/initramfs-tools", D, NULL, false},
+		{"usr", D, NULL, false},
+		{"usr/lib", D, NULL, false},
+		{"usr/lib/dracut", D, NULL, false},
+	};
+
+	(void)state;
+	assert_int_equal(FOUND(files, &no_wish).dialect, BOOT_DRACUT);
+}
+
 static void a_live_mediums_own_folder_is_looked_into(void **state)
 {
 	static const struct fake_file files[] = {
@@ -241,6 +259,7 @@ int main(void)
 		cmocka_unit_test(dracut_and_arch_names_are_known),
 		cmocka_unit_test(an_initrd_of_another_version_is_not_taken),
 		cmocka_unit_test(settings_override_what_is_found),
+		cmocka_unit_test(what_dracut_replaced_is_not_believed),
 		cmocka_unit_test(a_live_mediums_own_folder_is_looked_into),
 		cmocka_unit_test(mkinitcpio_is_known_by_its_net_hook),
 		cmocka_unit_test(a_view_without_a_kernel_says_where_it_looked),
