@@ -307,6 +307,14 @@ static bool admit(struct dhcp_server *s, const struct dhcp_request *rq)
 	return true;
 }
 
+/* Does ARP reach it?  Also for a relay's client, or who says to be one: echoes to
+ * addresses of our own network that nobody has would fill the kernel's table of
+ * neighbours. */
+static bool on_link(const struct dhcp_request *rq, uint32_t address)
+{
+	return !((address ^ rq->interface->address) & rq->interface->netmask);
+}
+
 static bool wait_add(struct dhcp_server *s, const struct dhcp_request *rq, uint32_t address)
 {
 	const struct bytes *data = &rq->in->data;
@@ -324,8 +332,10 @@ static bool wait_add(struct dhcp_server *s, const struct dhcp_request *rq, uint3
 	*s->waits_end = w;
 	s->waits_end = &w->next;
 	s->nwaits++;
-	rq->out->probe[rq->out->nprobes++] = (struct dhcp_probe){
-		.interface = rq->in->interface, .address = address, .relayed = rq->m->giaddr != 0};
+	rq->out->probe[rq->out->nprobes++] =
+		(struct dhcp_probe){.interface = rq->in->interface,
+				    .address = address,
+				    .relayed = rq->m->giaddr && !on_link(rq, address)};
 	return true;
 }
 
