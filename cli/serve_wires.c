@@ -63,11 +63,15 @@ static void wires_look(struct loop_timer *timer, struct instant now)
 static void on_wires(struct loop_source *source, uint32_t events)
 {
 	struct serve *v = container(source, struct serve, wires_moved);
+	struct instant at;
 
 	(void)events;
 	wires_drain(source->fd);
-	/* Links come up in several steps: one look for all. */
-	loop_timer_set(v->loop, &v->wires_timer, instant_add_ms(instant_now(), LOOK_MS));
+	/* Links come up in several steps: one look for all.  Not later than it was to be:
+	 * on a machine of containers links come and go without end. */
+	at = instant_add_ms(instant_now(), LOOK_MS);
+	if (!v->wires_timer.loop || at.ns < v->wires_timer.at.ns)
+		loop_timer_set(v->loop, &v->wires_timer, at);
 }
 
 int wires_watch(struct serve *v)
