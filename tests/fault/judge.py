@@ -46,7 +46,11 @@ def objects(state, store):
     found = {}
     top = os.path.join(state, store)
     for prefix in os.listdir(top) if os.path.isdir(top) else []:
-        if prefix == "tmp":
+        if not re.fullmatch("[0-9a-f]{2}", prefix):
+            need(re.fullmatch("tmp|damaged|removals|suspect|w[0-9a-f]{16}", prefix),
+                 os.path.join(top, prefix), "is of nobody")
+            need(prefix != "damaged" or not os.listdir(os.path.join(top, prefix)), top,
+                 "has damaged files")
             continue
         for name in os.listdir(os.path.join(top, prefix)):
             path = os.path.join(top, prefix, name)
@@ -181,6 +185,8 @@ def set_times(state):
 
 
 def check_versions(state, db, have):
+    # A full store lets go of what an unsealed version can have again from its origin.
+    evicted = os.path.exists(os.path.join(state, "objects", "removals"))
     for number, sealed, digest in db.execute("SELECT id, sealed, digest FROM version"):
         path = os.path.join(state, "manifests", str(number))
         need(os.path.exists(path), "version", number, "has no manifest")
@@ -191,6 +197,8 @@ def check_versions(state, db, have):
             m.learn(read(path + ".fill"))
         for pos, (body, size, gone) in m.files.items():
             if gone or (body == NONE and not m.sealed):
+                continue
+            if evicted and not m.sealed:
                 continue
             need(body.hex() in have, "version", number, "file at", pos, "is not in the store:",
                  body.hex())

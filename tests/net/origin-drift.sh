@@ -68,10 +68,12 @@ editor=$spawned
 wait_for 120 "the first changes" edited
 
 server_start
+mounts=()
 mount_on() {
 	mkdir "$1"
 	at_exit umount -ql "$1"
 	spawn mount nsenter --net="/run/netns/$net_ns" "$rootstock" mount "$1" --foreground
+	mounts+=("$spawned")
 	wait_for 60 "the mount" test -d "$1/hosts/east/data"
 }
 mount_on "$work/mnt"
@@ -142,6 +144,10 @@ cmp "$work/again" "$work/nfs.out" || fail "after the origin went: other states"
 
 # ---- --strict: it is refused ----
 
+# No mount stays that would begin to copy where the server ends.
+for mount in "${mounts[@]}"; do
+	stop "$mount"
+done
 stop "$server_pid"
 origin=$work/strict
 origin_make "$origin"
