@@ -52,9 +52,13 @@ static void wires_look(struct loop_timer *timer, struct instant now)
 	if (moved) {
 		child_renew(v, SERVICE_DHCP);
 		child_renew(v, SERVICE_TFTP);
-		if (nfs_follow(v, &why))
-			log_error("nfs: %s", why.text);
 		wires_note(v);
+	}
+	/* Also when nothing moved: the port may have been somebody else's until now. */
+	if (nfs_follow(v, &why)) {
+		if (moved)
+			log_error("nfs: %s; trying again", why.text);
+		again = true;
 	}
 	if (again)
 		loop_timer_set(v->loop, timer, instant_add_ms(now, LOOK_AGAIN_MS));
