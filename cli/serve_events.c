@@ -15,6 +15,8 @@ enum {
 	REGISTER_BURST = 2000, /* new machines at once, then one each ... */
 	REGISTER_MS = 5000,
 	TRACE_DAYS = 30,
+	TRACE_ROWS_MAX = 5000000, /* 10,000 machines that boot daily, for those days */
+	TRACE_PRESS_EVERY = 1024,
 	HOT_FLUSH_MS = 5000,
 };
 
@@ -25,6 +27,16 @@ static void trace_told(struct serve *v, int r)
 	v->trace_broken = r != 0;
 }
 
+/* Anybody can fetch a loader again and again, a row each time: the oldest go, twice as
+ * many as came, until there are TRACE_ROWS_MAX. */
+static int trace_press(struct serve *v, int64_t newest)
+{
+	return db_run(v->trace,
+		      "DELETE FROM event WHERE id IN"
+		      " (SELECT id FROM event WHERE id <= ? ORDER BY id LIMIT ?)",
+		      "iu", newest - TRACE_ROWS_MAX, 2 * TRACE_PRESS_EVERY);
+}
+
 static void trace_write(struct serve *v, const struct event *e)
 {
 	static const char sql[] =
@@ -33,7 +45,10 @@ static void trace_write(struct serve *v, const struct event *e)
 	int r = db_run(v->trace, sql, "iuubuius", e->at ? e->at : wall_now_ns(), e->kind, e->host,
 		       (struct bytes){e->mac.octet, sizeof(e->mac.octet)}, e->address,
 		       (int64_t)e->bytes, e->ms, e->text);
+	int64_t id = db_last_id(v->trace);
 
+	if (!r && id > TRACE_ROWS_MAX && id % TRACE_PRESS_EVERY == 0)
+		r = trace_press(v, id);
 	trace_told(v, r);
 }
 

@@ -52,9 +52,13 @@ static void wires_look(struct loop_timer *timer, struct instant now)
 	if (moved) {
 		child_renew(v, SERVICE_DHCP);
 		child_renew(v, SERVICE_TFTP);
-		if (nfs_follow(v, &why))
-			log_error("nfs: %s", why.text);
 		wires_note(v);
+	}
+	/* Also when nothing moved: the port may have been somebody else's until now. */
+	if (nfs_follow(v, &why)) {
+		if (moved)
+			log_error("nfs: %s; trying again", why.text);
+		again = true;
 	}
 	if (again)
 		loop_timer_set(v->loop, timer, instant_add_ms(now, LOOK_AGAIN_MS));
@@ -63,11 +67,15 @@ static void wires_look(struct loop_timer *timer, struct instant now)
 static void on_wires(struct loop_source *source, uint32_t events)
 {
 	struct serve *v = container(source, struct serve, wires_moved);
+	struct instant at;
 
 	(void)events;
 	wires_drain(source->fd);
-	/* Links come up in several steps: one look for all. */
-	loop_timer_set(v->loop, &v->wires_timer, instant_add_ms(instant_now(), LOOK_MS));
+	/* Links come up in several steps: one look for all.  Not later than it was to be:
+	 * on a machine of containers links come and go without end. */
+	at = instant_add_ms(instant_now(), LOOK_MS);
+	if (!v->wires_timer.loop || at.ns < v->wires_timer.at.ns)
+		loop_timer_set(v->loop, &v->wires_timer, at);
 }
 
 int wires_watch(struct serve *v)

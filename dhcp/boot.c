@@ -14,7 +14,7 @@
 #define BOOT_KEPT_NS (90 * INT64_C(86400) * NS_PER_SEC)
 #define BOOT_KEPT_FAILED_NS (INT64_C(86400) * NS_PER_SEC)
 
-enum { BOOT_BUCKETS = 16384, BOOT_STARTING_MAX = 16384 };
+enum { BOOT_BUCKETS = 16384, BOOT_STARTING_MAX = 16384, BOOT_PRESS_MIN = 64 };
 
 struct boots {
 	struct db *db;
@@ -24,6 +24,7 @@ struct boots {
 	struct boot *starting_oldest;
 	struct boot *starting_newest;
 	unsigned int nstarting;
+	unsigned int rows_max;
 	int64_t forget; /* rows that are too old go with the next commit, as of then; 0: not yet */
 };
 
@@ -214,6 +215,25 @@ static struct boot *boot_settled(const struct boots *bs, const struct mac *mac)
 	return b;
 }
 
+/* A machine that panics after its mount, or that somebody plays, must not keep ever
+ * more of them open: each is memory, a pin, and a step for all that look. */
+static void boots_thin(struct boots *bs, struct boot *newest, struct dhcp_now now)
+{
+	struct boot *oldest = NULL;
+	struct boot *second = NULL;
+	unsigned int n = 0;
+
+	for (struct boot *e = boot_earlier(newest); e; e = boot_earlier(e)) {
+		if (e->init)
+			continue;
+		second = oldest;
+		oldest = e;
+		n++;
+	}
+	if (n > BOOTS_OPEN_MAX)
+		boot_end(bs, second, "many later boots mounted", now);
+}
+
 struct boot *boots_ack(struct boots *bs, const struct mac *mac, uint32_t address, bool selecting,
 		       int arch, const struct boot_pin *pin, struct dhcp_now now)
 {
@@ -231,6 +251,7 @@ struct boot *boots_ack(struct boots *bs, const struct mac *mac, uint32_t address
 		if (!e->mounted)
 			boot_end(bs, e, "another boot came before it mounted", now);
 	}
+	boots_thin(bs, b, now);
 	return b;
 }
 
@@ -387,6 +408,7 @@ int boots_load(struct db *db, struct dhcp_now now, struct boots **out)
 		return -ENOMEM;
 	bs->db = db;
 	bs->dirty_end = &bs->dirty;
+	bs->rows_max = BOOTS_ROWS_MAX;
 	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
 		struct bytes bytes = db_column_bytes(stmt, 2);
 		struct boot *b;
@@ -481,13 +503,38 @@ static int boots_forget(struct boots *bs)
 	return r;
 }
 
+/* However fast they come, the rows are about `rows_max` and those still open: the
+ * oldest go, a few more than came.  A few machines, or who makes them up, can add some dozens a
+ * second for ever. */
+static int boots_press(struct boots *bs, int64_t newest, unsigned int added)
+{
+	if (newest <= bs->rows_max)
+		return 0;
+	return db_run(bs->db,
+		      "DELETE FROM boot WHERE id IN (SELECT id FROM boot"
+		      " WHERE id <= ? AND ended IS NOT NULL ORDER BY id LIMIT ?)",
+		      "iu", newest - bs->rows_max, 2 * added + BOOT_PRESS_MIN);
+}
+
 int boots_write(struct boots *bs)
 {
 	int r = bs->forget ? boots_forget(bs) : 0;
+	unsigned int added = 0;
+	int64_t newest = 0;
 
-	for (struct boot *b = bs->dirty; b && !r; b = b->next_dirty)
+	for (struct boot *b = bs->dirty; b && !r; b = b->next_dirty) {
 		r = boot_write(bs, b, &b->new_id);
-	return r;
+		if (!b->id) {
+			newest = b->new_id;
+			added++;
+		}
+	}
+	return r || !added ? r : boots_press(bs, newest, added);
+}
+
+void boots_keep(struct boots *bs, unsigned int rows)
+{
+	bs->rows_max = rows;
 }
 
 void boots_written(struct boots *bs)

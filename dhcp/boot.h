@@ -10,7 +10,8 @@
  * A boot is written with its first ACK, so that a DISCOVER, which anybody can
  * forge, leaves nothing behind.  An earlier boot that has mounted stays open, and
  * its version pinned, until a later one reads init: a running client never sees
- * its root change under it.
+ * its root change under it.  Of those that mounted and never read init the oldest,
+ * which may run another program, and the newest BOOTS_OPEN_MAX stay open.
  *
  * Who joins and who opens:
  *	ROM            opens, unless the newest boot has had no ACK yet, or this is
@@ -54,6 +55,11 @@ struct boot {
 	struct boot *next_dirty;
 	struct boot *older; /* among those without a row */
 	struct boot *newer;
+};
+
+enum {
+	BOOTS_OPEN_MAX = 16,
+	BOOTS_ROWS_MAX = 1000000 /* ended ones on disk: 10,000 machines' of 90 days */
 };
 
 struct boots;
@@ -102,6 +108,9 @@ int boots_reread(struct boots *boots, struct dhcp_now now);
 /* End what has not called for 30 days; drop starting ones after ten minutes; forget
  * rows that ended 90 days ago, or a day ago without ever having mounted. */
 void boots_sweep(struct boots *boots, struct dhcp_now now);
+
+/* How many rows of ended boots there may be, about; beyond that the oldest go. */
+void boots_keep(struct boots *boots, unsigned int rows);
 
 /* Machines registered since: fill in their host, and a version where none was. */
 void boots_register(struct boots *boots, const struct inventory *inv);

@@ -45,7 +45,7 @@ struct child {
 	struct dhcp_output *out;
 	struct port ports[4 * ARRAY_SIZE(((struct dhcp_config *)0)->interfaces)];
 	unsigned int nports;
-	uint64_t cookie; /* of our ICMP probes */
+	struct ping_key ping_key;
 	struct loop_source events;
 	struct loop_timer deadline;
 	struct loop_timer poll;
@@ -151,7 +151,7 @@ static void child_flush(struct child *child)
 
 		/* One that cannot be sent counts as silence, like one that is lost. */
 		if (probe->relayed)
-			ping_send(face->fds.icmp, probe->address, child->cookie);
+			ping_send(face->fds.icmp, probe->address, &child->ping_key);
 		else
 			dhcp_link_probe(face, probe->address);
 	}
@@ -240,7 +240,7 @@ static void on_icmp(struct loop_source *source, uint32_t events)
 
 	(void)events;
 	for (unsigned int i = 0; i < DHCP_INBOX && (!r || r == -EBADMSG); i++) {
-		r = ping_receive(source->fd, child->cookie, &address);
+		r = ping_receive(source->fd, &child->ping_key, &address);
 		if (!r)
 			dhcp_server_taken(child->server, port->interface, address, NULL,
 					  now_both());
@@ -440,7 +440,7 @@ static int child_start(struct child *child, struct why *why)
 	r = dhcp_inbox_new(&child->inbox);
 	if (r)
 		return r;
-	if (getrandom(&child->cookie, sizeof(child->cookie), 0) != sizeof(child->cookie))
+	if (getrandom(&child->ping_key, sizeof(child->ping_key), 0) != sizeof(child->ping_key))
 		return -EIO;
 	child->out = calloc(1, sizeof(*child->out));
 	if (!child->out)

@@ -32,6 +32,16 @@ static void tell(const struct dhcp_request *rq, struct event *event, enum event_
 	dhcp_request_describe(rq, file, more, event->text, sizeof(event->text));
 }
 
+/* Along with a reply, once that has left.  INFORMs and a proxy's clients need no lease,
+ * and made-up MACs must not become lines and rows without end. */
+static void tell_reply(struct dhcp_server *s, const struct dhcp_request *rq,
+		       struct dhcp_reply *reply, enum event_kind kind, uint32_t address,
+		       const char *file, const char *more)
+{
+	if (rq->host || log_allow(&s->stranger_answers, rq->now.mono.ns, 20000, 20))
+		tell(rq, &reply->event, kind, address, file, more);
+}
+
 static void tell_now(const struct dhcp_request *rq, enum event_kind kind, uint32_t address,
 		     const char *more)
 {
@@ -278,8 +288,8 @@ static void ack(struct dhcp_server *s, const struct dhcp_request *rq, uint32_t a
 	boot_ack(s, rq, address, !how);
 	reply = compose(s, rq, DHCP_ACK, address, secs);
 	reply->durable = true;
-	tell(rq, &reply->event, EVENT_ACK, address, dhcp_reply_file(rq),
-	     how ? how : boot_loop(s, rq));
+	tell_reply(s, rq, reply, EVENT_ACK, address, dhcp_reply_file(rq),
+		   how ? how : boot_loop(s, rq));
 }
 
 static void nak(struct dhcp_server *s, const struct dhcp_request *rq, const char *why)
@@ -307,6 +317,14 @@ static bool admit(struct dhcp_server *s, const struct dhcp_request *rq)
 	return true;
 }
 
+/* Does ARP reach it?  Also for a relay's client, or who says to be one: echoes to
+ * addresses of our own network that nobody has would fill the kernel's table of
+ * neighbours. */
+static bool on_link(const struct dhcp_request *rq, uint32_t address)
+{
+	return !((address ^ rq->interface->address) & rq->interface->netmask);
+}
+
 static bool wait_add(struct dhcp_server *s, const struct dhcp_request *rq, uint32_t address)
 {
 	const struct bytes *data = &rq->in->data;
@@ -324,8 +342,10 @@ static bool wait_add(struct dhcp_server *s, const struct dhcp_request *rq, uint3
 	*s->waits_end = w;
 	s->waits_end = &w->next;
 	s->nwaits++;
-	rq->out->probe[rq->out->nprobes++] = (struct dhcp_probe){
-		.interface = rq->in->interface, .address = address, .relayed = rq->m->giaddr != 0};
+	rq->out->probe[rq->out->nprobes++] =
+		(struct dhcp_probe){.interface = rq->in->interface,
+				    .address = address,
+				    .relayed = rq->m->giaddr && !on_link(rq, address)};
 	return true;
 }
 
@@ -380,8 +400,8 @@ static void offer(struct dhcp_server *s, const struct dhcp_request *rq, bool pro
 	}
 	reply = compose(s, rq, DHCP_OFFER, address, secs);
 	reply->durable = rq->class->offer_is_final;
-	tell(rq, &reply->event, rq->class->offer_is_final ? EVENT_ACK : EVENT_OFFER, address,
-	     dhcp_reply_file(rq), rq->class->offer_is_final ? boot_loop(s, rq) : "");
+	tell_reply(s, rq, reply, rq->class->offer_is_final ? EVENT_ACK : EVENT_OFFER, address,
+		   dhcp_reply_file(rq), rq->class->offer_is_final ? boot_loop(s, rq) : "");
 }
 
 /* Beside another server: loaders alone, to those who look for one. */
@@ -392,8 +412,8 @@ static void proxy_answer(struct dhcp_server *s, const struct dhcp_request *rq, e
 	if (rq->class->firmware == FIRMWARE_NONE && rq->class->menu == MENU_NONE)
 		return;
 	reply = dhcp_reply_pxe(rq, type);
-	tell(rq, &reply->event, type == DHCP_ACK ? EVENT_ACK : EVENT_OFFER, rq->m->ciaddr,
-	     dhcp_reply_file(rq), boot_loop(s, rq));
+	tell_reply(s, rq, reply, type == DHCP_ACK ? EVENT_ACK : EVENT_OFFER, rq->m->ciaddr,
+		   dhcp_reply_file(rq), boot_loop(s, rq));
 }
 
 static void on_discover(struct dhcp_server *s, const struct dhcp_request *rq, bool probed)
@@ -611,7 +631,7 @@ static void on_inform(struct dhcp_server *s, const struct dhcp_request *rq)
 	if (!on_wire(s, rq, rq->m->ciaddr))
 		return dhcp_refuse(s, rq, "an INFORM from no address of this network");
 	reply = compose(s, rq, DHCP_ACK, 0, 0);
-	tell(rq, &reply->event, EVENT_ACK, rq->m->ciaddr, dhcp_reply_file(rq), "informed");
+	tell_reply(s, rq, reply, EVENT_ACK, rq->m->ciaddr, dhcp_reply_file(rq), "informed");
 }
 
 /* RFC 951: for good, so from reservations alone. */
@@ -626,7 +646,7 @@ static void on_bootp(struct dhcp_server *s, const struct dhcp_request *rq)
 	if (!is_free_for(s, rq, rq->host->address))
 		return dhcp_refuse(s, rq, "its reserved address is in use by another machine");
 	reply = compose(s, rq, DHCP_BOOTP, rq->host->address, 0);
-	tell(rq, &reply->event, EVENT_ACK, rq->host->address, "", "BOOTP");
+	tell_reply(s, rq, reply, EVENT_ACK, rq->host->address, "", "BOOTP");
 }
 
 /* ---- all of them ---- */

@@ -5,12 +5,15 @@
 #include <errno.h>
 #include <linux/icmp.h>
 #include <netinet/in.h>
+#include <sodium.h>
 #include <sys/socket.h>
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
 
-enum { PING_LEN = 8 + sizeof(uint64_t), PING_RCVBUF = 256 << 10 };
+enum { COOKIE = crypto_shorthash_BYTES, PING_LEN = 8 + COOKIE, PING_RCVBUF = 256 << 10 };
+
+_Static_assert(sizeof(struct ping_key) == crypto_shorthash_KEYBYTES, "key");
 
 int ping_open(const char *ifname, int *out)
 {
@@ -39,16 +42,23 @@ static uint16_t checksum(const uint8_t *p, size_t len)
 	return (uint16_t)~sum;
 }
 
-int ping_send(int fd, uint32_t address, uint64_t cookie)
+static void cookie_of(uint32_t address, const struct ping_key *key, uint8_t out[static COOKIE])
+{
+	crypto_shorthash(out, (const uint8_t *)&address, sizeof(address), key->bytes);
+}
+
+int ping_send(int fd, uint32_t address, const struct ping_key *key)
 {
 	const struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr = {htonl(address)}};
 	uint8_t packet[PING_LEN];
+	uint8_t cookie[COOKIE];
 	struct writer w = writer_of(packet, sizeof(packet));
 	uint16_t sum;
 
+	cookie_of(address, key, cookie);
 	writer_u8(&w, ICMP_ECHO);
 	writer_zero(&w, 7); /* code, sum, id, sequence */
-	writer_put(&w, &cookie, sizeof(cookie));
+	writer_put(&w, cookie, sizeof(cookie));
 	sum = checksum(packet, sizeof(packet));
 	packet[2] = (uint8_t)(sum >> 8);
 	packet[3] = (uint8_t)sum;
@@ -58,7 +68,7 @@ int ping_send(int fd, uint32_t address, uint64_t cookie)
 	return 0;
 }
 
-int ping_receive(int fd, uint64_t cookie, uint32_t *address)
+int ping_receive(int fd, const struct ping_key *key, uint32_t *address)
 {
 	uint8_t packet[128];
 	struct sockaddr_in from = {0};
@@ -66,6 +76,7 @@ int ping_receive(int fd, uint64_t cookie, uint32_t *address)
 	ssize_t n = recvfrom(fd, packet, sizeof(packet), MSG_DONTWAIT, (struct sockaddr *)&from,
 			     &from_len);
 	struct cursor c = cursor_of(packet, n > 0 ? (size_t)n : 0);
+	uint8_t cookie[COOKIE];
 	const uint8_t *back;
 	uint8_t type;
 
@@ -76,7 +87,8 @@ int ping_receive(int fd, uint64_t cookie, uint32_t *address)
 	type = cursor_u8(&c);
 	cursor_skip(&c, 7);
 	back = cursor_skip(&c, sizeof(cookie));
-	if (c.bad || type != ICMP_ECHOREPLY || memcmp(back, &cookie, sizeof(cookie)))
+	cookie_of(ntohl(from.sin_addr.s_addr), key, cookie);
+	if (c.bad || type != ICMP_ECHOREPLY || memcmp(back, cookie, sizeof(cookie)))
 		return -EBADMSG;
 	*address = ntohl(from.sin_addr.s_addr);
 	return 0;

@@ -12,12 +12,17 @@
  * negative errno; the caller closes *out. */
 int ping_open(const char *ifname, int *out);
 
-/* Ask `address`; `cookie` goes along and comes back: nobody who has not seen the
- * question can answer it.  Returns 0 or a negative errno. */
-int ping_send(int fd, uint32_t address, uint64_t cookie);
+struct ping_key {
+	uint8_t bytes[16]; /* random, and nobody else's */
+};
 
-/* One answer with that cookie.  Returns 0, -EAGAIN when there is none, or -EBADMSG
- * for another packet. */
-int ping_receive(int fd, uint64_t cookie, uint32_t *address);
+/* Ask `address`.  What goes along and comes back is made of the key and the address:
+ * who has not seen this very question cannot answer it, not even who was asked about
+ * another address.  Returns 0 or a negative errno. */
+int ping_send(int fd, uint32_t address, const struct ping_key *key);
+
+/* One answer to a question with that key.  Returns 0, -EAGAIN when there is none, or
+ * -EBADMSG for another packet. */
+int ping_receive(int fd, const struct ping_key *key, uint32_t *address);
 
 #endif

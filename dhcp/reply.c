@@ -13,8 +13,9 @@ static bool is_ipxe_program(const char *file)
 	const char *slash = strrchr(file, '/');
 	const char *name = slash ? slash + 1 : file;
 
+	/* NAME.ipxe is a script, and what it should go on to. */
 	return !fnmatch("*ipxe*.efi", name, 0) || !fnmatch("snp*.efi", name, 0) ||
-	       !fnmatch("*.*pxe", name, 0);
+	       (!fnmatch("*.*pxe", name, 0) && fnmatch("*.ipxe", name, 0));
 }
 
 const char *dhcp_reply_file(const struct dhcp_request *rq)

@@ -42,6 +42,7 @@ struct dhcp_server {
 	struct log_limit faults;
 	struct log_limit foreign;
 	struct log_limit stranger_events;   /* events about their DISCOVERs */
+	struct log_limit stranger_answers;  /* about what they got */
 	struct log_limit stranger_refusals; /* lines about the rest */
 	uint32_t foreign_servers[8];	    /* that were named in the log */
 	unsigned int nforeign;

@@ -16,6 +16,8 @@
 enum {
 	SAY_BURST = 50, /* lines about all addresses together: forged ones are many */
 	SAY_MS = 200,
+	TELL_BURST = 32, /* mounts of an address, and as many readings of secrets */
+	TELL_MS = 1000,
 	SLOTS = 2 * MOUNTS_MAX, /* a power of two; half empty at worst */
 	SAID = 1024
 };
@@ -28,6 +30,9 @@ struct mount {
 	bool init_read;
 	int64_t alive_ns;
 	int64_t mounted_ns;
+	uint32_t told; /* the boot that its last told mount was of */
+	struct log_limit tells;
+	struct log_limit secrets;
 	char path[MOUNTS_PATH];
 };
 
@@ -116,19 +121,29 @@ void mounts_add(struct mounts *m, uint32_t address, uint32_t host, const char *p
 	struct mount *mount;
 	char ip[IP4_TEXT];
 	char shown[MOUNTS_PATH];
+	int64_t now = instant_now().ns;
+	bool say;
 
-	log_info("%s: mounted %s", ip4_format(address, ip),
-		 log_escape(shown, sizeof(shown), path, strlen(path)));
 	pthread_mutex_lock(&m->lock);
 	mount = mount_slot(m, address, true);
+	/* The first mount of a boot is news, whatever was done in its name before. */
+	say = log_allow(mount ? &mount->tells : &m->say_limit, now, TELL_BURST, TELL_MS) ||
+	      (mount && mount->told != mount->boot);
 	if (mount) {
 		mount->host = host;
 		mount->mounted = true;
-		mount->mounted_ns = instant_now().ns;
-		mount->init_read = false;
+		mount->mounted_ns = now;
 		snprintf(mount->path, sizeof(mount->path), "%s", path);
 	}
+	if (mount && say) {
+		mount->told = mount->boot;
+		mount->init_read = false;
+	}
 	pthread_mutex_unlock(&m->lock);
+	if (!say)
+		return;
+	log_info("%s: mounted %s", ip4_format(address, ip),
+		 log_escape(shown, sizeof(shown), path, strlen(path)));
 	if (host)
 		tell(m, EVENT_MOUNT, address, host, 0, NULL, path);
 }
@@ -281,5 +296,14 @@ void mounts_refused(struct mounts *m, uint32_t address, uint32_t host, const cha
 
 void mounts_secret_read(struct mounts *m, uint32_t address, uint32_t host, const char *path)
 {
-	tell(m, EVENT_FILE, address, host, 0, NULL, path);
+	struct mount *mount;
+	bool say;
+
+	pthread_mutex_lock(&m->lock);
+	mount = mount_slot(m, address, true);
+	say = log_allow(mount ? &mount->secrets : &m->say_limit, instant_now().ns, TELL_BURST,
+			TELL_MS);
+	pthread_mutex_unlock(&m->lock);
+	if (say)
+		tell(m, EVENT_FILE, address, host, 0, NULL, path);
 }

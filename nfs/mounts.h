@@ -29,7 +29,8 @@ int mounts_new(int event_fd, struct mounts **out); /* borrows event_fd; -1: none
 void mounts_free(struct mounts *mounts);	   /* NULL is fine */
 CLEANUP_DEFINE(struct mounts *, mounts_free);
 
-/* MNT was granted. */
+/* MNT was granted: logged, and told as EVENT_MOUNT.  Of one address a few at once and
+ * then one a second, but the first of each boot always. */
 void mounts_add(struct mounts *mounts, uint32_t address, uint32_t host, const char *path);
 /* From now on an address is the client of this boot (0: of none). */
 void mounts_set_boot(struct mounts *mounts, uint32_t address, uint32_t boot);
@@ -54,7 +55,8 @@ void mounts_init_read(struct mounts *mounts, uint32_t address, uint32_t host, ui
  * which on to ask again. */
 int64_t mounts_alive(struct mounts *mounts, uint32_t address, uint32_t host, int64_t now_ns);
 
-/* A file with a secret in it was read from its start: EVENT_FILE with the path. */
+/* A file with a secret in it was read from its start: EVENT_FILE with the path, of one
+ * address a few at once and then one a second. */
 void mounts_secret_read(struct mounts *mounts, uint32_t address, uint32_t host, const char *path);
 
 /* An address with a lease but no host asked to mount; every two seconds at most. */

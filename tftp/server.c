@@ -268,24 +268,28 @@ static int own_socket(struct session *s, const struct listener *listener)
 	return 0;
 }
 
-static unsigned int count_of_address(const struct tftp_server *server, uint32_t address)
+static bool address_is_full(const struct tftp_server *server, const struct sockaddr_in *peer)
 {
+	unsigned int most = server->config.per_address;
 	unsigned int n = 0;
 
-	for (unsigned int i = 0; i < server->nsessions; i++)
-		n += server->all[i]->peer.sin_addr.s_addr == address;
-	return n;
+	for (unsigned int i = 0; server->nsessions >= most && i < server->nsessions; i++)
+		n += server->all[i]->peer.sin_addr.s_addr == peer->sin_addr.s_addr;
+	return n >= most;
 }
 
-/* All places are taken: the oldest request that nobody has acknowledged gives way.
- * Sources can be made up, and a flood of them must only displace itself. */
-static void make_room(struct tftp_server *server)
+/* All places are taken, or (`peer`) all of an address: the oldest request that nobody
+ * has acknowledged gives way.  Sources can be made up, and a flood of them must only
+ * displace itself. */
+static void make_room(struct tftp_server *server, const struct sockaddr_in *peer)
 {
 	struct session *oldest = NULL;
 
 	for (unsigned int i = 0; i < server->nsessions; i++) {
 		struct session *s = server->all[i];
 
+		if (peer && peer->sin_addr.s_addr != s->peer.sin_addr.s_addr)
+			continue;
 		if ((s->state == SESSION_ASKING || s->transfer.opening) &&
 		    (!oldest || s->started.ns < oldest->started.ns))
 			oldest = s;
@@ -300,11 +304,12 @@ static bool has_room(struct tftp_server *server, const struct sockaddr_in *peer)
 	char address[IP4_TEXT];
 
 	if (server->nsessions >= server->config.sessions)
-		make_room(server);
+		make_room(server, NULL);
+	if (address_is_full(server, peer))
+		make_room(server, peer);
 	if (server->nsessions >= server->config.sessions)
 		what = "all transfers are taken";
-	else if (server->nsessions >= server->config.per_address &&
-		 count_of_address(server, peer->sin_addr.s_addr) >= server->config.per_address)
+	else if (address_is_full(server, peer))
 		what = "this address has too many transfers";
 	if (what && log_allow(&server->troubles, instant_now().ns, 5, 1000))
 		log_warn("tftp %s: request dropped: %s (%u under way)",

@@ -62,6 +62,16 @@ amy_has() {
 wait_for 5 "the image's file by NFS" amy_has etc/file text
 wait_for 5 "the overlay's file by NFS" amy_has etc/put put
 
+# The timeline does not grow for ever: with row 6,144,000 those before 1,144,000 go.
+timeline() {
+	sqlite3 -cmd '.timeout 20000' "$ROOTSTOCK_STATE/trace.db" "$1"
+}
+timeline "INSERT INTO event (id, at, kind) VALUES (6143999, strftime('%s') * 1000000000, 1)"
+timeline_is_short() {
+	amy_has etc/put put && [[ $(timeline 'SELECT min(id) FROM event') == 6143999 ]]
+}
+wait_for 20 "the oldest events to go" timeline_is_short
+
 # All or nothing, and options that are another command's.
 ! "$rootstock" host set amy a=1 oops 2>/dev/null || fail "host set took what is no setting"
 ! "$rootstock" host show amy | grep -q '^a ' || fail "host set did half"

@@ -75,11 +75,36 @@ wait_for 20 "a word about that" says 'br0: is back$' 1
 equal "children" "$before" "$(children)"
 wait_for 60 "what a client needs" gets_served 10.77.0.1
 
-echo "# another address"
+echo "# another address, while others come and go without end"
+touch "$work/churn"
+mkfifo "$work/never"
+# shellcheck disable=SC2016 # by one process: starting others would leave gaps
+net_run timeout 90 bash -c 'exec 3<>"$2"
+	while [[ -e $1 ]]; do
+		printf "address add 127.9.9.9 dev lo\naddress del 127.9.9.9 dev lo\n"
+		read -rt 0.005 -u 3
+	done | ip -batch -' churn "$work/churn" "$work/never" &
+churn=$!
+# Somebody else has the port of NFS there, for a while.
+touch "$work/taken"
+net_run timeout 90 python3 -c 'import os, socket, sys, time
+s = socket.socket()
+s.setsockopt(socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND
+s.bind(("10.99.0.1", 2049))
+s.listen()
+open(sys.argv[1] + ".now", "w")
+while os.path.exists(sys.argv[1]):
+    time.sleep(0.05)' "$work/taken" &
+wait_for 30 "the port to be taken" test -e "$work/taken.now"
 net_run ip address flush dev br0
 wait_for 20 "a word about it" says 'br0: has no IPv4 address; serving goes on' 2
 net_run ip address add 10.99.0.1/24 dev br0
 wait_for 20 "a word about that" says 'br0: is back or has changed, now 10.99.0.1' 1
+wait_for 20 "a word about NFS" says 'error: nfs: .*; trying again' 1
+rm "$work/taken"
+alive "$churn" || fail "nothing comes and goes any more: that it was heard says nothing"
+rm "$work/churn"
+wait "$churn" || true
 wait_for 60 "what a client needs at the new address" gets_served 10.99.0.1
 equal "lines about the interface" 1 "$(said 'br0: no such interface')"
 alive "$server_pid" || fail "serve has ended"

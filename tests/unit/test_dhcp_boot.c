@@ -305,6 +305,44 @@ static void rows_of_boots_do_not_pile_up(void **state)
 	assert_int_equal(site_count(site, "SELECT count(*) FROM boot"), 2);
 }
 
+static void however_many_boots_come_their_rows_are_bounded(void **state)
+{
+	struct site *site = *state;
+
+	runs(site, boot(site, ROM, ALPHA, 1)); /* the oldest, and open */
+	boots_keep((struct boots *)dhcp_server_boots(site->server), 100);
+	for (uint32_t i = 0; i < 400; i++) {
+		site_pass(site, 1000);
+		boot(site, ROM, BETA, 10 + i);
+	}
+	assert_true(site_count(site, "SELECT count(*) FROM boot WHERE ended IS NOT NULL") <= 102);
+	assert_true(site_count(site, "SELECT count(*) FROM boot WHERE ended IS NOT NULL") >= 98);
+	assert_int_equal(site_count(site, "SELECT count(*) FROM boot WHERE mac = x'525400000001'"),
+			 1);
+	assert_int_equal(open_boots(site), 2);
+}
+
+static void a_machine_that_panics_after_its_mount_keeps_few_boots_open(void **state)
+{
+	struct site *site = *state;
+	uint32_t address = boot(site, ROM, BETA, 1);
+
+	runs(site, address);
+	for (uint32_t i = 0; i < 100; i++) {
+		site_pass(site, 20000);
+		boot(site, ROM, BETA, 10 + i);
+		tell(site, EVENT_MOUNT, address);
+	}
+	boot(site, ROM, BETA, 1000);
+	assert_true(open_boots(site) <= BOOTS_OPEN_MAX + 2);
+	/* what runs, the oldest that may run something else, and the newest */
+	assert_int_equal(site_count(site, "SELECT count(*) FROM boot WHERE ended IS NULL"
+					  " AND id IN (1, 2, 101, 102)"),
+			 4);
+	runs(site, address);
+	assert_int_equal(open_boots(site), 1);
+}
+
 static void boots_survive_a_restart(void **state)
 {
 	struct site *site = *state;
@@ -377,6 +415,8 @@ int main(void)
 		SITE(thirty_silent_days_end_a_boot),
 		SITE(a_boot_that_a_command_ended_is_let_go),
 		SITE(rows_of_boots_do_not_pile_up),
+		SITE(however_many_boots_come_their_rows_are_bounded),
+		SITE(a_machine_that_panics_after_its_mount_keeps_few_boots_open),
 		SITE(boots_survive_a_restart),
 		SITE(a_machine_that_is_registered_later_gets_its_rows),
 		SITE(starting_boots_of_strangers_are_bounded),

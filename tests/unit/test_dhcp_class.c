@@ -315,6 +315,11 @@ static void ipxe_as_a_loader_is_not_told_to_load_itself(void **state)
 	p = ipxe(BETA, 0, true);
 	assert_plain_pxe(site_send(site, &p), "boot.ipxe");
 
+	/* A script of the operator's own is no program. */
+	site_sql(site, "UPDATE setting SET value = 'rescue.ipxe' WHERE key = 'loader'");
+	p = ipxe(BETA, 7, true);
+	assert_plain_pxe(site_send(site, &p), "rescue.ipxe");
+
 	/* Another loader is for iPXE as for any ROM. */
 	site_sql(site, "UPDATE setting SET value = 'grubnetx64.efi' WHERE key = 'loader'");
 	p = ipxe(BETA, 7, true);

@@ -224,6 +224,29 @@ static void foreign_servers_are_said_once_each_and_a_flood_of_them_is_bounded(vo
 	assert_in_range(said_end(&said, "another DHCP server"), 1, 8);
 }
 
+static void answers_to_made_up_macs_are_told_in_bounds(void **state)
+{
+	struct site *site = *state;
+	unsigned int told = 0;
+
+	for (uint32_t i = 0; i < 60000; i++) {
+		struct mac mac = {{2, 2, 0, 0, 0, 0}};
+		struct packet p;
+		struct dhcp_reply *r;
+
+		put32(mac.octet + 2, i);
+		p = packet_of(DHCP_INFORM, mac, i);
+		set_ciaddr(&p, IP(10, 0, 0, 99));
+		r = site_send(site, &p);
+		assert_non_null(r);
+		told += r->event.kind != 0;
+	}
+	assert_in_range(told, 1000, 25000);
+	/* who is known has a budget of nobody else's */
+	assert_int_not_equal(acquire(site, BETA), 0);
+	assert_int_equal(site->out.reply[0].event.kind, EVENT_ACK);
+}
+
 static void malformed_packets_are_dropped_and_said_in_bounds(void **state)
 {
 	struct site *site = *state;
@@ -282,6 +305,7 @@ int main(void)
 		SITE(a_calling_client_cannot_be_talked_out_of_its_address),
 		SITE(full_ranges_are_said_once_for_each_subnet),
 		SITE(foreign_servers_are_said_once_each_and_a_flood_of_them_is_bounded),
+		SITE(answers_to_made_up_macs_are_told_in_bounds),
 		SITE(malformed_packets_are_dropped_and_said_in_bounds),
 	};
 

@@ -363,6 +363,18 @@ static void a_new_address_is_asked_for_by_arp_before_it_is_offered(void **state)
 	assert_int_equal(discover(site, BETA, 5), second);
 }
 
+static void a_forged_relay_makes_us_ask_nobody_on_our_link_by_icmp(void **state)
+{
+	struct site *site = *state;
+	struct packet p = packet_of(DHCP_DISCOVER, STRANGER(1), 1);
+
+	site->config.probe_ms = 200;
+	set_giaddr(&p, IP(10, 0, 0, 254));
+	assert_null(site_send(site, &p));
+	assert_int_equal(site->out.nprobes, 1);
+	assert_false(site->out.probe[0].relayed);
+}
+
 static void behind_a_relay_a_new_address_is_asked_for_by_icmp(void **state)
 {
 	struct site *site = *state;
@@ -370,6 +382,7 @@ static void behind_a_relay_a_new_address_is_asked_for_by_icmp(void **state)
 	uint32_t taken;
 
 	site->config.probe_ms = 200;
+	site->config.interfaces[0].netmask = UINT32_MAX; /* no link to 10.0.0.0/24 */
 	set_giaddr(&p, IP(10, 0, 0, 254));
 	assert_null(site_send(site, &p));
 	assert_int_equal(site->out.nprobes, 1);
@@ -589,6 +602,7 @@ int main(void)
 		SITE(a_running_client_keeps_its_address_whatever_its_lease_says),
 		SITE(a_full_range_gives_back_the_lease_that_ended_first),
 		SITE(a_new_address_is_asked_for_by_arp_before_it_is_offered),
+		SITE(a_forged_relay_makes_us_ask_nobody_on_our_link_by_icmp),
 		SITE(behind_a_relay_a_new_address_is_asked_for_by_icmp),
 		SITE(options_come_once_in_the_order_asked),
 		SITE(relay_information_is_echoed_last_and_verbatim),

@@ -260,6 +260,42 @@ static void mnt_gives_the_callers_own_root(void **state)
 	assert_mounts(u, "/", 2, "/");
 }
 
+static unsigned int told(struct unit_nfs *u, uint32_t kind)
+{
+	struct event e;
+	unsigned int n = 0;
+
+	while (!event_receive(u->events[0], &e))
+		n += e.kind == kind;
+	return n;
+}
+
+static void mounts_without_end_are_told_with_one_but_each_boot_once(void **state)
+{
+	struct unit_nfs *u = *state;
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < 2000; i++) {
+		assert_mounts(u, "/", 1, "/");
+		n += told(u, EVENT_MOUNT);
+	}
+	assert_in_range(n, 1, 500);
+	/* without waiting for the budget */
+	for (unsigned int i = 0; i < 100; i++)
+		mounts_add(u->nfs.mounts, HOST1, 1, "/");
+	told(u, EVENT_MOUNT);
+	mounts_set_boot(u->nfs.mounts, HOST1, 77);
+	mounts_add(u->nfs.mounts, HOST1, 1, "/");
+	assert_int_equal(told(u, EVENT_MOUNT), 1);
+
+	n = 0;
+	for (unsigned int i = 0; i < 2000; i++) {
+		mounts_secret_read(u->nfs.mounts, HOST1, 1, "/secret");
+		n += told(u, EVENT_FILE);
+	}
+	assert_in_range(n, 1, 500);
+}
+
 static void mnt_gives_the_maintenance_image_that_the_host_has(void **state)
 {
 	struct unit_nfs *u = *state;
@@ -612,6 +648,7 @@ int main(void)
 		T(null_takes_any_credential),
 		T(auth_sys_is_bounded),
 		T(mnt_gives_the_callers_own_root),
+		T(mounts_without_end_are_told_with_one_but_each_boot_once),
 		T(only_a_handle_of_its_own_shows_that_a_client_lives),
 		T(a_running_client_keeps_its_change_until_a_newer_boot_mounts),
 		T(mnt_gives_the_maintenance_image_that_the_host_has),

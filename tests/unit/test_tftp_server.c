@@ -532,6 +532,40 @@ static void requests_that_nobody_acknowledges_displace_only_each_other(void **st
 	finish(w);
 }
 
+static void requests_in_an_addresss_name_do_not_shut_it_out(void **state)
+{
+	enum { FLOOD = 40 };
+	struct tftp_server_config few = {.sessions = 100, .per_address = 4};
+	struct world *w = start(0, &few);
+	struct sockaddr_in from;
+	struct tftp_packet p;
+	uint8_t buf[1024];
+	int flood[FLOOD];
+	int fd = client();
+
+	(void)state;
+	request(fd, INADDR_LOOPBACK, w->port, "5000", NULL);
+	p = expect(fd, buf, sizeof(buf), &from);
+	send_ack(fd, &from, 1);
+	p = expect(fd, buf, sizeof(buf), &from);
+	assert_int_equal(p.block, 2);
+	/* Nobody acknowledges these, as when their source is made up. */
+	for (int i = 0; i < FLOOD; i++) {
+		flood[i] = client();
+		request(flood[i], INADDR_LOOPBACK, w->port, "100000", NULL);
+		assert_true(receive(flood[i], buf, sizeof(buf), &(struct sockaddr_in){0}, 2000) >
+			    0);
+	}
+	send_ack(fd, &from, 2);
+	p = expect(fd, buf, sizeof(buf), &from);
+	assert_int_equal(p.block, 3);
+	download(w, 1000, &(struct tftp_options){0}, 0);
+	for (int i = 0; i < FLOOD; i++)
+		close(flood[i]);
+	close(fd);
+	finish(w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -545,6 +579,7 @@ int main(void)
 		cmocka_unit_test(a_thousand_transfers_run_at_once),
 		cmocka_unit_test(a_server_out_of_descriptors_goes_on),
 		cmocka_unit_test(requests_that_nobody_acknowledges_displace_only_each_other),
+		cmocka_unit_test(requests_in_an_addresss_name_do_not_shut_it_out),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
