@@ -341,8 +341,10 @@ static int source_seal(struct copier *c, struct source *s)
 
 		if (!n)
 			return -EUCLEAN;
-		if (!S_ISREG(n->mode) || n->link != pos || !version_known(s->version, pos, &record))
+		if (!S_ISREG(n->mode) || n->link != pos)
 			continue;
+		if (!version_known(s->version, pos, &record))
+			return -EAGAIN;
 		hashes[n->data] = record.hash;
 		if (!hash_known(&record.hash) || objects_has(store, &record.hash))
 			continue;
