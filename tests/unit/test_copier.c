@@ -456,6 +456,77 @@ static void many_may_wait_and_one_may_leave(void **state)
 	assert_int_equal(verify_store(b) <= 1, true);
 }
 
+/* Who is told opens more than is kept open. */
+struct greedy {
+	struct content_wait wait;
+	struct bench *b;
+	int r;
+	bool done;
+	char have[8];
+};
+
+static void greedy_done(struct content_wait *wait, int r, struct content *content)
+{
+	struct greedy *g = (struct greedy *)wait;
+
+	g->r = r;
+	g->done = true;
+	if (!r && content_pread(content, g->have, sizeof(g->have) - 1, 0) < 0)
+		g->r = -EBADF;
+	content_unref(content);
+	for (int i = 0; i < 40; i++) {
+		char name[16];
+		uint32_t node;
+
+		snprintf(name, sizeof(name), "f%d", i);
+		assert_int_equal(view_resolve(g->b->view, VIEW_ROOT, name, false, &node), 0);
+		if (!contents_open(g->b->contents, g->b->view, node, &content, NULL))
+			content_unref(content);
+	}
+}
+
+static void who_is_told_may_open_others(void **state)
+{
+	struct bench *b = *state;
+	struct greedy greedy[3] = {0};
+	struct content *c;
+	uint32_t node;
+
+	for (int i = 0; i < 40; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "f%d", i);
+		site_write(b->site.origin, name, name, strlen(name));
+	}
+	site_write(b->site.origin, "last", "last", 4);
+	bench_add(b, false);
+	bench_copier(b);
+	for (int i = 0; i < 40; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "f%d", i);
+		reads_as(b, name, name);
+	}
+	wait_sealed(b); /* all under their names */
+	assert_int_equal(view_resolve(b->view, VIEW_ROOT, "last", false, &node), 0);
+	for (int i = 0; i < 3; i++) {
+		greedy[i].b = b;
+		greedy[i].wait.done = greedy_done;
+		assert_int_equal(contents_open(b->contents, b->view, node, &c, &greedy[i].wait),
+				 CONTENT_WAIT);
+	}
+	while (!greedy[0].done) {
+		struct pollfd p = {.fd = contents_fd(b->contents), .events = POLLIN};
+
+		assert_int_equal(poll(&p, 1, 30000), 1);
+		contents_dispatch(b->contents);
+	}
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(greedy[i].r, 0);
+		assert_string_equal(greedy[i].have, "last");
+	}
+}
+
 static void a_restarted_copier_is_asked_again(void **state)
 {
 	struct bench *b = *state;
@@ -693,6 +764,7 @@ int main(void)
 		BENCH(an_origin_may_go_and_come_back),
 		BENCH(bytes_of_two_states_are_never_mixed),
 		BENCH(many_may_wait_and_one_may_leave),
+		BENCH(who_is_told_may_open_others),
 		BENCH(a_restarted_copier_is_asked_again),
 		BENCH(a_removed_version_is_let_go),
 		BENCH(an_object_that_was_lost_is_copied_again),
