@@ -288,10 +288,8 @@ int objects_commit(struct objects *o, struct object_draft *draft, const struct h
 		if (!r)
 			r = draft_name(o, draft, name);
 	}
-	if (r) {
-		objects_discard(o, draft);
+	if (r)
 		return r;
-	}
 	closep(&draft->fd);
 	draft->fd = -1;
 	draft->name[0] = '\0';
@@ -440,12 +438,13 @@ static int objects_finish(struct objects *o, struct object_draft *draft, const s
 {
 	int r = fdatasync(draft->fd) ? -errno : 0;
 
+	if (!r)
+		r = objects_commit(o, draft, hash);
 	if (r) {
 		objects_discard(o, draft);
 		return r;
 	}
-	r = objects_commit(o, draft, hash);
-	return r ? r : objects_sync_names(o, hash, 1);
+	return objects_sync_names(o, hash, 1);
 }
 
 int objects_put(struct objects *o, int from, struct hash *hash, uint64_t *size)

@@ -106,7 +106,8 @@ void objects_discard(struct objects *o, struct object_draft *draft); /* fine whe
 
 /* Give the draft its name.  The caller has made its bytes durable (fdatasync, or
  * one syncfs for many).  The name itself is durable after objects_sync().  Where
- * the object is there already, the draft is dropped.  Empties the draft either way. */
+ * the object is there already, the draft is dropped.  Empties the draft; on failure it is
+ * the caller's still, to try again or discard. */
 int objects_commit(struct objects *o, struct object_draft *draft, const struct hash *hash);
 
 /* Make many drafts' bytes durable at once (syncfs). */
