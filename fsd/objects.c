@@ -120,6 +120,11 @@ int objects_try_alone(struct objects *o)
 	return flock(o->at.dir, LOCK_EX | LOCK_NB) ? -errno : 0;
 }
 
+int objects_try_hold(struct objects *o)
+{
+	return flock(o->at.dir, LOCK_SH | LOCK_NB) ? -errno : 0;
+}
+
 void objects_tidy(struct objects *o)
 {
 	if (objects_try_alone(o))

@@ -26,6 +26,7 @@ CLEANUP_DEFINE(struct objects *, objects_close);
  * Let go by objects_release() or by closing. */
 int objects_hold(struct objects *o, bool alone);
 int objects_try_alone(struct objects *o); /* does not wait: -EWOULDBLOCK */
+int objects_try_hold(struct objects *o);  /* nor does this */
 void objects_release(struct objects *o);
 
 /* Remove what commands that were killed left behind, unless somebody holds the store. */
