@@ -256,12 +256,10 @@ static void another_flight_takes_the_place_of_the_first(void **state)
 	assert_int_equal(extents_new(5 * MIB, &extents), 0);
 	for (uint64_t flight = 1; flight <= 2; flight++) {
 		for (uint32_t pos = 0; pos < FILES; pos++) {
-			const struct copier_reply reply = {
-				.flight = flight << 32 | (pos + 1),
-				.stamp = 1,
-				.record = {.pos = pos, .size = 5 * MIB}};
-			int fds[2] = {memfd_create("bytes", MFD_CLOEXEC),
-				      dup(extents_fd(extents))};
+			const struct copier_reply reply = {.flight = flight << 32 | (pos + 1),
+							   .stamp = 1,
+							   .record = {.pos = pos, .size = 5 * MIB}};
+			int fds[2] = {memfd_create("bytes", MFD_CLOEXEC), dup(extents_fd(extents))};
 
 			assert_int_equal(ftruncate(fds[0], 5 * MIB), 0);
 			assert_int_equal(partial_take(b->contents, v, &reply, fds), 0);
