@@ -68,10 +68,12 @@ editor=$spawned
 wait_for 120 "the first changes" edited
 
 server_start
+mounts=()
 mount_on() {
 	mkdir "$1"
 	at_exit umount -ql "$1"
 	spawn mount nsenter --net="/run/netns/$net_ns" "$rootstock" mount "$1" --foreground
+	mounts+=("$spawned")
 	wait_for 60 "the mount" test -d "$1/hosts/east/data"
 }
 mount_on "$work/mnt"
@@ -142,6 +144,11 @@ cmp "$work/again" "$work/nfs.out" || fail "after the origin went: other states"
 
 # ---- --strict: it is refused ----
 
+# A mount would copy for itself, before anything is changed.
+umount "$work/mnt" "$work/mnt2"
+for mount in "${mounts[@]}"; do
+	wait_for 60 "the mount's end" gone "$mount"
+done
 stop "$server_pid"
 origin=$work/strict
 origin_make "$origin"
