@@ -91,12 +91,15 @@ void asks_free(struct contents *cs)
  * takes no new ones: a wait that asks again at once would never end. */
 static void ask_finish(struct contents *cs, struct ask *ask, int r, struct content *content)
 {
+	/* Whoever is told may open so much that the cache lets go of it. */
+	cleanup(content_unrefp) struct content *held = r ? NULL : content_ref(content);
+
 	ask->finished = true;
 	while (ask->waits) {
 		struct content_wait *wait = ask->waits;
 
 		ask->waits = wait->next;
-		wait->done(wait, r, r ? NULL : content_ref(content));
+		wait->done(wait, r, r ? NULL : content_ref(held));
 	}
 	for (struct ask **p = &cs->asks; *p; p = &(*p)->next)
 		if (*p == ask) {

@@ -111,6 +111,21 @@ static int content_of_reply(struct version *version, const struct copier_reply *
 	return 0;
 }
 
+/* What another copier, or another try, goes on with. */
+static int partial_renew(struct partial *p, struct version *version,
+			 const struct copier_reply *reply, int fds[2])
+{
+	struct content *c;
+	int r = content_of_reply(version, reply, fds, &c);
+
+	if (r)
+		return r;
+	content_unref(p->content);
+	p->content = c;
+	p->flight = reply->flight;
+	return 0;
+}
+
 static int partial_new(struct contents *cs, struct version *version,
 		       const struct copier_reply *reply, int fds[2])
 {
@@ -147,10 +162,10 @@ int partial_take(struct contents *cs, struct version *version, const struct copi
 		r = 0; /* what we have */
 	else if (fds[0] < 0 || fds[1] < 0)
 		r = -ENOLINK; /* let go since: to be asked for anew */
+	else if (p)
+		r = partial_renew(p, version, reply, fds);
 	else
 		r = partial_new(cs, version, reply, fds);
-	if (!r && p && p->flight != reply->flight)
-		partial_remove(cs, p);
 	closep(&fds[0]);
 	closep(&fds[1]);
 	return r;

@@ -217,6 +217,9 @@ void job_kept(struct copier *c, struct job *job)
 	if (job->r) {
 		source_tell_kept(job->source, job->r);
 		source_pause(job->source);
+		/* Who waited for it has its bytes. */
+		if (job->wanted && hash_known(&job->copy.record.hash))
+			source_remember(job->source, &job->copy.record);
 	} else {
 		version_learn(job->source->version, &job->copy.record);
 		job->source->told_kept = false;

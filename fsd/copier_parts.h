@@ -208,8 +208,10 @@ void *copier_committing(void *copier); /* a thread */
 /* A thread met `err`, ENOSPC or EDQUOT, with a copy of `bytes`, for which somebody waits
  * (`wanted`) or not.  Returns true when it may try again. */
 bool room_make(struct copier *c, int err, uint64_t bytes, bool wanted);
-/* Is the store too small for a file of so many bytes, though it is far from full? */
+/* Is the store too small for a file of so many bytes, though it is far from full?  And
+ * were it empty? */
 bool room_lacks(struct copier *c, uint64_t bytes);
+bool room_never(struct copier *c, uint64_t bytes);
 /* Say that the store is full, look whether it is still. */
 void room_poll(struct copier *c, struct instant now);
 

@@ -78,6 +78,13 @@ bool room_lacks(struct copier *c, uint64_t bytes)
 	       space.free > space.total / ROOM_MOST;
 }
 
+bool room_never(struct copier *c, uint64_t bytes)
+{
+	struct objects_space space;
+
+	return !objects_space(c->objects, &space) && bytes > space.total;
+}
+
 bool room_make(struct copier *c, int err, uint64_t bytes, bool wanted)
 {
 	uint64_t before = atomic_load(&c->room_made);

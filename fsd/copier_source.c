@@ -314,6 +314,7 @@ int source_remember(struct source *s, const struct fill_record *record)
 	return r;
 }
 
+/* -EWOULDBLOCK while somebody is alone with the store, -ENODATA where a file lacks. */
 static int source_seal(struct copier *c, struct source *s)
 {
 	const struct manifest *m = version_manifest(s->version);
@@ -332,7 +333,7 @@ static int source_seal(struct copier *c, struct source *s)
 	snprintf(path, sizeof(path), "%s/objects", c->config.state_dir);
 	r = objects_open(path, false, 0, &store, NULL);
 	if (!r)
-		r = objects_hold(store, false);
+		r = objects_try_hold(store);
 	if (r)
 		return r;
 	for (uint32_t pos = 0; pos < manifest_count(m); pos++) {
@@ -341,8 +342,10 @@ static int source_seal(struct copier *c, struct source *s)
 
 		if (!n)
 			return -EUCLEAN;
-		if (!S_ISREG(n->mode) || n->link != pos || !version_known(s->version, pos, &record))
+		if (!S_ISREG(n->mode) || n->link != pos)
 			continue;
+		if (!version_known(s->version, pos, &record))
+			return -ENODATA;
 		hashes[n->data] = record.hash;
 		if (!hash_known(&record.hash) || objects_has(store, &record.hash))
 			continue;
@@ -356,7 +359,7 @@ static int source_seal(struct copier *c, struct source *s)
 		log_info("version %u: %u files that were copied are not in the store any more: "
 			 "again",
 			 s->id, lost);
-		return -EAGAIN;
+		return -ENODATA;
 	}
 	r = manifest_seal(m, c->manifests, hashes, seal_fix, s, &digest);
 	if (r)
@@ -391,13 +394,15 @@ void source_finish(struct copier *c, struct source *s)
 		tell_sealed(c, s->id, manifest_digest(m));
 	else
 		r = source_seal(c, s);
+	if (r == -EWOULDBLOCK)
+		return; /* who mends may need long, and others wait for this thread */
 	if (r) {
-		if (r != -EAGAIN && !s->told_kept) {
+		if (r != -ENODATA && !s->told_kept) {
 			log_error("version %u: cannot be sealed: %s", s->id, strerror(-r));
 			s->told_kept = true;
 		}
 		s->cursor = 0;
-		if (r != -EAGAIN)
+		if (r != -ENODATA)
 			source_pause(s);
 		return;
 	}

@@ -172,6 +172,14 @@ static void job_compare(struct copier *c, struct job *job, const struct fill_rec
 	objects_discard(c->objects, &copy->draft);
 }
 
+/* What it takes in the store, where its holes are holes. */
+static uint64_t bytes_of(const struct copy_from *from)
+{
+	uint64_t bytes = (uint64_t)from->state.st_blocks * 512;
+
+	return bytes < (uint64_t)from->state.st_size ? bytes : (uint64_t)from->state.st_size;
+}
+
 /* One state of the file, copied whole where it is small; a large one only begun. */
 static int job_begin_once(struct copier *c, struct job *job)
 {
@@ -196,10 +204,12 @@ static int job_begin_once(struct copier *c, struct job *job)
 		return r;
 	}
 	/* A fill that tries it in vain would do so for ever. */
-	if (!job_is_wanted(c, job) && room_lacks(c, job->copy.record.size)) {
+	if (!job_is_wanted(c, job) && room_lacks(c, bytes_of(&from))) {
 		copy_close(&from);
 		return -EFBIG;
 	}
+	/* One that is wanted would drive all the others out, in vain. */
+	job->unkept |= room_never(c, bytes_of(&from));
 	/* Its first bytes go out long before all of it can be compared. */
 	if (had && !same_file(&job->copy.record, &before)) {
 		copy_close(&from);

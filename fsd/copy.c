@@ -65,10 +65,12 @@ bool copy_clone(const struct copy_from *from, const struct object_draft *draft,
 }
 
 /* The state of a file whose next change will show in its times: one that was changed
- * just now could be changed again within the same tick of the kernel's clock. */
+ * just now could be changed again within the same tick of the kernel's clock.  -EBUSY
+ * where it goes on changing. */
 static int settled_stat(int fd, struct stat *st)
 {
 	const struct timespec tick = {.tv_nsec = 20000000};
+	struct stat before;
 	struct timespec now;
 
 	if (fstat(fd, st))
@@ -77,8 +79,13 @@ static int settled_stat(int fd, struct stat *st)
 	if ((now.tv_sec - st->st_ctim.tv_sec) * 1000000000 + now.tv_nsec - st->st_ctim.tv_nsec >=
 	    tick.tv_nsec)
 		return 0;
-	nanosleep(&tick, NULL);
-	return fstat(fd, st) ? -errno : 0;
+	before = *st;
+	while (nanosleep(&tick, NULL) && errno == EINTR)
+		;
+	if (fstat(fd, st))
+		return -errno;
+	/* Not by the clock, which may have been set back. */
+	return same_time(&before.st_ctim, &st->st_ctim) ? 0 : -EBUSY;
 }
 
 int copy_open(int origin, const struct manifest *m, uint32_t pos, bool strict,

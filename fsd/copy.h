@@ -27,8 +27,8 @@ struct copy {
 /* Open the file at `pos` of `m` in the open directory `origin`, and take down in
  * copy->record what it is now: a change since the scan is drift, with `strict` the
  * same as gone (FILL_GONE, and nothing is open).
- * Returns 0; -ENODEV when the origin itself is not there; or another negative errno,
- * worth a later try. */
+ * Returns 0; -ENODEV when the origin itself is not there; -EBUSY while the file goes on
+ * changing; or another negative errno, worth a later try. */
 int copy_open(int origin, const struct manifest *m, uint32_t pos, bool strict,
 	      struct copy_from *from, struct copy *copy);
 void copy_close(struct copy_from *from); /* fine when empty */

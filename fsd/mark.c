@@ -174,12 +174,14 @@ static int earliest(void *ctx, const char *name, int64_t since)
 
 bool mark_suspect(int dir, int64_t *since)
 {
-	cleanup(closep) int fd = openat(dir, SUSPECT, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	cleanup(closep) int fd = -1;
 	int64_t least = INT64_MAX;
 
-	if (fd >= 0)
-		least = time_read(fd);
+	/* The marks first: one that is gathered meanwhile is in `suspect` by then. */
 	each_left(dir, earliest, &least);
+	fd = openat(dir, SUSPECT, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd >= 0)
+		earliest(&least, SUSPECT, time_read(fd));
 	if (least == INT64_MAX)
 		return false;
 	*since = least;

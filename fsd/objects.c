@@ -120,6 +120,11 @@ int objects_try_alone(struct objects *o)
 	return flock(o->at.dir, LOCK_EX | LOCK_NB) ? -errno : 0;
 }
 
+int objects_try_hold(struct objects *o)
+{
+	return flock(o->at.dir, LOCK_SH | LOCK_NB) ? -errno : 0;
+}
+
 void objects_tidy(struct objects *o)
 {
 	if (objects_try_alone(o))
@@ -288,10 +293,8 @@ int objects_commit(struct objects *o, struct object_draft *draft, const struct h
 		if (!r)
 			r = draft_name(o, draft, name);
 	}
-	if (r) {
-		objects_discard(o, draft);
+	if (r)
 		return r;
-	}
 	closep(&draft->fd);
 	draft->fd = -1;
 	draft->name[0] = '\0';
@@ -440,12 +443,13 @@ static int objects_finish(struct objects *o, struct object_draft *draft, const s
 {
 	int r = fdatasync(draft->fd) ? -errno : 0;
 
+	if (!r)
+		r = objects_commit(o, draft, hash);
 	if (r) {
 		objects_discard(o, draft);
 		return r;
 	}
-	r = objects_commit(o, draft, hash);
-	return r ? r : objects_sync_names(o, hash, 1);
+	return objects_sync_names(o, hash, 1);
 }
 
 int objects_put(struct objects *o, int from, struct hash *hash, uint64_t *size)

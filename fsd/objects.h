@@ -26,6 +26,7 @@ CLEANUP_DEFINE(struct objects *, objects_close);
  * Let go by objects_release() or by closing. */
 int objects_hold(struct objects *o, bool alone);
 int objects_try_alone(struct objects *o); /* does not wait: -EWOULDBLOCK */
+int objects_try_hold(struct objects *o);  /* nor does this */
 void objects_release(struct objects *o);
 
 /* Remove what commands that were killed left behind, unless somebody holds the store. */
@@ -106,7 +107,8 @@ void objects_discard(struct objects *o, struct object_draft *draft); /* fine whe
 
 /* Give the draft its name.  The caller has made its bytes durable (fdatasync, or
  * one syncfs for many).  The name itself is durable after objects_sync().  Where
- * the object is there already, the draft is dropped.  Empties the draft either way. */
+ * the object is there already, the draft is dropped.  Empties the draft; on failure it is
+ * the caller's still, to try again or discard. */
 int objects_commit(struct objects *o, struct object_draft *draft, const struct hash *hash);
 
 /* Make many drafts' bytes durable at once (syncfs). */

@@ -162,6 +162,11 @@ void version_learn(struct version *v, const struct fill_record *record)
 	if (hash_known(&record->hash)) {
 		v->progress.copied += !hash_known(&v->hashes[node->data]);
 		v->hashes[node->data] = record->hash;
+	} else if (record->flags & FILL_GONE) {
+		/* It was copied, the store lost it, and the origin has another by now: it is
+		 * one of the lost, no more one of the copied. */
+		v->progress.copied -= hash_known(&v->hashes[node->data]);
+		v->hashes[node->data] = (struct hash){0};
 	}
 	if (record->flags)
 		odd_put(v, record);

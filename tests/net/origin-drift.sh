@@ -144,9 +144,10 @@ cmp "$work/again" "$work/nfs.out" || fail "after the origin went: other states"
 
 # ---- --strict: it is refused ----
 
-# No mount stays that would begin to copy where the server ends.
+# A mount would copy for itself, before anything is changed.
+umount "$work/mnt" "$work/mnt2"
 for mount in "${mounts[@]}"; do
-	stop "$mount"
+	wait_for 60 "the mount's end" gone "$mount"
 done
 stop "$server_pid"
 origin=$work/strict

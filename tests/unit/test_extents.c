@@ -20,6 +20,7 @@
 #include <openssl/sha.h>
 
 #include "common/log.h"
+#include "fsd/contents_parts.h"
 #include "fsd/extents.h"
 #include "fsd/version.h"
 #include "fsd/view.h"
@@ -239,6 +240,36 @@ static void what_is_asked_comes_first(void **state)
 	assert_true(no_draft(b));
 	content_unref(near.content);
 	content_unref(far.content);
+}
+
+/* As many large files as are kept, and each goes on with another copier. */
+static void another_flight_takes_the_place_of_the_first(void **state)
+{
+	enum { FILES = 32 };
+	struct bench *b = *state;
+	cleanup(version_unrefp) struct version *v = NULL;
+	struct extents *extents;
+	struct partial *p;
+
+	bench_add(b);
+	assert_int_equal(version_open(b->site.state, b->version, &v, NULL), 0);
+	assert_int_equal(extents_new(5 * MIB, &extents), 0);
+	for (uint64_t flight = 1; flight <= 2; flight++) {
+		for (uint32_t pos = 0; pos < FILES; pos++) {
+			const struct copier_reply reply = {.flight = flight << 32 | (pos + 1),
+							   .stamp = 1,
+							   .record = {.pos = pos, .size = 5 * MIB}};
+			int fds[2] = {memfd_create("bytes", MFD_CLOEXEC), dup(extents_fd(extents))};
+
+			assert_int_equal(ftruncate(fds[0], 5 * MIB), 0);
+			assert_int_equal(partial_take(b->contents, v, &reply, fds), 0);
+			p = partial_get(b->contents, v, pos);
+			assert_non_null(p);
+			assert_int_equal(p->flight, reply.flight);
+			assert_int_equal(p->content->refs, 1);
+		}
+	}
+	extents_free(extents);
 }
 
 static void readers_share_a_flight(void **state)
@@ -715,6 +746,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_map_is_as_it_says),
 		BENCH(what_is_asked_comes_first),
+		BENCH(another_flight_takes_the_place_of_the_first),
 		BENCH(readers_share_a_flight),
 		BENCH(a_change_that_nobody_saw_starts_anew),
 		BENCH(a_change_that_somebody_saw_is_an_error),

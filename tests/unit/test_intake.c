@@ -2,6 +2,8 @@
 #include "tests/unit/unit.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 
 #include <openssl/sha.h>
 
@@ -124,6 +126,28 @@ static void one_that_ends_early_leaves_nothing(void **state)
 	world_fini(&w);
 }
 
+static void a_name_that_fails_can_be_tried_again(void **state)
+{
+	const struct hash hash = {{0xab}};
+	struct object_draft draft;
+	char path[160];
+	struct world w;
+	int fd;
+
+	world_init(&w, *state);
+	snprintf(path, sizeof(path), "%s/ab", w.path);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	close(fd);
+	assert_int_equal(objects_draft(w.objects, &draft), 0);
+	assert_int_equal(objects_commit(w.objects, &draft, &hash), -ENOTDIR);
+	assert_int_equal(unlink(path), 0);
+	assert_int_equal(objects_commit(w.objects, &draft, &hash), 0);
+	assert_true(objects_has(w.objects, &hash));
+	assert_int_equal(draft.fd, -1);
+	world_fini(&w);
+}
+
 #define SCRATCH(fn) cmocka_unit_test_setup_teardown(fn, unit_dir_setup, unit_dir_teardown)
 
 int main(void)
@@ -132,6 +156,7 @@ int main(void)
 		SCRATCH(a_body_in_parts_is_the_sum_of_them_holes_among_them),
 		SCRATCH(parts_out_of_order_or_beyond_the_end_are_refused),
 		SCRATCH(one_that_ends_early_leaves_nothing),
+		SCRATCH(a_name_that_fails_can_be_tried_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

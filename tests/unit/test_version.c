@@ -46,6 +46,25 @@ static void a_drifted_file_has_its_new_attributes(void **state)
 	version_unref(v);
 }
 
+static void what_was_copied_and_then_lost_counts_once(void **state)
+{
+	const struct fill_record copied = {.pos = 1, .hash = bytes};
+	const struct fill_record gone = {.pos = 1, .flags = FILL_GONE};
+	struct version_progress p;
+	struct fill_record known;
+	struct version *v;
+
+	setup(*state, &v);
+	version_learn(v, &copied);
+	version_learn(v, &gone);
+	version_progress(v, &p);
+	assert_int_equal(p.copied, 0);
+	assert_int_equal(p.gone, 1);
+	assert_true(version_known(v, 1, &known));
+	assert_int_equal(known.flags, FILL_GONE);
+	version_unref(v);
+}
+
 static void a_record_that_cannot_be_is_not_believed(void **state)
 {
 	static const struct fill_record bad[] = {
@@ -90,6 +109,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_drifted_file_has_its_new_attributes,
+						unit_dir_setup, unit_dir_teardown),
+		cmocka_unit_test_setup_teardown(what_was_copied_and_then_lost_counts_once,
 						unit_dir_setup, unit_dir_teardown),
 		cmocka_unit_test_setup_teardown(a_record_that_cannot_be_is_not_believed,
 						unit_dir_setup, unit_dir_teardown),
