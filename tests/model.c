@@ -101,10 +101,15 @@ static struct timespec random_time(struct rng *rng)
 {
 	static const int64_t secs[] = {0, 1, -1, -1000000000, 946684800, 1700000000, 5000000000};
 
-	return (struct timespec){
+	struct timespec t = {
 		.tv_sec = secs[rng_below(rng, ARRAY_SIZE(secs))] + rng_below(rng, 1000),
 		.tv_nsec = rng_below(rng, 2) ? rng_below(rng, 1000000000) : 0,
 	};
+
+	/* libarchive reads a tar's "-0.25" as 0.25. */
+	if (t.tv_sec == -1)
+		t.tv_nsec = 0;
+	return t;
 }
 
 static void random_target(struct maker *m, char out[static PATH_MAX])
