@@ -150,13 +150,13 @@ static uint32_t choose_from_pools(struct dhcp_server *s, const struct dhcp_reque
 	return address;
 }
 
-/* Reserved, else its own, else what it asks for, else one of the pool.  0: none.  */
 /* A stranger may have an address only beyond those kept for registered machines. */
 static bool may_take(const struct dhcp_server *s, const struct dhcp_request *rq)
 {
 	return rq->host || pools_free_count(s->pools, rq->subnet) > pools_kept(s->pools);
 }
 
+/* Reserved, else its own, else what it asks for, else one of the pool.  0: none. */
 static uint32_t choose_address(struct dhcp_server *s, const struct dhcp_request *rq)
 {
 	uint32_t asked = dhcp_message_u32(rq->m, OPTION_REQUESTED_ADDRESS);

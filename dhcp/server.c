@@ -142,9 +142,6 @@ void dhcp_server_taken(struct dhcp_server *s, unsigned int interface, uint32_t a
 	lease->probing = false;
 	lease_decline(s->leases, lease, instant_add_ms(now.mono, QUARANTINE_MS));
 	pools_moved(s->pools, lease);
-	for (struct wait *w = s->waits; w; w = w->next)
-		if (w->address == address)
-			w->conflict = true;
 }
 
 void dhcp_server_event(struct dhcp_server *s, const struct event *event, struct dhcp_now now)

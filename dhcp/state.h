@@ -19,7 +19,6 @@ struct wait {
 	struct wait *next;
 	struct instant due;
 	uint32_t address;
-	bool conflict;
 	struct dhcp_packet in; /* its data follows */
 	uint8_t data[];
 };

@@ -101,11 +101,12 @@ static bool is_edited(uint32_t file)
 	return file % 4;
 }
 
-/* Each last page has its first record's state in it: no two states look alike. */
+/* Each last page has its first record's state in it: no two states look alike.  Those of
+ * 0 and 1 bytes, where they would, are never edited. */
 static uint64_t first_size(uint32_t file)
 {
 	static const uint64_t sizes[] = {
-		0,	 1,	 16,	  4095,		  4096,	   4108,    10000,
+		0,	 4096,	 16,	  4095,		  1,	   4108,    10000,
 		70000,	 300000, 1 << 20, (1 << 20) + 12, 3 << 20, 4 << 20, (4 << 20) + 12,
 		5000000, 9 << 20};
 
