@@ -95,7 +95,7 @@ ROOTSTOCK_STATE=$work/own/var/state "$rootstock" image add self "$work/own" >/de
 	grep -q . || fail "the state is in the image"
 
 # The supervisor is killed: nothing of it stays, and the next one starts.
-kill -9 "$(pgrep -o -f "^$rootstock serve --interface br0")"
+kill -9 "$server_pid"
 wait_for 5 "the children to end" none_left
 server_start
 wait_for 10 "four children again" all_there
