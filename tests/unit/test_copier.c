@@ -3,7 +3,7 @@
  * The copier with its clients: what the origin does to it, what a full store and a
  * kill do, and that nobody ever gets bytes of two states of a file.
  */
-#include "tests/unit/site.h"
+#include "tests/unit/copier_unit.h"
 
 #include <dirent.h>
 #include <poll.h>
@@ -21,57 +21,12 @@
 #include "fsd/view.h"
 #include "tests/model.h"
 
-struct bench {
-	struct site site;
-	uint32_t version;
-	struct views *views;
-	struct view *view;
-	struct contents *contents;
-	struct site_copier copier;
-	bool running;
-};
-
-static int bench_setup(void **state)
-{
-	struct bench *b = calloc(1, sizeof(*b));
-
-	site_init(&b->site);
-	*state = b;
-	return 0;
-}
-
-static void bench_copier(struct bench *b)
-{
-	site_copier_start(&b->site, &b->copier);
-	b->running = true;
-}
-
-static void bench_stop(struct bench *b)
-{
-	if (b->running)
-		site_copier_stop(&b->copier);
-	b->running = false;
-}
-
-/* Scan the origin, look at it. */
-static void bench_add(struct bench *b, bool strict)
-{
-	b->version = site_image(&b->site, strict);
-	assert_int_equal(views_open(b->site.state, &b->views, NULL), 0);
-	assert_int_equal(views_get(b->views, 0, b->version, UINT64_MAX, &b->view), 0);
-	assert_int_equal(contents_new(b->site.state, 16, &b->contents, NULL), 0);
-}
-
 static int bench_teardown(void **state)
 {
 	struct bench *b = *state;
 
-	contents_free(b->contents);
-	view_unref(b->view);
-	views_close(b->views);
-	bench_stop(b);
-	site_fini(&b->site);
-	free(b);
+	bench_close(b);
+	bench_free(b);
 	return 0;
 }
 

@@ -3,7 +3,7 @@
  * A large file that is read while it is copied: what comes first, what a change, a kill
  * and a full store do to who reads it, and that nobody gets bytes of two states.
  */
-#include "tests/unit/site.h"
+#include "tests/unit/copier_unit.h"
 
 #include <poll.h>
 #include <pthread.h>
@@ -30,55 +30,12 @@
 
 #define MIB EXTENT_SIZE
 
-struct bench {
-	struct site site;
-	struct gate *gate; /* the origin, in most tests */
-	uint32_t version;
-	struct views *views;
-	struct view *view;
-	struct contents *contents;
-	struct site_copier copier;
-	bool running;
-};
-
-/* ---- a world ---- */
-
-static int bench_setup(void **state)
-{
-	struct bench *b = calloc(1, sizeof(*b));
-
-	site_init(&b->site);
-	*state = b;
-	return 0;
-}
-
-static void bench_copier(struct bench *b)
-{
-	site_copier_start(&b->site, &b->copier);
-	b->running = true;
-}
-
-static void bench_stop(struct bench *b)
-{
-	if (b->running)
-		site_copier_stop(&b->copier);
-	b->running = false;
-}
-
-static void bench_add(struct bench *b)
-{
-	b->version = site_image(&b->site, false);
-	assert_int_equal(views_open(b->site.state, &b->views, NULL), 0);
-	assert_int_equal(views_get(b->views, 0, b->version, UINT64_MAX, &b->view), 0);
-	assert_int_equal(contents_new(b->site.state, 16, &b->contents, NULL), 0);
-}
-
 /* An image whose only file is behind a gate; who cannot have one skips. */
 static void bench_gate(struct bench *b, uint64_t size)
 {
 	if (gate_new(b->site.origin, size, &b->gate))
 		skip();
-	bench_add(b);
+	bench_add(b, false);
 }
 
 static int bench_teardown(void **state)
@@ -87,14 +44,10 @@ static int bench_teardown(void **state)
 
 	if (b->gate)
 		gate_allow(b->gate, UINT_MAX);
-	contents_free(b->contents);
-	view_unref(b->view);
-	views_close(b->views);
-	bench_stop(b);
+	bench_close(b);
 	if (b->gate)
 		gate_free(b->gate);
-	site_fini(&b->site);
-	free(b);
+	bench_free(b);
 	return 0;
 }
 
@@ -251,7 +204,7 @@ static void another_flight_takes_the_place_of_the_first(void **state)
 	struct extents *extents;
 	struct partial *p;
 
-	bench_add(b);
+	bench_add(b, false);
 	assert_int_equal(version_open(b->site.state, b->version, &v, NULL), 0);
 	assert_int_equal(extents_new(5 * MIB, &extents), 0);
 	for (uint64_t flight = 1; flight <= 2; flight++) {
@@ -570,7 +523,7 @@ static void holes_stay_holes(void **state)
 	assert_int_equal(pwrite(fd, "abc", 3, (off_t)size - 3), 3);
 	assert_int_equal(pwrite(fd, zeros, 6 * MIB, 8 * MIB), 6 * MIB); /* written, all zero */
 	close(fd);
-	bench_add(b);
+	bench_add(b, false);
 	bench_copier(b);
 	assert_int_equal(
 		contents_open_at_wait(b->contents, b->view, node_of(b, "big"), size - 3, 3, &c), 0);
@@ -641,7 +594,7 @@ static void bytes_of_two_states_are_never_mixed(void **state)
 		snprintf(name, sizeof(name), "f%d", i);
 		site_write(b->site.origin, name, buf, SCRIBBLED);
 	}
-	bench_add(b);
+	bench_add(b, false);
 	for (int i = 0; i < 6; i++) {
 		snprintf(name, sizeof(name), "f%d", i);
 		snprintf(s.path, sizeof(s.path), "%s/%s", b->site.origin, name);
@@ -697,7 +650,7 @@ static void a_full_store_still_answers(void **state)
 	for (uint64_t i = 0; i < 12 * MIB; i++)
 		body[i] = gate_byte(0, i);
 	site_write(b->site.origin, "big", body, 12 * MIB);
-	bench_add(b);
+	bench_add(b, false);
 	pid = fork();
 	if (!pid)
 		_exit(full_store(b));
