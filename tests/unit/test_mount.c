@@ -295,6 +295,11 @@ static void signals_unmount(void **state)
 	char command[256];
 	int status;
 
+	/* A mount goes on ignoring what its parent ignored, as nohup wants it; we may have
+	 * been started that way. */
+	world_unmount(w, SIGTERM);
+	for (unsigned int i = 0; i < ARRAY_SIZE(signals); i++)
+		signal(signals[i], SIG_DFL);
 	for (unsigned int i = 0; i < ARRAY_SIZE(signals); i++) {
 		char path[256];
 		int fd;
