@@ -119,6 +119,7 @@ int conn_new(int fd, uint8_t programs, struct conn **out)
 	conn->caller.port = ntohs(peer.sin_port);
 	conn->caller.local = ntohl(local.sin_addr.s_addr);
 	conn->caller.tcp = true;
+	conn->caller.since_ns = instant_now().ns;
 	conn->caller.programs = programs;
 	*out = conn;
 	return 0;

@@ -116,7 +116,7 @@ static enum mountstat3 mount_root(struct call *call, const struct grant *grant, 
 	/* The grant may be younger than this worker's roster. */
 	nfs_refresh(call->nfs);
 	caller_refresh(call->nfs, caller);
-	if (grant->host && grant->host == caller->who.host) {
+	if (caller->tcp && grant->host && grant->host == caller->who.host) {
 		mounts_set_boot(call->nfs->mounts, caller->address, grant->boot);
 		caller_refresh(call->nfs, caller);
 	}
@@ -179,8 +179,12 @@ static int mount3_mnt(struct call *call, struct reply *reply)
 	writer_be32(w, 1); /* flavors */
 	writer_be32(w, AUTH_SYS);
 	/* An administrator who looks at a tree does not boot from it. */
-	mounts_add(call->nfs->mounts, caller->address,
-		   grant.host == caller->who.host ? grant.host : 0, path);
+	if (grant.host != caller->who.host)
+		mounts_add(call->nfs->mounts, caller->address, 0, path);
+	else if (caller->tcp)
+		mounts_add(call->nfs->mounts, caller->address, grant.host, path);
+	else
+		mounts_offer(call->nfs->mounts, caller->address, grant.host, grant.boot, path);
 	return 0;
 }
 

@@ -28,6 +28,9 @@ struct mount {
 	uint32_t boot;
 	bool mounted;
 	bool init_read;
+	int64_t offered_ns; /* a MNT by UDP that nobody has claimed; 0 */
+	uint32_t offered_boot;
+	uint32_t offered_host;
 	int64_t alive_ns;
 	int64_t mounted_ns;
 	uint32_t told; /* the boot that its last told mount was of */
@@ -132,6 +135,7 @@ void mounts_add(struct mounts *m, uint32_t address, uint32_t host, const char *p
 	if (mount) {
 		mount->host = host;
 		mount->mounted = true;
+		mount->offered_ns = 0;
 		mount->mounted_ns = now;
 		snprintf(mount->path, sizeof(mount->path), "%s", path);
 	}
@@ -146,6 +150,44 @@ void mounts_add(struct mounts *m, uint32_t address, uint32_t host, const char *p
 		 log_escape(shown, sizeof(shown), path, strlen(path)));
 	if (host)
 		tell(m, EVENT_MOUNT, address, host, 0, NULL, path);
+}
+
+void mounts_offer(struct mounts *m, uint32_t address, uint32_t host, uint32_t boot,
+		  const char *path)
+{
+	struct mount *mount;
+
+	pthread_mutex_lock(&m->lock);
+	mount = mount_slot(m, address, true);
+	if (mount) {
+		mount->offered_ns = instant_now().ns;
+		mount->offered_host = host;
+		mount->offered_boot = boot;
+		mount->mounted = true;
+		snprintf(mount->path, sizeof(mount->path), "%s", path);
+	}
+	pthread_mutex_unlock(&m->lock);
+}
+
+bool mounts_claim(struct mounts *m, uint32_t address, int64_t since_ns)
+{
+	char path[MOUNTS_PATH];
+	struct mount *mount;
+	uint32_t host = 0;
+	bool claimed;
+
+	pthread_mutex_lock(&m->lock);
+	mount = mount_slot(m, address, false);
+	claimed = mount && mount->offered_ns && since_ns >= mount->offered_ns;
+	if (claimed) {
+		mount->boot = mount->offered_boot;
+		host = mount->offered_host;
+		memcpy(path, mount->path, sizeof(path));
+	}
+	pthread_mutex_unlock(&m->lock);
+	if (claimed)
+		mounts_add(m, address, host, path);
+	return claimed;
 }
 
 void mounts_set_boot(struct mounts *m, uint32_t address, uint32_t boot)

@@ -32,6 +32,15 @@ CLEANUP_DEFINE(struct mounts *, mounts_free);
 /* MNT was granted: logged, and told as EVENT_MOUNT.  Of one address a few at once and
  * then one a second, but the first of each boot always. */
 void mounts_add(struct mounts *mounts, uint32_t address, uint32_t host, const char *path);
+/* The same for a MNT by UDP, which anybody can send in an address's name: DUMP
+ * shows it, but it is news, and the boot's, from the claim on.  `boot` as in mounts_set_boot(). */
+void mounts_offer(struct mounts *mounts, uint32_t address, uint32_t host, uint32_t boot,
+		  const char *path);
+/* The address shows a handle of its own, over a connection that it opened at `since_ns`
+ * (monotonic): what was offered before that is mounted.  A client that runs already has
+ * an older one, and does not speak for a newer boot.
+ * Returns whether there was something to claim. */
+bool mounts_claim(struct mounts *mounts, uint32_t address, int64_t since_ns);
 /* From now on an address is the client of this boot (0: of none). */
 void mounts_set_boot(struct mounts *mounts, uint32_t address, uint32_t boot);
 uint32_t mounts_boot(struct mounts *mounts, uint32_t address); /* 0: not known here */

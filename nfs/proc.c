@@ -128,6 +128,17 @@ static void tell_refused(struct call *call)
 	mounts_refused(call->nfs->mounts, caller->address, caller->who.host, "NFS call", why);
 }
 
+/* A MNT by UDP counts when its handle comes back: a forger does not get it. */
+static void claim_mount(struct call *call)
+{
+	struct caller *caller = call->caller;
+	int64_t since = caller->tcp ? caller->since_ns : INT64_MAX;
+
+	caller->claimed = caller->tcp;
+	if (mounts_claim(call->nfs->mounts, caller->address, since))
+		caller_refresh(call->nfs, caller);
+}
+
 uint32_t proc_object(struct call *call, struct bytes bytes, struct object *out)
 {
 	struct handle handle;
@@ -135,6 +146,8 @@ uint32_t proc_object(struct call *call, struct bytes bytes, struct object *out)
 
 	if (handle_read(&call->nfs->key, bytes, &handle))
 		return NFS3ERR_BADHANDLE;
+	if (!call->caller->claimed && handle.host && handle.host == call->caller->who.host)
+		claim_mount(call);
 	r = proc_view(call->nfs, call->caller, handle.host, handle.version);
 	if (r) {
 		if (r == -EACCES)

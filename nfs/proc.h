@@ -46,6 +46,8 @@ struct caller {
 	uint16_t port;
 	uint32_t local; /* the address that was asked */
 	bool tcp;
+	bool claimed;	  /* what was offered before this connection */
+	int64_t since_ns; /* accepted; 0: a UDP peer */
 	uint8_t programs; /* RPC_NFS, RPC_PORTMAP */
 
 	uint64_t roster_seen; /* generation; 0: never looked */

@@ -296,6 +296,48 @@ static void mounts_without_end_are_told_with_one_but_each_boot_once(void **state
 	assert_in_range(n, 1, 500);
 }
 
+static void getattr_root(struct unit_nfs *u)
+{
+	GETATTR3args args = {unit_handle_of(u, 1, FAKE_VERSION, fake_node("/"))};
+	GETATTR3res res = {0};
+
+	unit_nfs3(u, NFSPROC3_GETATTR, XDR_OF(xdr_GETATTR3args), &args, XDR_OF(xdr_GETATTR3res),
+		  &res);
+	assert_int_equal(res.status, NFS3_OK);
+}
+
+/* Anybody can send it in another's name. */
+static void a_mnt_by_udp_counts_when_its_handle_comes_back(void **state)
+{
+	struct unit_nfs *u = *state;
+
+	u->caller.tcp = false;
+	assert_mounts(u, "/", 1, "/");
+	assert_int_equal(told(u, EVENT_MOUNT), 0);
+	/* what runs since before does not speak for a boot that comes */
+	u->caller.tcp = true;
+	unit_from(u, HOST1, 701);
+	u->caller.since_ns = 1;
+	getattr_root(u);
+	assert_int_equal(told(u, EVENT_MOUNT), 0);
+	unit_from(u, HOST1, 702);
+	u->caller.since_ns = INT64_MAX;
+	getattr_root(u);
+	assert_int_equal(told(u, EVENT_MOUNT), 1);
+	unit_from(u, HOST1, 703);
+	u->caller.since_ns = INT64_MAX;
+	getattr_root(u);
+	assert_int_equal(told(u, EVENT_MOUNT), 0);
+	/* by UDP alone, as U-Boot does */
+	u->caller.tcp = false;
+	unit_from(u, HOST1, 704);
+	assert_mounts(u, "/", 1, "/");
+	getattr_root(u);
+	assert_int_equal(told(u, EVENT_MOUNT), 1);
+	getattr_root(u);
+	assert_int_equal(told(u, EVENT_MOUNT), 0);
+}
+
 static void mnt_gives_the_maintenance_image_that_the_host_has(void **state)
 {
 	struct unit_nfs *u = *state;
@@ -649,6 +691,7 @@ int main(void)
 		T(auth_sys_is_bounded),
 		T(mnt_gives_the_callers_own_root),
 		T(mounts_without_end_are_told_with_one_but_each_boot_once),
+		T(a_mnt_by_udp_counts_when_its_handle_comes_back),
 		T(only_a_handle_of_its_own_shows_that_a_client_lives),
 		T(a_running_client_keeps_its_change_until_a_newer_boot_mounts),
 		T(mnt_gives_the_maintenance_image_that_the_host_has),
