@@ -16,6 +16,7 @@
 
 #include "cli/config.h"
 #include "cli/fds.h"
+#include "common/control.h"
 #include "common/event.h"
 #include "common/log.h"
 #include "common/sandbox.h"
@@ -31,6 +32,7 @@ struct child {
 	struct config config;
 	struct fds fds;
 	int event_fd;
+	struct control_door control;
 };
 
 static void copier_sealed(void *ctx, uint32_t version, const struct hash *digest)
@@ -50,6 +52,7 @@ static int run_copier(struct child *child)
 		.lock_fd = fds_get(&child->fds, "lock"),
 		.sealed = copier_sealed,
 		.ctx = child,
+		.control = child->control,
 	};
 
 	return copier_child(&config);
@@ -62,6 +65,7 @@ static int run_dhcp(struct child *child)
 
 	config->state_dir = child->cli->state_dir;
 	config->event_fd = child->event_fd;
+	config->control = child->control;
 	for (unsigned int i = 0; i < child->config.ninterfaces; i++) {
 		struct dhcp_interface *face = &config->interfaces[config->ninterfaces];
 		const char *name = child->config.interfaces[i];
@@ -95,6 +99,7 @@ static int run_tftp(struct child *child)
 			   .port_first = c->tftp_first,
 			   .port_last = c->tftp_last,
 			   .single_port = c->tftp_single_port},
+		.control = child->control,
 	};
 
 	for (unsigned int i = 0; i < c->nloaders; i++)
@@ -119,6 +124,7 @@ static int run_nfs(struct child *child)
 	const struct nfs_config config = {
 		.state_dir = child->cli->state_dir,
 		.event_fd = child->event_fd,
+		.control = child->control,
 		.fds = {fds_get(&child->fds, "nfs-tcp"), fds_get(&child->fds, "nfs-udp"),
 			fds_get(&child->fds, "portmap-tcp"), fds_get(&child->fds, "portmap-udp")},
 		.port = c->nfs_port,
@@ -153,6 +159,7 @@ static int child_run(struct cli *cli)
 	config_init(&child.config);
 	r = fds_inherit(&child.fds, cli->args[1], &why);
 	child.event_fd = fds_get(&child.fds, "events");
+	child.control.fd = fds_get(&child.fds, "control");
 	if (!r)
 		r = config_read(&child.config, fds_get(&child.fds, "config"), "config", &why);
 	for (size_t i = 0; !r && i < ARRAY_SIZE(kinds); i++) {

@@ -33,6 +33,8 @@
 
 enum { PROBE_MS = 1500 };
 
+static const char *const service_names[SERVICES] = {"copier", "dhcp", "tftp", "nfs"};
+
 static int load_config(struct serve *v, const char *file, bool must, struct why *why)
 {
 	cleanup(closep) int fd = open(file, O_RDONLY | O_CLOEXEC);
@@ -150,7 +152,7 @@ static int open_state(struct serve *v, struct why *why)
 	tidy(v->cli->state_dir);
 	if (!r)
 		r = state_open_services(v->cli->state_dir, &v->leases, &v->trace, why);
-	return r;
+	return r ? r : controls_open(v, why);
 }
 
 static void on_signal(struct loop_source *source, uint32_t events)
@@ -233,6 +235,9 @@ static int serve_run(struct serve *v, struct why *why)
 
 	if (r)
 		return why_set(why, r, "%s", strerror(-r));
+	r = controls_begin(v);
+	if (r)
+		return r;
 	r = wires_watch(v);
 	if (r)
 		return why_set(why, r, "netlink: %s", strerror(-r));
@@ -253,6 +258,7 @@ static int serve_run(struct serve *v, struct why *why)
 
 static void serve_fini(struct serve *v)
 {
+	controls_close(v);
 	for (int i = 0; i < SERVICES; i++) {
 		closep(&v->services[i].ends[0]);
 		closep(&v->services[i].ends[1]);
@@ -292,12 +298,13 @@ static int serve_command(struct cli *cli)
 	if (!v)
 		return -ENOMEM;
 	v->cli = cli;
-	v->config_fd = v->copier_listen = v->copier_lock = v->lock = -1;
+	v->config_fd = v->copier_listen = v->copier_lock = v->lock = v->control_listen = -1;
 	v->nfs = NFS_FDS_NONE;
 	for (unsigned int i = 0; i < CONFIG_INTERFACES_MAX; i++)
 		v->wires[i] = (struct wire){.face.fds = DHCP_LINK_FDS_NONE, .tftp = -1};
 	for (int i = 0; i < SERVICES; i++)
-		v->services[i].ends[0] = v->services[i].ends[1] = -1;
+		v->services[i] =
+			(struct service){.name = service_names[i], .ends = {-1, -1}, .control = -1};
 	config_init(&v->config);
 	for (unsigned int i = 0; !r && i < cli->ngiven; i++)
 		if (cli->given[i].val == 'i')

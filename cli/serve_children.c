@@ -18,8 +18,6 @@ enum {
 	RESTART_CALM_SECS = 30, /* alive this long: the next death starts afresh */
 };
 
-static const char *const service_names[SERVICES] = {"copier", "dhcp", "tftp", "nfs"};
-
 static void service_spawn(struct service *s)
 {
 	struct serve *v = s->serve;
@@ -123,6 +121,7 @@ static void service_died(struct service *s, int status)
 		s->delay_ms = RESTART_MIN_MS;
 	else
 		s->delay_ms = s->delay_ms * 2 > RESTART_MAX_MS ? RESTART_MAX_MS : s->delay_ms * 2;
+	s->restarts++;
 	log_error("%s: %s; starting it again in %lld ms", s->name, how, (long long)s->delay_ms);
 	loop_timer_set(v->loop, &s->restart, instant_add_ms(now, s->delay_ms));
 }
@@ -146,6 +145,7 @@ static void share_fds(struct serve *v, int service)
 	fds->n = 0;
 	fds_add(fds, v->services[service].ends[1], "events");
 	fds_add(fds, v->config_fd, "config");
+	fds_add(fds, v->services[service].control, "control");
 	for (unsigned int i = 0; i < v->config.ninterfaces; i++) {
 		const struct wire *w = &v->wires[i];
 
@@ -177,7 +177,6 @@ int children_init(struct serve *v)
 		s->io.ready = events_ready;
 		s->restart.due = service_restart;
 		s->serve = v;
-		s->name = service_names[i];
 		if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, s->ends))
 			return -errno;
 		r = loop_add(v->loop, &s->io, s->ends[0], EPOLLIN);

@@ -6,6 +6,7 @@
  *	serve_children.c  starts children, and starts them again
  *	serve_events.c    acts on what children tell
  *	serve_wires.c     follows interfaces that come and go
+ *	serve_control.c   says how the server is
  */
 #ifndef CLI_SERVE_PARTS_H
 #define CLI_SERVE_PARTS_H
@@ -17,6 +18,7 @@
 #include "cli/fds.h"
 #include "cli/wire.h"
 #include "common/clock.h"
+#include "common/control.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "fsd/hot.h"
@@ -40,7 +42,9 @@ struct service {
 	pid_t pid;   /* 0: not running */
 	struct instant started;
 	int64_t delay_ms;
-	bool renewed; /* told to end, to start over at once */
+	bool renewed;	       /* told to end, to start over at once */
+	unsigned int restarts; /* that nobody asked for */
+	int control;	       /* its control socket; stays when it dies */
 };
 
 struct serve {
@@ -74,6 +78,9 @@ struct serve {
 	struct log_limit registered;
 	int lock; /* one server a state directory */
 	bool stopping;
+	int control_listen; /* our own */
+	struct control *control;
+	int64_t since; /* wall ns */
 };
 
 #define container(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
@@ -96,6 +103,13 @@ void children_stop(struct serve *v);
 int events_init(struct serve *v);
 /* The loop's: a child's socket is readable. */
 void events_ready(struct loop_source *source, uint32_t events);
+
+/* ---- serve_control.c ---- */
+
+/* The control sockets of the supervisor and its children. */
+int controls_open(struct serve *v, struct why *why);
+int controls_begin(struct serve *v);
+void controls_close(struct serve *v);
 
 /* ---- serve_wires.c ---- */
 

@@ -50,6 +50,9 @@ struct child {
 	struct loop_timer deadline;
 	struct loop_timer poll;
 	struct loop_timer commit;
+	struct control *control;
+	uint64_t received;
+	uint64_t replied;
 	struct log_limit send_failures;
 	struct log_limit commit_failures;
 	struct log_limit losses;
@@ -118,9 +121,12 @@ static void child_send(struct child *child, bool durable)
 		failed += dhcp_link_send(&config->interfaces[i], i, child->out, durable, &err);
 	if (failed && log_allow(&child->send_failures, instant_now().ns, 3, 10000))
 		log_warn("%u replies could not be sent: %s", failed, strerror(-err));
-	for (unsigned int i = 0; i < child->out->nreplies; i++)
-		if (child->out->reply[i].durable == durable)
-			child_tell(child, &child->out->reply[i].event);
+	for (unsigned int i = 0; i < child->out->nreplies; i++) {
+		if (child->out->reply[i].durable != durable)
+			continue;
+		child->replied++;
+		child_tell(child, &child->out->reply[i].event);
+	}
 }
 
 static int child_commit(struct child *child)
@@ -200,6 +206,7 @@ static void on_packets(struct loop_source *source, uint32_t events)
 		n = dhcp_inbox_receive(child->inbox, source->fd, port->interface, port->port,
 				       packets, &lost);
 		now = now_both();
+		child->received += n > 0 ? (unsigned int)n : 0;
 		child->looked = false;
 		for (int i = 0; i < n; i++) {
 			if (!dhcp_output_has_room(child->out))
@@ -376,6 +383,43 @@ static void on_poll(struct loop_timer *timer, struct instant now)
 	loop_timer_set(child->loop, timer, instant_add_ms(now, POLL_MS));
 }
 
+/* ---- who asks how it goes ---- */
+
+static void count_lease(void *ctx, struct lease *lease)
+{
+	unsigned int *n = ctx;
+
+	if (lease->state <= LEASE_DECLINED)
+		n[lease->state]++;
+}
+
+static void child_stats(void *ctx, struct stats *stats)
+{
+	static const char *const state[] = {
+		[LEASE_OFFERED] = "offered",
+		[LEASE_BOUND] = "bound",
+		[LEASE_RELEASED] = "released",
+		[LEASE_DECLINED] = "declined",
+	};
+	const struct child *child = ctx;
+	unsigned int leases[ARRAY_SIZE(state)] = {0};
+	uint64_t lost = 0;
+
+	for (unsigned int i = 0; i < child->nports; i++)
+		lost += child->ports[i].lost;
+	leases_each(dhcp_server_leases(child->server), count_lease, leases);
+	stats_counter(stats, "rootstock_dhcp_packets_total", "DHCP packets received.",
+		      child->received);
+	stats_counter(stats, "rootstock_dhcp_replies_total", "DHCP packets sent.", child->replied);
+	stats_counter(stats, "rootstock_dhcp_lost_total",
+		      "DHCP packets that came faster than they were read.", lost);
+	stats_gauge(stats, "rootstock_dhcp_commit_failing",
+		    "1 while leases.db cannot be written, and no lease is given.", child->failing);
+	stats_family(stats, "rootstock_dhcp_leases", "gauge", "Leases by state.");
+	for (unsigned int i = LEASE_OFFERED; i < ARRAY_SIZE(state); i++)
+		stats_sample(stats, leases[i], "state", state[i], NULL);
+}
+
 /* ---- life ---- */
 
 static int child_add_port(struct child *child, unsigned int interface, uint16_t number, int fd,
@@ -450,6 +494,12 @@ static int child_start(struct child *child, struct why *why)
 		r = child_add_ports(child);
 	if (r)
 		return r;
+	r = control_new(child->loop,
+			&(struct control_config){
+				.door = config->control, .stats = child_stats, .ctx = child},
+			&child->control);
+	if (r)
+		return r;
 	loop_timer_set(child->loop, &child->poll, instant_add_ms(instant_now(), POLL_MS));
 	child_flush(child);
 	return 0;
@@ -457,6 +507,7 @@ static int child_start(struct child *child, struct why *why)
 
 static void child_fini(struct child *child)
 {
+	control_free(child->control);
 	loop_free(child->loop);
 	free(child->out);
 	dhcp_inbox_free(child->inbox);

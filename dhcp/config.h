@@ -12,6 +12,7 @@
 
 #include <net/if.h>
 
+#include "common/control.h"
 #include "common/mac.h"
 #include "common/why.h"
 #include "dhcp/class.h"
@@ -84,6 +85,7 @@ enum dhcp_unknown {
 struct dhcp_config {
 	const char *state_dir;
 	int event_fd; /* the supervisor's socket, both ways; -1: none */
+	struct control_door control;
 	struct dhcp_interface interfaces[16];
 	unsigned int ninterfaces;
 	struct dhcp_subnet *subnets; /* owned: dhcp_config_fini frees it */

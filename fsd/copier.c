@@ -86,6 +86,32 @@ static void on_poll(struct loop_timer *timer, struct instant now)
 	loop_timer_set(c->loop, timer, instant_add_ms(now, COPIER_POLL_MS));
 }
 
+static void copier_stats(void *ctx, struct stats *stats)
+{
+	const struct copier *c = ctx;
+	unsigned int versions = 0;
+	unsigned int jobs = 0;
+
+	for (const struct source *s = c->sources; s; s = s->next) {
+		versions++;
+		jobs += s->under_way;
+	}
+	stats_gauge(stats, "rootstock_copier_versions", "Image versions that are not sealed yet.",
+		    versions);
+	stats_gauge(stats, "rootstock_copier_files_active", "Files on their way into the store.",
+		    jobs);
+	stats_gauge(stats, "rootstock_copier_store_full",
+		    "1 while the store has no room for what is copied.",
+		    atomic_load(&c->full) != 0);
+	stats_counter(stats, "rootstock_copier_asks_total", "Files asked for that were not there.",
+		      c->counts.asks);
+	stats_counter(stats, "rootstock_copier_files_total", "Files copied into the store.",
+		      c->counts.kept);
+	stats_counter(stats, "rootstock_copier_bytes_total", "Their bytes.", c->counts.bytes);
+	stats_counter(stats, "rootstock_copier_failures_total", "Files that could not be copied.",
+		      c->counts.failed);
+}
+
 static void copier_fini(struct copier *c)
 {
 	pthread_mutex_lock(&c->lock);
@@ -108,6 +134,7 @@ static void copier_fini(struct copier *c)
 				job_free(c, s->jobs[b]);
 		source_free(c, s);
 	}
+	control_free(c->control);
 	loop_remove(&c->listener);
 	loop_remove(&c->woken);
 	loop_free(c->loop);
@@ -159,6 +186,11 @@ static int copier_init(const struct copier_config *config, struct copier **out, 
 		r = loop_add(c->loop, &c->listener, config->listen_fd, EPOLLIN);
 	if (!r)
 		r = loop_add(c->loop, &c->woken, c->wake_fd, EPOLLIN);
+	if (!r)
+		r = control_new(c->loop,
+				&(struct control_config){
+					.door = config->control, .stats = copier_stats, .ctx = c},
+				&c->control);
 	for (int i = 0; i < COPIER_THREADS && !r; i++) {
 		r = -pthread_create(&c->threads[i], NULL, copier_copying, c);
 		c->nthreads += !r;

@@ -24,6 +24,7 @@
 
 #include <stdint.h>
 
+#include "common/control.h"
 #include "common/why.h"
 #include "fsd/fill.h"
 
@@ -67,6 +68,7 @@ struct copier_config {
 	 * NULL: nobody notes it, and it is told again at the next start. */
 	void (*sealed)(void *ctx, uint32_t version, const struct hash *digest);
 	void *ctx;
+	struct control_door control;
 	bool asked_only; /* no fill: for a command that reads a file and ends */
 };
 

@@ -240,6 +240,7 @@ static int ask_take(struct copier *c, struct client *client, const struct copier
 	const struct manifest_node *n;
 	struct job *job;
 
+	c->counts.asks++;
 	if (!s) {
 		sources_poll(c);
 		s = source_find(c, ask->version);

@@ -168,6 +168,7 @@ static void job_failed(struct copier *c, struct job *job)
 {
 	if (job_retry(job, instant_now()))
 		return; /* jobs_again() puts it back: a sleep would hold a thread */
+	c->counts.failed++;
 	/* Of the fill's, one stands for all until a pass goes well. */
 	if (job->wanted || (job->source->there && !job->source->told_bad && job->r != -ENOSPC &&
 			    job->r != -EDQUOT)) {
@@ -221,6 +222,8 @@ void job_kept(struct copier *c, struct job *job)
 		if (job->wanted && hash_known(&job->copy.record.hash))
 			source_remember(job->source, &job->copy.record);
 	} else {
+		c->counts.kept++;
+		c->counts.bytes += job->copy.record.size;
 		version_learn(job->source->version, &job->copy.record);
 		job->source->told_kept = false;
 	}

@@ -90,7 +90,7 @@ struct source {
 	uint32_t nhot;
 	uint32_t hot_at;
 	pthread_mutex_t had_lock; /* guards `had`; the loop alone changes it */
-	struct fill_record *had;  /* files that were given out, and the store has not; by position */
+	struct fill_record *had; /* files that were given out, and the store has not; by position */
 	size_t nhad;
 	uint32_t cursor;    /* of the fill, behind those */
 	uint32_t under_way; /* jobs, the fill's and others */
@@ -125,6 +125,13 @@ struct copier {
 	struct loop_source listener;
 	struct loop_source woken;
 	struct loop_timer poll;
+	struct control *control;
+	struct {
+		uint64_t asks;
+		uint64_t kept;
+		uint64_t bytes; /* of those */
+		uint64_t failed;
+	} counts;
 	struct client *clients;
 	unsigned int nclients;
 	struct source *sources;

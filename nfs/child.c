@@ -4,14 +4,12 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
 #include <sys/socket.h>
 
 #include "common/cleanup.h"
@@ -163,18 +161,59 @@ static void config_complete(struct nfs_config *c)
 		c->port = ntohs(sin.sin_port);
 }
 
-/* The databases' thread: this one.  Returns when a signal says so. */
-static void watch_databases(struct worker_shared *shared, int signal_fd)
-{
-	struct pollfd pfd = {.fd = signal_fd, .events = POLLIN};
+/* The main thread's: the databases, and who asks how it goes. */
+struct watch {
+	struct worker_shared *shared;
+	struct loop *loop;
+	struct loop_timer poll;
+	struct control *control;
+};
 
-	while (poll(&pfd, 1, POLL_MS) <= 0) {
-		exports_poll(shared->exports);
-		views_poll(shared->views);
-	}
+static void on_poll(struct loop_timer *timer, struct instant now)
+{
+	struct watch *w = (struct watch *)((char *)timer - offsetof(struct watch, poll));
+
+	exports_poll(w->shared->exports);
+	views_poll(w->shared->views);
+	loop_timer_set(w->loop, timer, instant_add_ms(now, POLL_MS));
 }
 
-static int serve(struct worker_shared *shared, int signal_fd, struct why *why)
+static void watch_stats(void *ctx, struct stats *stats)
+{
+	const struct watch *w = ctx;
+	uint64_t calls = 0;
+
+	for (unsigned int i = 0; i < w->shared->nworkers; i++)
+		calls += atomic_load_explicit(&w->shared->workers[i]->nfs.calls,
+					      memory_order_relaxed);
+	stats_gauge(stats, "rootstock_nfs_connections", "TCP connections to NFS and port mapper.",
+		    atomic_load(&w->shared->connections));
+	stats_gauge(stats, "rootstock_nfs_connections_max", "How many there may be.",
+		    w->shared->config->max_connections);
+	stats_counter(stats, "rootstock_nfs_calls_total",
+		      "Calls to NFS, MOUNT and port mapper, by TCP and UDP.", calls);
+}
+
+/* Returns when a signal says so. */
+static int watch_databases(struct worker_shared *shared)
+{
+	struct watch w = {.shared = shared, .poll.due = on_poll};
+	const struct control_config control = {
+		.door = shared->config->control, .stats = watch_stats, .ctx = &w};
+	int r = loop_new(&w.loop);
+
+	if (!r)
+		r = control_new(w.loop, &control, &w.control);
+	if (!r) {
+		loop_timer_set(w.loop, &w.poll, instant_add_ms(instant_now(), POLL_MS));
+		r = loop_run(w.loop, true);
+	}
+	control_free(w.control);
+	loop_free(w.loop);
+	return r;
+}
+
+static int serve(struct worker_shared *shared, struct why *why)
 {
 	unsigned int n = shared->config->workers;
 	cleanup(freep) pthread_t *threads = calloc(n, sizeof(*threads));
@@ -198,7 +237,7 @@ static int serve(struct worker_shared *shared, int signal_fd, struct why *why)
 	}
 	if (!err) {
 		log_info("NFS on port %u, %u workers", shared->config->port, n);
-		watch_databases(shared, signal_fd);
+		err = watch_databases(shared);
 	}
 	atomic_store(&shared->stop, true);
 	for (unsigned int i = 0; i < running; i++)
@@ -218,7 +257,6 @@ int nfs_child(const struct nfs_config *given)
 	cleanup(exports_closep) struct exports *exports = NULL;
 	cleanup(mounts_freep) struct mounts *mounts = NULL;
 	cleanup(views_closep) struct views *views = NULL;
-	cleanup(closep) int signal_fd = -1;
 	struct why why = {0};
 	sigset_t signals;
 	int err;
@@ -227,9 +265,9 @@ int nfs_child(const struct nfs_config *given)
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
+	/* For the threads to come: the loop of this one waits for them. */
 	pthread_sigmask(SIG_BLOCK, &signals, NULL);
-	signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-	if (!shared || signal_fd < 0 || sodium_init() < 0) {
+	if (!shared || sodium_init() < 0) {
 		log_error("cannot start: %s", strerror(errno));
 		return 1;
 	}
@@ -245,7 +283,7 @@ int nfs_child(const struct nfs_config *given)
 		shared->exports = exports;
 		shared->mounts = mounts;
 		randombytes_buf(shared->seed, sizeof(shared->seed));
-		err = serve(shared, signal_fd, &why);
+		err = serve(shared, &why);
 	}
 	if (err) {
 		log_error("cannot serve: %s", why_text(&why, err));

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/control.h"
 #include "common/why.h"
 
 enum { NFS_PORT = 2049, NFS_PORTMAP_PORT = 111 };
@@ -39,6 +40,7 @@ enum nfs_squash { NFS_SQUASH_NONE, NFS_SQUASH_ROOT, NFS_SQUASH_ALL };
 struct nfs_config {
 	const char *state_dir;
 	int event_fd; /* struct event goes here; -1: nowhere */
+	struct control_door control;
 	struct nfs_fds fds;
 	uint16_t port;	      /* that fds.tcp and fds.udp are bound to; 0: ask them */
 	unsigned int workers; /* 0: one a core */

@@ -11,6 +11,7 @@
 #ifndef NFS_PROC_H
 #define NFS_PROC_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -34,8 +35,9 @@ struct nfs {
 	struct mounts *mounts;
 	struct roster *roster; /* the snapshot this worker reads now */
 	struct handle_key key;
-	bool may_hold;	/* CALL_HOLD can be answered: who asks has room and time */
-	int64_t now_ns; /* monotonic; set once a wake-up */
+	bool may_hold;	     /* CALL_HOLD can be answered: who asks has room and time */
+	int64_t now_ns;	     /* monotonic; set once a wake-up */
+	atomic_ullong calls; /* since the start; the worker alone adds */
 };
 
 /* One address that calls: a connection has one, so have a few UDP peers.  The

@@ -231,6 +231,9 @@ enum rpc_verdict rpc_answer(struct nfs *nfs, struct caller *caller, struct bytes
 	call.procedure = cursor_be32(&c);
 	if (c.bad)
 		return RPC_CLOSE;
+	atomic_store_explicit(&nfs->calls,
+			      atomic_load_explicit(&nfs->calls, memory_order_relaxed) + 1,
+			      memory_order_relaxed);
 
 	if (caller->roster_seen != roster_generation(nfs->roster))
 		caller_refresh(nfs, caller);

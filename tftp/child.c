@@ -21,6 +21,7 @@ struct child {
 	struct tftp_server *server;
 	struct loop_source content_source;
 	struct loop_timer poll;
+	struct control *control;
 };
 
 static void on_contents(struct loop_source *source, uint32_t events)
@@ -70,6 +71,22 @@ static int open_state(struct child *c, const char *state_dir, struct why *why)
 	return loop_add(c->loop, &c->content_source, contents_fd(c->contents), EPOLLIN);
 }
 
+static void child_stats(void *ctx, struct stats *stats)
+{
+	const struct child *c = ctx;
+	const struct tftp_counts *n = tftp_server_counts(c->server);
+
+	stats_gauge(stats, "rootstock_tftp_transfers_active", "TFTP transfers under way.",
+		    tftp_server_sessions(c->server));
+	stats_family(stats, "rootstock_tftp_transfers_total", "counter",
+		     "TFTP requests that have ended, by how.");
+	stats_sample(stats, (double)n->sent, "result", "sent", NULL);
+	stats_sample(stats, (double)n->refused, "result", "refused", NULL);
+	stats_sample(stats, (double)n->stopped, "result", "stopped", NULL);
+	stats_counter(stats, "rootstock_tftp_bytes_total", "Bytes of files sent whole by TFTP.",
+		      n->bytes);
+}
+
 static int child_open(struct child *c, const struct tftp_config *config, struct why *why)
 {
 	struct namespace_config nc;
@@ -88,13 +105,20 @@ static int child_open(struct child *c, const struct tftp_config *config, struct 
 				       .contents = c->contents,
 				       .nfs_address = config->nfs_address};
 	r = namespace_new(&nc, &c->namespace);
-	return r ? r
-		 : tftp_server_new(c->loop, namespace_tree(c->namespace), &config->server,
-				   &c->server);
+	if (!r)
+		r = tftp_server_new(c->loop, namespace_tree(c->namespace), &config->server,
+				    &c->server);
+	if (!r)
+		r = control_new(c->loop,
+				&(struct control_config){
+					.door = config->control, .stats = child_stats, .ctx = c},
+				&c->control);
+	return r;
 }
 
 static void child_close(struct child *c)
 {
+	control_free(c->control);
 	tftp_server_free(c->server);
 	namespace_free(c->namespace);
 	contents_free(c->contents);

@@ -5,6 +5,7 @@
 #ifndef TFTP_CHILD_H
 #define TFTP_CHILD_H
 
+#include "common/control.h"
 #include "tftp/server.h"
 
 /* Plain data; the caller's, and constant while the child runs. */
@@ -12,6 +13,7 @@ struct tftp_config {
 	const char *state_dir;	    /* NULL: loaders only */
 	const char *const *folders; /* of the user's loaders, ended by NULL; NULL: none */
 	uint32_t nfs_address;	    /* in command lines; 0: the address that TFTP was asked at */
+	struct control_door control;
 	struct tftp_server_config server; /* listen[], ports, caps, event_fd */
 };
 

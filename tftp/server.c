@@ -608,3 +608,8 @@ unsigned int tftp_server_sessions(const struct tftp_server *server)
 {
 	return server->nsessions;
 }
+
+const struct tftp_counts *tftp_server_counts(const struct tftp_server *server)
+{
+	return &server->counts;
+}

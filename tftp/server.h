@@ -57,6 +57,15 @@ int tftp_server_new(struct loop *loop, struct tftp_tree *tree,
 void tftp_server_free(struct tftp_server *server); /* ends what is under way; NULL is fine */
 CLEANUP_DEFINE(struct tftp_server *, tftp_server_free);
 
+/* Transfers since the start: sent whole, refused, stopped half-way; bytes of the first. */
+struct tftp_counts {
+	uint64_t sent;
+	uint64_t refused;
+	uint64_t stopped;
+	uint64_t bytes;
+};
+
 unsigned int tftp_server_sessions(const struct tftp_server *server);
+const struct tftp_counts *tftp_server_counts(const struct tftp_server *server);
 
 #endif

@@ -250,6 +250,9 @@ static void end_finished(struct session *s, struct instant now)
 	char mac[MAC_TEXT];
 	char address[IP4_TEXT];
 
+	s->server->counts.sent++;
+	s->server->counts.bytes += t->size;
+
 	log_info("%s stage=%s %s file=%s bytes=%llu blk=%u win=%u retx=%llu ms=%lld",
 		 who_text(s, mac), tftp_stage_word(s->answer.stage),
 		 ip4_format(ntohl(s->peer.sin_addr.s_addr), address),
@@ -265,6 +268,7 @@ static void end_refused(struct session *s, enum tftp_code code, const char *why,
 	char name[4 * 120];
 	char address[IP4_TEXT];
 
+	s->server->counts.refused++;
 	session_send_error(s->fd, from_address(s), &s->peer, code, why);
 	name_text(s, name, sizeof(name));
 	ip4_format(ntohl(s->peer.sin_addr.s_addr), address);
@@ -281,6 +285,7 @@ static void end_stopped(struct session *s, const char *why, struct instant now)
 	char name[4 * 120];
 	char address[IP4_TEXT];
 
+	s->server->counts.stopped++;
 	if (log_allow(&s->server->troubles, now.ns, 20, 200))
 		log_info("tftp %s: %s stopped after %llu of %llu blocks: %s",
 			 ip4_format(ntohl(s->peer.sin_addr.s_addr), address),

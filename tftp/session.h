@@ -72,6 +72,7 @@ struct tftp_server {
 	unsigned int nsessions;
 	struct session *run_first;
 	struct session **run_end;
+	struct tftp_counts counts;
 	struct log_limit refusals;
 	struct log_limit troubles;
 	uint32_t random;

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/serve_parts.h"
+
+#include <unistd.h>
+
+#define CONTROL_NAME "serve"
+
+static void serve_stats(void *ctx, struct stats *stats)
+{
+	const struct serve *v = ctx;
+
+	stats_family(stats, "rootstock_build_info", "gauge", "The version that runs.");
+	stats_sample(stats, 1, "version", VERSION, NULL);
+	stats_gauge(stats, "rootstock_start_time_seconds", "When the server was started.",
+		    (double)v->since / NS_PER_SEC);
+	stats_family(stats, "rootstock_service_up", "gauge", "1 where the service runs.");
+	for (int i = 0; i < SERVICES; i++)
+		stats_sample(stats, v->services[i].pid != 0, "service", v->services[i].name, NULL);
+	stats_family(stats, "rootstock_service_pid", "gauge", "Its process; 0: it does not run.");
+	for (int i = 0; i < SERVICES; i++)
+		stats_sample(stats, v->services[i].pid, "service", v->services[i].name, NULL);
+	stats_family(stats, "rootstock_service_uptime_seconds", "gauge", "Since it was started.");
+	for (int i = 0; i < SERVICES; i++)
+		if (v->services[i].pid)
+			stats_sample(stats,
+				     (double)(instant_now().ns - v->services[i].started.ns) /
+					     NS_PER_SEC,
+				     "service", v->services[i].name, NULL);
+	stats_family(stats, "rootstock_service_restarts_total", "counter",
+		     "How often it died and was started again.");
+	for (int i = 0; i < SERVICES; i++)
+		stats_sample(stats, v->services[i].restarts, "service", v->services[i].name, NULL);
+	stats_family(stats, "rootstock_interface_up", "gauge", "1 where the interface is there.");
+	for (unsigned int i = 0; i < v->config.ninterfaces; i++)
+		stats_sample(stats, !v->wires[i].gone, "interface", v->wires[i].name, NULL);
+	stats_gauge(stats, "rootstock_trace_broken", "1 while trace.db cannot be written.",
+		    v->trace_broken);
+}
+
+int controls_open(struct serve *v, struct why *why)
+{
+	int r = control_listen(v->cli->state_dir, CONTROL_NAME, &v->control_listen, why);
+
+	for (int i = 0; i < SERVICES && !r; i++)
+		r = control_listen(v->cli->state_dir, v->services[i].name, &v->services[i].control,
+				   why);
+	return r;
+}
+
+int controls_begin(struct serve *v)
+{
+	const struct control_config config = {
+		.door = {.fd = v->control_listen}, .stats = serve_stats, .ctx = v};
+
+	v->since = wall_now_ns();
+	return control_new(v->loop, &config, &v->control);
+}
+
+void controls_close(struct serve *v)
+{
+	control_free(v->control);
+	for (int i = 0; i < SERVICES; i++)
+		if (v->services[i].control >= 0) {
+			close(v->services[i].control);
+			control_unlink(v->cli->state_dir, v->services[i].name);
+		}
+	if (v->control_listen >= 0) {
+		close(v->control_listen);
+		control_unlink(v->cli->state_dir, CONTROL_NAME);
+	}
+}
