@@ -139,9 +139,9 @@ static int setup(void **state)
 {
 	struct fixture *f = calloc(1, sizeof(*f));
 	struct why why = {""};
-	void *dir;
+	void *dir = NULL;
 
-	unit_dir_setup(&dir);
+	assert_int_equal(unit_dir_setup(&dir), 0);
 	f->dir = dir;
 	f->stop_fd = eventfd(0, EFD_CLOEXEC);
 	f->ended_fd = eventfd(0, EFD_CLOEXEC);
