@@ -47,7 +47,7 @@ static int open_boot_cmp(const void *a, const void *b)
 static int open_boots_load(struct db *db, struct open_boots *b)
 {
 	sqlite3_stmt *stmt = db_stmt(db, "SELECT mac, coalesce(host, 0), mounted IS NOT NULL, id,"
-					 " version, change FROM boot INDEXED BY boot_open"
+					 " version, change, mode FROM boot INDEXED BY boot_open"
 					 " WHERE ended IS NULL");
 	int r;
 
@@ -66,6 +66,7 @@ static int open_boots_load(struct db *db, struct open_boots *b)
 		one->boot.id = (uint32_t)sqlite3_column_int64(stmt, 3);
 		one->boot.version = (uint32_t)sqlite3_column_int64(stmt, 4);
 		one->boot.change = (uint64_t)sqlite3_column_int64(stmt, 5);
+		one->boot.mode = root_mode_parse((const char *)sqlite3_column_text(stmt, 6));
 	}
 	if (!r && b->n)
 		qsort(b->list, b->n, sizeof(*b->list), open_boot_cmp);

@@ -454,6 +454,31 @@ const char *inventory_setting(const struct inventory *inv, const struct host *ho
 	return value ? value : setting_find(inv, SCOPE_ALL, 0, key);
 }
 
+static const char *const mode_words[] = {
+	[ROOT_MODE_TMPFS] = "tmpfs",
+	[ROOT_MODE_OVERLAY] = "overlay",
+};
+
+enum root_mode root_mode_parse(const char *word)
+{
+	for (unsigned int i = ROOT_MODE_TMPFS; word && i < ARRAY_SIZE(mode_words); i++)
+		if (!strcmp(word, mode_words[i]))
+			return i;
+	return ROOT_MODE_NONE;
+}
+
+const char *root_mode_word(enum root_mode mode)
+{
+	return mode_words[mode];
+}
+
+enum root_mode inventory_mode(const struct inventory *inv, const struct host *host)
+{
+	const char *word = inventory_setting(inv, host, "mode");
+
+	return word && *word ? root_mode_parse(word) : ROOT_MODE_TMPFS;
+}
+
 uint32_t inventory_default_version(const struct inventory *inv)
 {
 	return active_version(inv, inv->default_image);

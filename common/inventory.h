@@ -55,6 +55,13 @@ const struct host *inventory_by_address(const struct inventory *inv, uint32_t ad
 const char *inventory_setting(const struct inventory *inv, const struct host *host,
 			      const char *key);
 
+/* How a machine has its root, by its setting `mode`: writable where the list says, or
+ * whole.  NONE: the setting names neither. */
+enum root_mode { ROOT_MODE_NONE, ROOT_MODE_TMPFS, ROOT_MODE_OVERLAY };
+enum root_mode inventory_mode(const struct inventory *inv, const struct host *host);
+enum root_mode root_mode_parse(const char *word);
+const char *root_mode_word(enum root_mode mode); /* NULL for NONE */
+
 /* The active version of the default image (the first one added); 0: none. */
 uint32_t inventory_default_version(const struct inventory *inv);
 
@@ -84,6 +91,7 @@ struct tenant_boot {
 	uint32_t id;	  /* 0: no boot is open */
 	uint32_t version; /* 0: there was no image */
 	uint64_t change;  /* of the overlays, for next-boot entries */
+	enum root_mode mode;
 };
 
 /* An address in use: a bound lease and the open boots of that machine. */

@@ -139,6 +139,8 @@ static const char *const leases_steps[] = {
 	" vendor TEXT NOT NULL," /* option 60, escaped */
 	" first_seen INTEGER NOT NULL,"
 	" last_seen INTEGER NOT NULL) WITHOUT ROWID;",
+	/* 3 */
+	"ALTER TABLE boot ADD COLUMN mode TEXT;", /* pinned; NULL: by the settings of the day */
 };
 
 static const char *const trace_steps[] = {

@@ -128,6 +128,7 @@ static void boot_pin(struct boot *b, const struct boot_pin *pin, struct dhcp_now
 	b->host = pin->host;
 	b->version = pin->version;
 	b->change = pin->change;
+	b->mode = pin->mode;
 	b->opened = now.wall_ns;
 }
 
@@ -352,6 +353,7 @@ void boots_register(struct boots *bs, const struct inventory *inv)
 			if (!host || (b->host == host->id && !host->version))
 				continue;
 			b->host = host->id;
+			b->mode = inventory_mode(inv, host);
 			if (!b->version)
 				b->version = host->version;
 			if (!boot_is_starting(b))
@@ -400,7 +402,7 @@ int boots_load(struct db *db, struct dhcp_now now, struct boots **out)
 	cleanup(boots_freep) struct boots *bs = calloc(1, sizeof(*bs));
 	sqlite3_stmt *stmt =
 		db_stmt(db, "SELECT id, host, mac, address, version, change, coalesce(arch, -1),"
-			    " opened, mounted, init, last_alive FROM boot"
+			    " opened, mounted, init, last_alive, mode FROM boot"
 			    " WHERE ended IS NULL ORDER BY id");
 	int r;
 
@@ -430,6 +432,7 @@ int boots_load(struct db *db, struct dhcp_now now, struct boots **out)
 		b->mounted = sqlite3_column_int64(stmt, 8);
 		b->init = sqlite3_column_int64(stmt, 9);
 		b->last_alive = b->alive_stored = sqlite3_column_int64(stmt, 10);
+		b->mode = root_mode_parse((const char *)sqlite3_column_text(stmt, 11));
 		/* The stage is not kept; a ROM that retries opens a new one. */
 		b->stage = b->init ? STAGE_OS : STAGE_ROM;
 		b->acked = true;
@@ -468,22 +471,23 @@ static int boot_write(struct boots *bs, const struct boot *b, int64_t *id)
 
 	if (!b->id) {
 		stmt = db_stmt(bs->db,
-			       "INSERT INTO boot (host, mac, address, version, change, arch,"
+			       "INSERT INTO boot (host, mac, address, version, change, mode, arch,"
 			       " opened, mounted, init, last_alive, ended, reason)"
-			       " VALUES (nullif(?, 0), ?, ?, nullif(?, 0), ?, nullif(?, -1), ?,"
+			       " VALUES (nullif(?, 0), ?, ?, nullif(?, 0), ?, ?, nullif(?, -1), ?,"
 			       " nullif(?, 0), nullif(?, 0), nullif(?, 0), nullif(?, 0), ?)");
-		r = db_query(bs->db, stmt, "ubuuiiiiiiis", b->host, mac, b->address, b->version,
-			     (int64_t)b->change, (int64_t)b->arch, b->opened, b->mounted, b->init,
-			     b->last_alive, b->ended, b->reason);
+		r = db_query(bs->db, stmt, "ubuuisiiiiiis", b->host, mac, b->address, b->version,
+			     (int64_t)b->change, root_mode_word(b->mode), (int64_t)b->arch,
+			     b->opened, b->mounted, b->init, b->last_alive, b->ended, b->reason);
 		*id = db_last_id(bs->db);
 		return r;
 	}
 	stmt = db_stmt(bs->db,
 		       "UPDATE boot SET host = nullif(?, 0), address = ?, version = nullif(?, 0),"
-		       " mounted = nullif(?, 0), init = nullif(?, 0), last_alive = nullif(?, 0),"
+		       " mode = ?, mounted = nullif(?, 0), init = nullif(?, 0), last_alive = nullif(?, 0),"
 		       " ended = nullif(?, 0), reason = ? WHERE id = ? AND ended IS NULL");
-	return db_query(bs->db, stmt, "uuuiiiisi", b->host, b->address, b->version, b->mounted,
-			b->init, b->last_alive, b->ended, b->reason, b->id);
+	return db_query(bs->db, stmt, "uuusiiiisi", b->host, b->address, b->version,
+			root_mode_word(b->mode), b->mounted, b->init, b->last_alive, b->ended,
+			b->reason, b->id);
 }
 
 /* A few at a time: a commit holds clients up. */

@@ -35,6 +35,7 @@ struct boot {
 	uint32_t address; /* 0: no ACK yet */
 	uint32_t version; /* 0: there was no image */
 	uint64_t change;
+	enum root_mode mode;
 	int arch;	/* -1: it did not say */
 	int64_t opened; /* wall ns; so are the next three; 0: not yet */
 	int64_t mounted;
@@ -73,6 +74,7 @@ struct boot_pin {
 	uint32_t host;
 	uint32_t version;
 	uint64_t change;
+	enum root_mode mode;
 };
 
 /* A DISCOVER: open or join.  NULL: out of memory.  The result is good until the

@@ -199,6 +199,7 @@ static struct boot_pin pin_of(const struct dhcp_server *s, const struct dhcp_req
 		.host = rq->host ? rq->host->id : 0,
 		.version = rq->host ? rq->host->version : inventory_default_version(s->inv),
 		.change = s->change,
+		.mode = inventory_mode(s->inv, rq->host),
 	};
 }
 

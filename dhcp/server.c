@@ -163,6 +163,7 @@ void dhcp_server_event(struct dhcp_server *s, const struct event *event, struct 
 	lease = dhcp_lease_at(s, event->address);
 	pin.host = host ? host->id : 0;
 	pin.version = host ? host->version : inventory_default_version(s->inv);
+	pin.mode = inventory_mode(s->inv, host);
 	switch (event->kind) {
 	case EVENT_MOUNT:
 		boots_mount(s->boots, &mac, event->address, &pin, now);

@@ -155,6 +155,7 @@ struct caller {
 	const struct host *host; /* NULL: not known */
 	uint32_t version;
 	uint64_t change;
+	enum root_mode mode; /* of its open boot; NONE: by its settings */
 	bool pending;
 };
 
@@ -199,6 +200,7 @@ static int who(struct namespace *ns, const struct tftp_ask *ask, const struct ma
 	if (tenant) {
 		answer->has_mac = true;
 		answer->mac = tenant->mac;
+		out->mode = tenant->boot.mode;
 	}
 	r = directory_who(d, ask->from, &out->host, &out->version, &out->change);
 	if (r == -ENOENT && named && !tenant) {
@@ -333,6 +335,7 @@ static int get_offered(struct namespace *ns, const struct tftp_ask *ask,
 			.host = caller->host,
 			.view = out->view,
 			.version = version,
+			.mode = caller->mode,
 			.server = ns->config.nfs_address ? ns->config.nfs_address : ask->to,
 			.mac = answer->has_mac ? &answer->mac : NULL,
 			.memtest = loader_there(ns->config.loaders, "memtest.bin"),

@@ -64,7 +64,7 @@ static int make_cmdline(const struct offer_ask *ask, struct offer *o, struct why
 		.dialect = o->files.dialect,
 		.server = ask->server,
 		.path = ask->maintenance ? "/" OFFER_MAINTENANCE : "/",
-		.mode = setting(ask, "mode", "tmpfs"),
+		.mode = ask->mode ? root_mode_word(ask->mode) : setting(ask, "mode", "tmpfs"),
 		.init = setting(ask, "init", first_program(ask)),
 		.console = o->console,
 		.attr_secs = setting(ask, "attr_secs", NULL),
@@ -72,7 +72,7 @@ static int make_cmdline(const struct offer_ask *ask, struct offer *o, struct why
 	};
 	int r;
 
-	if (strcmp(spec.mode, "tmpfs") && strcmp(spec.mode, "overlay"))
+	if (!root_mode_parse(spec.mode))
 		return why_set(why, -EINVAL, "mode=%s: neither tmpfs nor overlay", spec.mode);
 	if (strpbrk(spec.init, " \t\n"))
 		return why_set(why, -EINVAL, "init=%s: has a space", spec.init);

@@ -22,6 +22,7 @@ struct offer_ask {
 	const struct host *host;
 	const struct view *view;
 	uint32_t version;
+	enum root_mode mode;   /* that a boot pinned; NONE: by the settings */
 	uint32_t server;       /* where NFS answers */
 	const struct mac *mac; /* of the card that boots; NULL: not known */
 	bool memtest;	       /* a memory test is among the loaders */

@@ -111,6 +111,25 @@ static void a_running_boot_stays_pinned_until_the_next_reads_init(void **state)
 			 1);
 }
 
+static void a_boot_pins_the_mode_of_its_root(void **state)
+{
+	static const char tmpfs[] = "SELECT count(*) FROM boot WHERE ended IS NULL"
+				    " AND mode = 'tmpfs'";
+	static const char overlay[] = "SELECT count(*) FROM boot WHERE ended IS NULL"
+				      " AND mode = 'overlay'";
+	struct site *site = *state;
+
+	boot(site, ROM, BETA, 1);
+	assert_int_equal(site_count(site, tmpfs), 1);
+	site_sql(site, "INSERT INTO setting VALUES (0, 0, 'mode', 'overlay')");
+	boot(site, KERNEL, BETA, 2);
+	site_restart(site);
+	assert_int_equal(site_count(site, tmpfs), 1);
+	runs(site, boot(site, ROM, BETA, 3));
+	assert_int_equal(site_count(site, overlay), 1);
+	assert_int_equal(site_count(site, tmpfs), 0);
+}
+
 static void a_forged_discover_leaves_nothing_behind(void **state)
 {
 	struct site *site = *state;
@@ -272,6 +291,7 @@ static void a_boot_that_a_command_ended_is_let_go(void **state)
 	assert_int_equal(open_boots(site), 1);
 	/* it may boot again */
 	runs(site, boot(site, ROM, BETA, 3));
+	system("sqlite3 -header /tmp/rootstock-unit.*/leases.db \"select * from boot\" >&2");
 	assert_int_equal(open_boots(site), 2);
 	assert_int_equal(db_exec(other, "UPDATE boot SET ended = 6"), 0);
 	assert_int_equal(dhcp_server_reread(site->server, site->now), 0);
@@ -405,6 +425,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		SITE(the_stages_of_one_boot_share_a_row),
 		SITE(a_running_boot_stays_pinned_until_the_next_reads_init),
+		SITE(a_boot_pins_the_mode_of_its_root),
 		SITE(a_forged_discover_leaves_nothing_behind),
 		SITE(a_boot_that_failed_before_its_mount_ends_with_the_next),
 		SITE(a_rom_that_retries_joins_its_own_boot),

@@ -460,6 +460,21 @@ static void in_overlay_mode_an_initrd_without_linuxrc_gets_a_hook_behind_it(void
 	the_view.n += 1;
 }
 
+static void the_mode_is_the_one_that_the_boot_pinned(void **state)
+{
+	struct world *w = *state;
+	const char *menu = "pxelinux.cfg/default";
+
+	assert_int_equal(db_exec(w->leases, "UPDATE boot SET mode = 'overlay'"), 0);
+	assert_int_equal(ask(w, H7, menu), 0);
+	assert_non_null(strstr(w->text, " rootstock.mode=overlay "));
+	assert_int_equal(db_exec(w->db, "INSERT INTO setting VALUES (2, 1, 'mode', 'tmpfs');"
+					"UPDATE host SET changed = changed + 1"),
+			 0);
+	assert_int_equal(ask(w, H7, menu), 0);
+	assert_non_null(strstr(w->text, " rootstock.mode=overlay "));
+}
+
 static struct tftp_file *opened(struct world *w, uint32_t from, const char *name)
 {
 	struct tftp_tree *tree = namespace_tree(w->ns);
@@ -544,6 +559,7 @@ int main(void)
 		TEST(a_folder_of_the_users_comes_first_and_has_an_edge),
 		TEST(a_body_that_is_not_there_yet_is_waited_for),
 		TEST(a_menu_offers_the_maintenance_image),
+		TEST(the_mode_is_the_one_that_the_boot_pinned),
 		TEST(in_overlay_mode_an_initrd_without_linuxrc_gets_a_hook_behind_it),
 		TEST(a_body_may_come_in_parts),
 		TEST(a_plan_says_what_each_firmware_would_get),
