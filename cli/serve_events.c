@@ -40,11 +40,11 @@ static int trace_press(struct serve *v, int64_t newest)
 static void trace_write(struct serve *v, const struct event *e)
 {
 	static const char sql[] =
-		"INSERT INTO event (at, kind, host, mac, address, bytes, ms, text)"
-		" VALUES (?, ?, nullif(?, 0), ?, nullif(?, 0), ?, ?, ?)";
-	int r = db_run(v->trace, sql, "iuubuius", e->at ? e->at : wall_now_ns(), e->kind, e->host,
+		"INSERT INTO event (at, kind, host, mac, address, bytes, ms, text, step, again)"
+		" VALUES (?, ?, nullif(?, 0), ?, nullif(?, 0), ?, ?, ?, ?, ?)";
+	int r = db_run(v->trace, sql, "iuubuiusuu", e->at ? e->at : wall_now_ns(), e->kind, e->host,
 		       (struct bytes){e->mac.octet, sizeof(e->mac.octet)}, e->address,
-		       (int64_t)e->bytes, e->ms, e->text);
+		       (int64_t)e->bytes, e->ms, e->text, (uint32_t)e->step, (uint32_t)e->again);
 	int64_t id = db_last_id(v->trace);
 
 	if (!r && id > TRACE_ROWS_MAX && id % TRACE_PRESS_EVERY == 0)

@@ -2,6 +2,7 @@
 #include "common/event.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/socket.h>
 
 #include "common/cleanup.h"
@@ -34,11 +35,47 @@ int event_receive(int fd, struct event *out)
 const char *event_word(uint32_t kind)
 {
 	static const char *const word[EVENT_KINDS] = {
-		[EVENT_DISCOVER] = "discover", [EVENT_OFFER] = "offer",	    [EVENT_ACK] = "ack",
-		[EVENT_REFUSED] = "refused",   [EVENT_LOADER] = "loader",   [EVENT_FILE] = "file",
-		[EVENT_MOUNT] = "mount",       [EVENT_UNKNOWN] = "unknown", [EVENT_INIT] = "init",
-		[EVENT_ALIVE] = "alive",       [EVENT_SEALED] = "sealed",   [EVENT_READS] = "reads",
+		[EVENT_DISCOVER] = "discover", [EVENT_OFFER] = "offer",
+		[EVENT_ACK] = "ack",	       [EVENT_REFUSED] = "refused",
+		[EVENT_LOADER] = "loader",     [EVENT_FILE] = "file",
+		[EVENT_MOUNT] = "mount",       [EVENT_UNKNOWN] = "unknown",
+		[EVENT_INIT] = "init",	       [EVENT_ALIVE] = "alive",
+		[EVENT_SEALED] = "sealed",     [EVENT_READS] = "reads",
+		[EVENT_ABSENT] = "absent",     [EVENT_BROKEN] = "broken",
+		[EVENT_PORTMAP] = "portmap",
 	};
 
 	return kind < ARRAY_SIZE(word) && word[kind] ? word[kind] : "event";
+}
+
+static const char *const step_words[EVENT_STEPS] = {
+	[STEP_NONE] = "-",
+	[STEP_ROM_DHCP] = "rom dhcp",
+	[STEP_LOADER] = "loader",
+	[STEP_LOADER_DHCP] = "loader dhcp",
+	[STEP_MODULE] = "module",
+	[STEP_MENU] = "menu",
+	[STEP_KERNEL] = "kernel",
+	[STEP_INITRD] = "initrd",
+	[STEP_FILE] = "file",
+	[STEP_KERNEL_DHCP] = "kernel dhcp",
+	[STEP_INITRD_DHCP] = "initrd dhcp",
+	[STEP_OS_DHCP] = "os dhcp",
+	[STEP_PORTMAP] = "portmap",
+	[STEP_MOUNT] = "mount",
+	[STEP_ROOT] = "root",
+	[STEP_INIT] = "init",
+};
+
+const char *event_step_word(uint32_t step)
+{
+	return step < EVENT_STEPS ? step_words[step] : "-";
+}
+
+enum event_step event_step_parse(const char *word)
+{
+	for (unsigned int i = STEP_NONE + 1; i < EVENT_STEPS; i++)
+		if (!strcmp(word, step_words[i]))
+			return i;
+	return STEP_NONE;
 }

@@ -16,9 +16,9 @@ enum event_kind {
 	EVENT_DISCOVER = 1, /* dhcp: text has arch and vendor class */
 	EVENT_OFFER,
 	EVENT_ACK,
-	EVENT_REFUSED, /* any: text says why */
+	EVENT_REFUSED, /* any: text says what and why, as "WHAT: WHY" */
 	EVENT_LOADER,  /* tftp: a boot loader was sent whole: the machine means to boot */
-	EVENT_FILE,    /* tftp: another file was sent; text is its name */
+	EVENT_FILE,    /* tftp: another file was sent; nfs: a secret was read; text is its name */
 	EVENT_MOUNT,   /* nfs: MNT was granted; text is the path */
 	EVENT_UNKNOWN, /* nfs, tftp: an address with a lease but no registered host asked */
 	EVENT_INIT,    /* nfs: first READ of the init program in a mount */
@@ -27,7 +27,32 @@ enum event_kind {
 	EVENT_READS,   /* nfs: files of the version `bytes` that a boot read first, in order:
 			* positions in `text`, as uint32_t up to a 0; `ms` is when, but in
 			* microseconds since the mount */
+	EVENT_ABSENT,  /* tftp: a name that clients try and do without; text is it */
+	EVENT_BROKEN,  /* tftp: sent in part, `bytes` of it, or nfs: could not be read; text
+			* says what and why, as "WHAT: WHY" */
+	EVENT_PORTMAP, /* nfs: the port mapper was asked; text is for what, and its answer */
 	EVENT_KINDS
+};
+
+/* Where in a boot it happened, in the order in which most go through them. */
+enum event_step {
+	STEP_NONE,
+	STEP_ROM_DHCP,
+	STEP_LOADER,
+	STEP_LOADER_DHCP, /* iPXE, or GRUB without the ROM's address */
+	STEP_MODULE,	  /* another part of the loader */
+	STEP_MENU,
+	STEP_KERNEL,
+	STEP_INITRD,
+	STEP_FILE, /* a device tree, a Raspberry Pi's firmware, ... */
+	STEP_KERNEL_DHCP,
+	STEP_INITRD_DHCP,
+	STEP_OS_DHCP, /* by a program that is none of these */
+	STEP_PORTMAP,
+	STEP_MOUNT,
+	STEP_ROOT, /* reading the root by NFS */
+	STEP_INIT,
+	EVENT_STEPS
 };
 
 enum { EVENT_READS_MAX = 22 };
@@ -38,9 +63,11 @@ struct event {
 	uint32_t address;
 	uint32_t ms; /* how long it took, where that means something */
 	uint64_t bytes;
-	int64_t at; /* wall time, ns */
+	int64_t at; /* wall time, ns; of the end where it took time */
+	uint16_t step;
+	uint16_t again; /* packets that were sent more than once; UINT16_MAX: that or more */
 	struct mac mac;
-	char text[90]; /* ended; escaped already */
+	char text[150]; /* ended; escaped already */
 };
 
 /* Returns 0, -EAGAIN when the supervisor is behind (the event is lost), or
@@ -52,5 +79,10 @@ int event_send(int fd, const struct event *event);
 int event_receive(int fd, struct event *out);
 
 const char *event_word(uint32_t kind); /* "mount"; "event" for an unknown one */
+
+const char *event_step_word(uint32_t step); /* "initrd dhcp"; "-" for none */
+
+/* STEP_NONE where the word is none. */
+enum event_step event_step_parse(const char *word);
 
 #endif

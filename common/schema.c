@@ -163,6 +163,12 @@ static const char *const trace_steps[] = {
 	" boots INTEGER NOT NULL," /* that read it */
 	" us INTEGER NOT NULL,"	   /* after the mount, the earliest */
 	" PRIMARY KEY (version, pos)) WITHOUT ROWID;",
+	/* 3: where in a boot; and each event is found by one of two indexes: by its host,
+	 * or, of a machine that was none yet, by its MAC. */
+	"ALTER TABLE event ADD COLUMN step INTEGER;" /* STEP_* */
+	"ALTER TABLE event ADD COLUMN again INTEGER;"
+	"CREATE INDEX event_host ON event(host, at) WHERE host IS NOT NULL;"
+	"CREATE INDEX event_mac ON event(mac, at) WHERE host IS NULL;",
 };
 
 const struct db_schema schema_rootstock = {

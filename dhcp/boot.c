@@ -481,10 +481,11 @@ static int boot_write(struct boots *bs, const struct boot *b, int64_t *id)
 		*id = db_last_id(bs->db);
 		return r;
 	}
-	stmt = db_stmt(bs->db,
-		       "UPDATE boot SET host = nullif(?, 0), address = ?, version = nullif(?, 0),"
-		       " mode = ?, mounted = nullif(?, 0), init = nullif(?, 0), last_alive = nullif(?, 0),"
-		       " ended = nullif(?, 0), reason = ? WHERE id = ? AND ended IS NULL");
+	stmt = db_stmt(
+		bs->db,
+		"UPDATE boot SET host = nullif(?, 0), address = ?, version = nullif(?, 0),"
+		" mode = ?, mounted = nullif(?, 0), init = nullif(?, 0), last_alive = nullif(?, 0),"
+		" ended = nullif(?, 0), reason = ? WHERE id = ? AND ended IS NULL");
 	return db_query(bs->db, stmt, "uuusiiiisi", b->host, b->address, b->version,
 			root_mode_word(b->mode), b->mounted, b->init, b->last_alive, b->ended,
 			b->reason, b->id);

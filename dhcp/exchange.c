@@ -19,6 +19,17 @@ enum {
 
 /* ---- telling ---- */
 
+static enum event_step step_of(const struct dhcp_request *rq)
+{
+	static const enum event_step step[] = {
+		[STAGE_ROM] = STEP_ROM_DHCP,	   [STAGE_LOADER] = STEP_LOADER_DHCP,
+		[STAGE_KERNEL] = STEP_KERNEL_DHCP, [STAGE_INITRD] = STEP_INITRD_DHCP,
+		[STAGE_OS] = STEP_OS_DHCP,
+	};
+
+	return step[rq->class->stage];
+}
+
 static void tell(const struct dhcp_request *rq, struct event *event, enum event_kind kind,
 		 uint32_t address, const char *file, const char *more)
 {
@@ -27,6 +38,7 @@ static void tell(const struct dhcp_request *rq, struct event *event, enum event_
 		.host = rq->host ? rq->host->id : 0,
 		.address = address,
 		.at = rq->now.wall_ns,
+		.step = step_of(rq),
 		.mac = rq->m->mac,
 	};
 	dhcp_request_describe(rq, file, more, event->text, sizeof(event->text));

@@ -45,7 +45,8 @@ static void tell_mount_refused(struct call *call, const char *path, const char *
 
 	snprintf(what, sizeof(what), "mount of %s",
 		 log_escape(shown, sizeof(shown), path, strlen(path)));
-	mounts_refused(call->nfs->mounts, call->caller->address, call->caller->who.host, what, why);
+	mounts_refused(call->nfs->mounts, STEP_MOUNT, call->caller->address, call->caller->who.host,
+		       what, why);
 }
 
 static enum mountstat3 grant_status(struct call *call, int r, const char *path)
@@ -260,7 +261,7 @@ static int mount_export(struct call *call, struct reply *reply)
 static int mount1_mnt(struct call *call, struct reply *reply)
 {
 	(void)reply;
-	mounts_refused(call->nfs->mounts, call->caller->address, call->caller->who.host,
+	mounts_refused(call->nfs->mounts, STEP_MOUNT, call->caller->address, call->caller->who.host,
 		       "mount by MOUNT version 1 (NFS version 2)",
 		       "add vers=3 to the mount options");
 	return CALL_UNAVAIL;

@@ -12,6 +12,7 @@
 #define ALIVE_EVERY_NS (60 * NS_PER_SEC)
 #define SAY_EVERY_NS (600 * NS_PER_SEC)
 #define UNKNOWN_EVERY_NS (2 * NS_PER_SEC)
+#define TELL_EVERY_NS (10 * NS_PER_SEC)
 
 enum {
 	SAY_BURST = 50, /* lines about all addresses together: forged ones are many */
@@ -102,11 +103,12 @@ static struct mount *mount_slot(struct mounts *m, uint32_t address, bool make)
 	return &m->slots[i];
 }
 
-static void tell(struct mounts *m, enum event_kind kind, uint32_t address, uint32_t host,
-		 uint64_t bytes, const struct mac *mac, const char *text)
+static void tell(struct mounts *m, enum event_kind kind, enum event_step step, uint32_t address,
+		 uint32_t host, uint64_t bytes, const struct mac *mac, const char *text)
 {
 	struct event event = {
 		.kind = kind,
+		.step = (uint16_t)step,
 		.host = host,
 		.address = address,
 		.bytes = bytes,
@@ -149,7 +151,7 @@ void mounts_add(struct mounts *m, uint32_t address, uint32_t host, const char *p
 	log_info("%s: mounted %s", ip4_format(address, ip),
 		 log_escape(shown, sizeof(shown), path, strlen(path)));
 	if (host)
-		tell(m, EVENT_MOUNT, address, host, 0, NULL, path);
+		tell(m, EVENT_MOUNT, STEP_MOUNT, address, host, 0, NULL, path);
 }
 
 void mounts_offer(struct mounts *m, uint32_t address, uint32_t host, uint32_t boot,
@@ -266,7 +268,7 @@ void mounts_init_read(struct mounts *m, uint32_t address, uint32_t host, uint64_
 		mount->init_read = true;
 	pthread_mutex_unlock(&m->lock);
 	if (first)
-		tell(m, EVENT_INIT, address, host, bytes, NULL, "");
+		tell(m, EVENT_INIT, STEP_INIT, address, host, bytes, NULL, "");
 }
 
 int64_t mounts_alive(struct mounts *m, uint32_t address, uint32_t host, int64_t now_ns)
@@ -285,7 +287,7 @@ int64_t mounts_alive(struct mounts *m, uint32_t address, uint32_t host, int64_t 
 	}
 	pthread_mutex_unlock(&m->lock);
 	if (due)
-		tell(m, EVENT_ALIVE, address, host, 0, NULL, "");
+		tell(m, EVENT_ALIVE, STEP_NONE, address, host, 0, NULL, "");
 	return again;
 }
 
@@ -320,20 +322,53 @@ void mounts_unknown(struct mounts *m, uint32_t address, const struct mac *mac, c
 	/* It has a lease, so there are not many; and the lines of others must not keep it
 	 * from being registered. */
 	if (may_say(m, address, EVENT_UNKNOWN, UNKNOWN_EVERY_NS, false))
-		tell(m, EVENT_UNKNOWN, address, 0, 0, mac, path);
+		tell(m, EVENT_UNKNOWN, STEP_MOUNT, address, 0, 0, mac, path);
 }
 
-void mounts_refused(struct mounts *m, uint32_t address, uint32_t host, const char *what,
-		    const char *why)
+void mounts_refused(struct mounts *m, enum event_step step, uint32_t address, uint32_t host,
+		    const char *what, const char *why)
 {
 	char ip[IP4_TEXT];
 	char text[sizeof(((struct event *)0)->text)];
 
-	if (!may_say(m, address, hash_text(hash_text(5381, what), why), SAY_EVERY_NS, true))
+	uint32_t reason = hash_text(hash_text(5381, what), why);
+
+	if (may_say(m, address, reason, SAY_EVERY_NS, true))
+		log_warn("%s: %s refused: %s", ip4_format(address, ip), what, why);
+	/* The next boot's timeline has it too; of addresses that nobody has, not so often. */
+	if (!may_say(m, address, ~reason, host ? TELL_EVERY_NS : SAY_EVERY_NS, !host))
 		return;
-	log_warn("%s: %s refused: %s", ip4_format(address, ip), what, why);
 	snprintf(text, sizeof(text), "%s: %s", what, why);
-	tell(m, EVENT_REFUSED, address, host, 0, NULL, text);
+	tell(m, EVENT_REFUSED, step, address, host, 0, NULL, text);
+}
+
+void mounts_portmap(struct mounts *m, uint32_t address, uint32_t host, uint32_t program,
+		    uint32_t version, uint32_t port)
+{
+	char text[64];
+
+	if (!may_say(m, address, EVENT_PORTMAP ^ program << 8 ^ version << 4, TELL_EVERY_NS, false))
+		return;
+	snprintf(text, sizeof(text), "program %u version %u: port %u", program, version, port);
+	tell(m, EVENT_PORTMAP, STEP_PORTMAP, address, host, 0, NULL, text);
+}
+
+void mounts_unreadable(struct mounts *m, uint32_t address, uint32_t host, const char *path,
+		       const char *why)
+{
+	char ip[IP4_TEXT];
+	char shown[MOUNTS_PATH];
+	char text[sizeof(((struct event *)0)->text)];
+
+	uint32_t reason = hash_text(hash_text(5381, path), why);
+
+	log_escape(shown, sizeof(shown) - 32, path, strlen(path));
+	if (may_say(m, address, reason, SAY_EVERY_NS, true))
+		log_warn("%s: %s cannot be read: %s", ip4_format(address, ip), shown, why);
+	if (!may_say(m, address, ~reason, TELL_EVERY_NS, false))
+		return;
+	snprintf(text, sizeof(text), "%.*s: %.*s", MOUNTS_PATH, shown, 48, why);
+	tell(m, EVENT_BROKEN, STEP_ROOT, address, host, 0, NULL, text);
 }
 
 void mounts_secret_read(struct mounts *m, uint32_t address, uint32_t host, const char *path)
@@ -347,5 +382,5 @@ void mounts_secret_read(struct mounts *m, uint32_t address, uint32_t host, const
 			TELL_MS);
 	pthread_mutex_unlock(&m->lock);
 	if (say)
-		tell(m, EVENT_FILE, address, host, 0, NULL, path);
+		tell(m, EVENT_FILE, STEP_ROOT, address, host, 0, NULL, path);
 }

@@ -72,9 +72,19 @@ void mounts_secret_read(struct mounts *mounts, uint32_t address, uint32_t host, 
 void mounts_unknown(struct mounts *mounts, uint32_t address, const struct mac *mac,
 		    const char *path);
 
-/* Why a call was turned down: logged, and told as EVENT_REFUSED, once an
- * address and reason in ten minutes.  `what` and `why` are plain text. */
-void mounts_refused(struct mounts *mounts, uint32_t address, uint32_t host, const char *what,
-		    const char *why);
+/* Why a call was turned down: logged once an address and reason in ten minutes, and told as
+ * EVENT_REFUSED, for hosts every ten seconds.  `what` and `why` are plain text. */
+void mounts_refused(struct mounts *mounts, enum event_step step, uint32_t address, uint32_t host,
+		    const char *what, const char *why);
+
+/* A host asked for the port of a program: EVENT_PORTMAP, once an address, program and
+ * version in ten seconds. */
+void mounts_portmap(struct mounts *mounts, uint32_t address, uint32_t host, uint32_t program,
+		    uint32_t version, uint32_t port);
+
+/* A file of its root gave a host an error: logged, and told as EVENT_BROKEN, as
+ * often as refusals. */
+void mounts_unreadable(struct mounts *mounts, uint32_t address, uint32_t host, const char *path,
+		       const char *why);
 
 #endif

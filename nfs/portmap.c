@@ -42,12 +42,18 @@ static const struct service *service_find(uint32_t program, uint32_t version)
 	return NULL;
 }
 
-/* Asking for version 2 is the first thing that a client does which will fail. */
-static void tell_old_version(struct call *call, uint32_t program, uint32_t version)
+/* What a boot asks for shows where it goes on to, or not.  Asking for version 2 is the
+ * first thing that a client does which will fail. */
+static void tell(struct call *call, uint32_t program, uint32_t version, uint32_t port)
 {
+	struct caller *caller = call->caller;
+
 	if (program == NFS3_PROGRAM && version == 2)
-		mounts_refused(call->nfs->mounts, call->caller->address, call->caller->who.host,
+		mounts_refused(call->nfs->mounts, STEP_PORTMAP, caller->address, caller->who.host,
 			       "NFS version 2", "add vers=3 to the mount options");
+	else if (caller->who.host)
+		mounts_portmap(call->nfs->mounts, caller->address, caller->who.host, program,
+			       version, port);
 }
 
 static bool may_list(const struct caller *caller)
@@ -76,8 +82,7 @@ static int portmap_getport(struct call *call, struct reply *reply)
 		return CALL_GARBAGE;
 	if (s && (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP))
 		port = service_port(call->nfs, s);
-	else
-		tell_old_version(call, program, version);
+	tell(call, program, version, port);
 	writer_be32(&reply->w, port);
 	return 0;
 }
@@ -151,8 +156,8 @@ static int portmap_getaddr(struct call *call, struct reply *reply)
 	take_text(&call->args); /* owner */
 	if (call->args.bad)
 		return CALL_GARBAGE;
+	tell(call, program, version, s ? service_port(call->nfs, s) : 0);
 	if (!s) {
-		tell_old_version(call, program, version);
 		put_text(&reply->w, "");
 		return 0;
 	}

@@ -125,7 +125,8 @@ static void tell_refused(struct call *call)
 		why = "no known host has this address";
 	else if (caller->who.pending)
 		why = "the host is pending: host approve";
-	mounts_refused(call->nfs->mounts, caller->address, caller->who.host, "NFS call", why);
+	mounts_refused(call->nfs->mounts, STEP_ROOT, caller->address, caller->who.host, "NFS call",
+		       why);
 }
 
 /* A MNT by UDP counts when its handle comes back: a forger does not get it. */

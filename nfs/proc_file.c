@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <sys/stat.h>
 
 #include "nfs/attr.h"
@@ -25,16 +26,33 @@ static void put_failure(struct reply *reply, const struct view *view, uint32_t s
 	attr_put_post_op(&reply->w, view, attr);
 }
 
+static const char *path_of(const struct rpc_parked *read, char path[static 256])
+{
+	ssize_t len = view_path(read->view, read->node, path, 255);
+
+	if (len < 0)
+		len = snprintf(path, 256, "node %u", read->node);
+	path[len] = '\0';
+	return path;
+}
+
+/* Of one whose root it is: that is where a boot may stop. */
+static void tell_unreadable(struct nfs *nfs, const struct caller *caller,
+			    const struct rpc_parked *read, int r)
+{
+	char path[256];
+
+	if (r < 0 && caller->who.host && caller->who.host == view_host(read->view))
+		mounts_unreadable(nfs->mounts, caller->address, caller->who.host,
+				  path_of(read, path), strerror(-r));
+}
+
 /* Who took a host key is for the trace (clients.md, 11). */
 static void tell_secret(struct nfs *nfs, const struct caller *caller, const struct rpc_parked *read)
 {
 	char path[256];
-	ssize_t len = view_path(read->view, read->node, path, sizeof(path) - 1);
 
-	if (len < 0)
-		len = snprintf(path, sizeof(path), "node %u", read->node);
-	path[len] = '\0';
-	mounts_secret_read(nfs->mounts, caller->address, caller->who.host, path);
+	mounts_secret_read(nfs->mounts, caller->address, caller->who.host, path_of(read, path));
 }
 
 /* Of a boot's own image, what it reads first is told to those who fill later ones. */
@@ -74,6 +92,7 @@ void read_finish(struct nfs *nfs, struct caller *caller, const struct rpc_parked
 		return;
 	}
 	if (r) {
+		tell_unreadable(nfs, caller, read, r);
 		put_failure(reply, read->view, attr_status(r), &attr);
 		return;
 	}

@@ -184,8 +184,8 @@ static void tell_version(struct call *call)
 
 	if (call->program == NFS3_PROGRAM) {
 		snprintf(what, sizeof(what), "NFS version %u", call->version);
-		mounts_refused(call->nfs->mounts, call->caller->address, call->caller->who.host,
-			       what, "add vers=3 to the mount options");
+		mounts_refused(call->nfs->mounts, STEP_MOUNT, call->caller->address,
+			       call->caller->who.host, what, "add vers=3 to the mount options");
 	}
 }
 

@@ -227,20 +227,53 @@ static const char *name_text(const struct session *s, char *out, size_t size)
 	return log_escape(out, size, s->request.name, s->request.name_len);
 }
 
-static void tell(struct session *s, uint32_t kind, struct instant now)
+static enum event_step step_of(enum tftp_stage stage)
 {
+	static const enum event_step step[] = {
+		[TFTP_STAGE_LOADER] = STEP_LOADER, [TFTP_STAGE_MODULE] = STEP_MODULE,
+		[TFTP_STAGE_MENU] = STEP_MENU,	   [TFTP_STAGE_KERNEL] = STEP_KERNEL,
+		[TFTP_STAGE_INITRD] = STEP_INITRD, [TFTP_STAGE_FILE] = STEP_FILE,
+	};
+
+	return step[stage];
+}
+
+/* `why` (NULL: none) stands behind the name, which gives way to it. */
+static void tell(struct session *s, uint32_t kind, uint64_t bytes, const char *why,
+		 struct instant now)
+{
+	uint64_t again = s->transfer.retransmits;
 	struct event event = {
 		.kind = kind,
 		.host = s->answer.host,
 		.address = ntohl(s->peer.sin_addr.s_addr),
 		.ms = (uint32_t)((now.ns - s->started.ns) / NS_PER_MS),
-		.bytes = s->transfer.size,
+		.bytes = bytes,
 		.at = wall_now_ns(),
+		.step = (uint16_t)step_of(s->answer.stage),
+		.again = again > UINT16_MAX ? UINT16_MAX : (uint16_t)again,
 		.mac = s->answer.mac,
 	};
+	size_t left = sizeof(event.text);
 
-	name_text(s, event.text, sizeof(event.text));
+	if (why)
+		left -= strnlen(why, left - 40) + 2;
+	name_text(s, event.text, left);
+	if (why) {
+		size_t len = strlen(event.text);
+
+		snprintf(event.text + len, sizeof(event.text) - len, ": %s", why);
+	}
 	event_send(s->server->config.event_fd, &event);
+}
+
+/* What did not come to its end, of a machine that is known: sources can be made up, and
+ * lines must not be without end. */
+static void tell_trouble(struct session *s, uint32_t kind, uint64_t bytes, const char *why,
+			 struct instant now)
+{
+	if ((s->answer.host || s->answer.has_mac) && log_allow(&s->server->told, now.ns, 2000, 5))
+		tell(s, kind, bytes, why, now);
 }
 
 static void end_finished(struct session *s, struct instant now)
@@ -259,7 +292,8 @@ static void end_finished(struct session *s, struct instant now)
 		 name_text(s, name, sizeof(name)), (unsigned long long)t->size, t->blksize,
 		 t->window, (unsigned long long)t->retransmits,
 		 (long long)((now.ns - s->started.ns) / NS_PER_MS));
-	tell(s, s->answer.stage == TFTP_STAGE_LOADER ? EVENT_LOADER : EVENT_FILE, now);
+	tell(s, s->answer.stage == TFTP_STAGE_LOADER ? EVENT_LOADER : EVENT_FILE, t->size, NULL,
+	     now);
 	server_forget(s);
 }
 
@@ -267,14 +301,16 @@ static void end_refused(struct session *s, enum tftp_code code, const char *why,
 {
 	char name[4 * 120];
 	char address[IP4_TEXT];
+	struct instant now = instant_now();
 
 	s->server->counts.refused++;
 	session_send_error(s->fd, from_address(s), &s->peer, code, why);
+	tell_trouble(s, expected ? EVENT_ABSENT : EVENT_REFUSED, 0, expected ? NULL : why, now);
 	name_text(s, name, sizeof(name));
 	ip4_format(ntohl(s->peer.sin_addr.s_addr), address);
 	if (expected)
 		log_debug("tftp %s: %s refused: %s", address, name, why);
-	else if (log_allow(&s->server->refusals, instant_now().ns, 20, 200))
+	else if (log_allow(&s->server->refusals, now.ns, 20, 200))
 		log_warn("tftp %s: %s refused: %s", address, name, why);
 	server_forget(s);
 }
@@ -286,6 +322,7 @@ static void end_stopped(struct session *s, const char *why, struct instant now)
 	char address[IP4_TEXT];
 
 	s->server->counts.stopped++;
+	tell_trouble(s, EVENT_BROKEN, t->acked * t->blksize, why, now);
 	if (log_allow(&s->server->troubles, now.ns, 20, 200))
 		log_info("tftp %s: %s stopped after %llu of %llu blocks: %s",
 			 ip4_format(ntohl(s->peer.sin_addr.s_addr), address),
@@ -414,7 +451,7 @@ static void ask(struct session *s, struct instant now)
 		return;
 	case TFTP_TREE_LATER:
 		if (!s->held && s->answer.stranger)
-			tell(s, EVENT_UNKNOWN, now);
+			tell(s, EVENT_UNKNOWN, 0, NULL, now);
 		s->held = true;
 		if (now.ns < s->hold_until.ns) {
 			server_due(s, instant_add_ms(now, HOLD_POLL_MS));

@@ -75,6 +75,7 @@ struct tftp_server {
 	struct tftp_counts counts;
 	struct log_limit refusals;
 	struct log_limit troubles;
+	struct log_limit told; /* events about what did not come to its end */
 	uint32_t random;
 	uint8_t send_buf[65536]; /* SEND_BYTES, or one block of any size */
 	uint8_t headers[SEND_BLOCKS][TFTP_HEADER];

@@ -340,6 +340,7 @@ static void a_read_miss_parks_and_goes_on_later(void **state)
 	READ3res res = {0};
 	struct waiting w = {.wait.done = waiting_done, .u = u};
 	struct content *none = NULL;
+	struct event e = {0};
 	uint32_t xid;
 
 	for (int r = 0; r >= -EIO; r -= EIO) {
@@ -362,10 +363,15 @@ static void a_read_miss_parks_and_goes_on_later(void **state)
 		assert_int_equal(res.status, r ? NFS3ERR_IO : NFS3_OK);
 		if (!r)
 			assert_memory_equal(res.READ3res_u.resok.data.data_val, "lpha", 4);
+		while (r && (e = unit_event(u)).kind == EVENT_ALIVE)
+			;
 		xdr_free(XDR_OF(xdr_READ3res), &res);
 		memset(&res, 0, sizeof(res));
 	}
 	assert_int_equal(w.done, 2);
+	assert_int_equal(e.kind, EVENT_BROKEN);
+	assert_int_equal(e.step, STEP_ROOT);
+	assert_string_equal(e.text, "node 9: Input/output error");
 }
 
 static void init_is_told_at_its_first_read(void **state)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The server on loopback, in a process of its own, with a tree of made-up files:
- * "N" is N bytes, "later N" is held three times first, "no" is refused.
+ * "N" is N bytes, "later N" is held three times first, "no" is refused,
+ * "known ..." is of a machine that is registered.
  */
 #include "tests/unit/unit.h"
 
@@ -56,6 +57,11 @@ static int made_open(struct tftp_tree *tree, const struct tftp_ask *ask, struct 
 		answer->stranger = true;
 		if (held++ < 3)
 			return TFTP_TREE_LATER;
+	}
+	if (!strncmp(name, "known ", 6)) {
+		answer->host = 1;
+		answer->stage = TFTP_STAGE_KERNEL;
+		name += 6;
 	}
 	if (!strcmp(name, "no")) {
 		why_set(&answer->why, 0, "because");
@@ -433,6 +439,45 @@ static void a_machine_that_is_being_registered_is_served_when_it_is(void **state
 	finish(w);
 }
 
+static struct event next_event(struct world *w)
+{
+	struct event event = {0};
+
+	while (event_receive(w->events, &event) == -EAGAIN)
+		usleep(1000);
+	return event;
+}
+
+static void what_does_not_come_to_its_end_is_told_of_known_machines(void **state)
+{
+	struct world *w = start(0, &plain);
+	struct sockaddr_in from;
+	struct event event;
+	uint8_t buf[1024];
+	int fd = client();
+
+	(void)state;
+	request(fd, INADDR_LOOPBACK, w->port, "no", NULL); /* of nobody */
+	assert_int_equal(expect(fd, buf, sizeof(buf), &from).op, TFTP_ERROR);
+	request(fd, INADDR_LOOPBACK, w->port, "known no", NULL);
+	assert_int_equal(expect(fd, buf, sizeof(buf), &from).op, TFTP_ERROR);
+	event = next_event(w);
+	assert_int_equal(event.kind, EVENT_REFUSED);
+	assert_int_equal(event.step, STEP_KERNEL);
+	assert_string_equal(event.text, "known no: because");
+	request(fd, INADDR_LOOPBACK, w->port, "known 2000", NULL);
+	expect(fd, buf, sizeof(buf), &from);
+	send_ack(fd, &from, 1);
+	expect(fd, buf, sizeof(buf), &from);
+	close(fd); /* its port is closed when the next block comes */
+	event = next_event(w);
+	assert_int_equal(event.kind, EVENT_BROKEN);
+	assert_int_equal(event.bytes, 512);
+	assert_true(event.again > 0);
+	assert_string_equal(event.text, "known 2000: its port is closed");
+	finish(w);
+}
+
 static void a_thousand_transfers_run_at_once(void **state)
 {
 	enum { CLIENTS = 1000 };
@@ -576,6 +621,7 @@ int main(void)
 		cmocka_unit_test(the_reply_leaves_from_the_address_and_ports_that_it_should),
 		cmocka_unit_test(a_repeated_request_starts_no_second_transfer),
 		cmocka_unit_test(a_machine_that_is_being_registered_is_served_when_it_is),
+		cmocka_unit_test(what_does_not_come_to_its_end_is_told_of_known_machines),
 		cmocka_unit_test(a_thousand_transfers_run_at_once),
 		cmocka_unit_test(a_server_out_of_descriptors_goes_on),
 		cmocka_unit_test(requests_that_nobody_acknowledges_displace_only_each_other),
