@@ -162,6 +162,7 @@ static int child_run(struct cli *cli)
 	child.control.fd = fds_get(&child.fds, "control");
 	if (!r)
 		r = config_read(&child.config, fds_get(&child.fds, "config"), "config", &why);
+	log_set_level(child.config.log);
 	for (size_t i = 0; !r && i < ARRAY_SIZE(kinds); i++) {
 		if (strcmp(kinds[i].name, name))
 			continue;

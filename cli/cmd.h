@@ -29,6 +29,7 @@ struct command;
 struct cli {
 	const char *state_dir;
 	bool json;
+	const char *log; /* the level that was asked for, in force already; NULL: none */
 	const struct command *command;
 	char **args; /* positional: args[0] is the first */
 	int nargs;

@@ -14,7 +14,7 @@
 
 void config_init(struct config *c)
 {
-	*c = (struct config){.nfs_port = NFS_PORT, .reserved_port = true};
+	*c = (struct config){.nfs_port = NFS_PORT, .reserved_port = true, .log = LOG_LEVEL_INFO};
 	dhcp_config_init(&c->dhcp);
 }
 
@@ -210,64 +210,120 @@ static int tftp_ports(struct config *c, char *value, struct why *why)
 	return 0;
 }
 
-enum { KEY_UNKNOWN = 1 };
-
-static int server_key(struct config *c, const char *key, char *value, struct why *why)
+static int take_interface(struct config *c, char *value, struct why *why)
 {
-	static const char *const modes[] = {"full", "proxy"};
-	static const char *const unknowns[] = {"boot", "pending", "ignore"};
-	static const char *const squashes[] = {"none", "root", "all"};
-	unsigned long n;
-	int word = 0;
-	int r;
-
-	if (!strcmp(key, "interface"))
-		return value_list(value, c, interface_each, why);
-	if (!strcmp(key, "admin"))
-		return value_list(value, c, admin_each, why);
-	if (!strcmp(key, "loaders"))
-		return value_list(value, c, loader_each, why);
-	if (!strcmp(key, "tftp-ports"))
-		return tftp_ports(c, value, why);
-	if (!strcmp(key, "tftp-single-port"))
-		return value_bool(value, &c->tftp_single_port, why);
-	if (!strcmp(key, "authoritative"))
-		return value_bool(value, &c->dhcp.authoritative, why);
-	if (!strcmp(key, "reserved-port"))
-		return value_bool(value, &c->reserved_port, why);
-	if (!strcmp(key, "mode")) {
-		r = value_word(value, modes, 2, &word, why);
-		c->dhcp.mode = r ? c->dhcp.mode : (enum dhcp_mode)word;
-		c->mode_given = true;
-		return r;
-	}
-	if (!strcmp(key, "unknown")) {
-		r = value_word(value, unknowns, 3, &word, why);
-		c->dhcp.unknown = r ? c->dhcp.unknown : (enum dhcp_unknown)word;
-		return r;
-	}
-	if (!strcmp(key, "squash")) {
-		r = value_word(value, squashes, 3, &word, why);
-		c->squash = r ? c->squash : (enum nfs_squash)word;
-		return r;
-	}
-	if (!strcmp(key, "lease")) {
-		r = value_number(value, 60, UINT32_MAX - 1, &n, why);
-		c->dhcp.lease_secs = r ? c->dhcp.lease_secs : (uint32_t)n;
-		return r;
-	}
-	if (!strcmp(key, "offer")) {
-		r = value_number(value, 5, 600, &n, why);
-		c->dhcp.offer_secs = r ? c->dhcp.offer_secs : (unsigned int)n;
-		return r;
-	}
-	if (!strcmp(key, "nfs-port")) {
-		r = value_number(value, 1, 65535, &n, why);
-		c->nfs_port = r ? c->nfs_port : (uint16_t)n;
-		return r;
-	}
-	return KEY_UNKNOWN;
+	return value_list(value, c, interface_each, why);
 }
+
+static int take_admin(struct config *c, char *value, struct why *why)
+{
+	return value_list(value, c, admin_each, why);
+}
+
+static int take_loaders(struct config *c, char *value, struct why *why)
+{
+	return value_list(value, c, loader_each, why);
+}
+
+static int take_tftp_single_port(struct config *c, char *value, struct why *why)
+{
+	return value_bool(value, &c->tftp_single_port, why);
+}
+
+static int take_authoritative(struct config *c, char *value, struct why *why)
+{
+	return value_bool(value, &c->dhcp.authoritative, why);
+}
+
+static int take_reserved_port(struct config *c, char *value, struct why *why)
+{
+	return value_bool(value, &c->reserved_port, why);
+}
+
+static int take_mode(struct config *c, char *value, struct why *why)
+{
+	static const char *const words[] = {"full", "proxy"};
+	int word = (int)c->dhcp.mode;
+	int r = value_word(value, words, ARRAY_SIZE(words), &word, why);
+
+	c->dhcp.mode = (enum dhcp_mode)word;
+	c->mode_given = true;
+	return r;
+}
+
+static int take_unknown(struct config *c, char *value, struct why *why)
+{
+	static const char *const words[] = {"boot", "pending", "ignore"};
+	int word = (int)c->dhcp.unknown;
+	int r = value_word(value, words, ARRAY_SIZE(words), &word, why);
+
+	c->dhcp.unknown = (enum dhcp_unknown)word;
+	return r;
+}
+
+static int take_squash(struct config *c, char *value, struct why *why)
+{
+	static const char *const words[] = {"none", "root", "all"};
+	int word = (int)c->squash;
+	int r = value_word(value, words, ARRAY_SIZE(words), &word, why);
+
+	c->squash = (enum nfs_squash)word;
+	return r;
+}
+
+static int take_log(struct config *c, char *value, struct why *why)
+{
+	return log_level_parse(value, &c->log)
+		       ? value_bad(why, value, "one of error, warn, info, debug")
+		       : 0;
+}
+
+static int take_lease(struct config *c, char *value, struct why *why)
+{
+	unsigned long n = c->dhcp.lease_secs;
+	int r = value_number(value, 60, UINT32_MAX - 1, &n, why);
+
+	c->dhcp.lease_secs = (uint32_t)n;
+	return r;
+}
+
+static int take_offer(struct config *c, char *value, struct why *why)
+{
+	unsigned long n = c->dhcp.offer_secs;
+	int r = value_number(value, 5, 600, &n, why);
+
+	c->dhcp.offer_secs = (unsigned int)n;
+	return r;
+}
+
+static int take_nfs_port(struct config *c, char *value, struct why *why)
+{
+	unsigned long n = c->nfs_port;
+	int r = value_number(value, 1, 65535, &n, why);
+
+	c->nfs_port = (uint16_t)n;
+	return r;
+}
+
+static const struct server_key {
+	const char *name;
+	int (*set)(struct config *c, char *value, struct why *why);
+} server_keys[] = {
+	{"interface", take_interface},
+	{"mode", take_mode},
+	{"unknown", take_unknown},
+	{"authoritative", take_authoritative},
+	{"lease", take_lease},
+	{"offer", take_offer},
+	{"nfs-port", take_nfs_port},
+	{"tftp-ports", tftp_ports},
+	{"tftp-single-port", take_tftp_single_port},
+	{"loaders", take_loaders},
+	{"admin", take_admin},
+	{"reserved-port", take_reserved_port},
+	{"squash", take_squash},
+	{"log", take_log},
+};
 
 static int subnet_range(struct dhcp_range *list, unsigned int *n, unsigned int max, char *value,
 			struct why *why)
@@ -277,55 +333,124 @@ static int subnet_range(struct dhcp_range *list, unsigned int *n, unsigned int m
 	return value_range(value, &list[(*n)++], why);
 }
 
+static int subnet_take_range(struct dhcp_subnet *s, char *value, struct why *why)
+{
+	return subnet_range(s->ranges, &s->nranges, ARRAY_SIZE(s->ranges), value, why);
+}
+
+static int subnet_take_exclude(struct dhcp_subnet *s, char *value, struct why *why)
+{
+	return subnet_range(s->excluded, &s->nexcluded, ARRAY_SIZE(s->excluded), value, why);
+}
+
+static int subnet_take_router(struct dhcp_subnet *s, char *value, struct why *why)
+{
+	struct addresses all = {s->routers, &s->nrouters, ARRAY_SIZE(s->routers)};
+
+	return value_list(value, &all, address_add, why);
+}
+
+static int subnet_take_dns(struct dhcp_subnet *s, char *value, struct why *why)
+{
+	struct addresses all = {s->dns, &s->ndns, ARRAY_SIZE(s->dns)};
+
+	return value_list(value, &all, address_add, why);
+}
+
+static int subnet_take_ntp(struct dhcp_subnet *s, char *value, struct why *why)
+{
+	struct addresses all = {s->ntp, &s->nntp, ARRAY_SIZE(s->ntp)};
+
+	return value_list(value, &all, address_add, why);
+}
+
+static int subnet_take_next_server(struct dhcp_subnet *s, char *value, struct why *why)
+{
+	return value_address(value, &s->next_server, why);
+}
+
+static int subnet_take_domain(struct dhcp_subnet *s, char *value, struct why *why)
+{
+	if (!*value || strlen(value) >= sizeof(s->domain))
+		return value_bad(why, value, "a domain");
+	snprintf(s->domain, sizeof(s->domain), "%s", value);
+	return 0;
+}
+
+static int subnet_take_mtu(struct dhcp_subnet *s, char *value, struct why *why)
+{
+	unsigned long n = s->mtu;
+	int r = value_number(value, 576, 65535, &n, why);
+
+	s->mtu = (uint16_t)n;
+	return r;
+}
+
+static int subnet_take_lease(struct dhcp_subnet *s, char *value, struct why *why)
+{
+	unsigned long n = s->lease_secs;
+	int r = value_number(value, 60, UINT32_MAX - 1, &n, why);
+
+	s->lease_secs = (uint32_t)n;
+	return r;
+}
+
+static int subnet_take_shared(struct dhcp_subnet *s, char *value, struct why *why)
+{
+	unsigned long n = s->shared;
+	int r = value_number(value, 1, 65535, &n, why);
+
+	s->shared = (unsigned int)n;
+	return r;
+}
+
+static const struct subnet_key {
+	const char *name;
+	int (*set)(struct dhcp_subnet *s, char *value, struct why *why);
+} subnet_keys[] = {
+	{"range", subnet_take_range},
+	{"exclude", subnet_take_exclude},
+	{"router", subnet_take_router},
+	{"dns", subnet_take_dns},
+	{"ntp", subnet_take_ntp},
+	{"domain", subnet_take_domain},
+	{"mtu", subnet_take_mtu},
+	{"lease", subnet_take_lease},
+	{"next-server", subnet_take_next_server},
+	{"shared", subnet_take_shared},
+};
+
+enum { KEY_UNKNOWN = 1 };
+
+static int server_key(struct config *c, const char *key, char *value, struct why *why)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(server_keys); i++)
+		if (!strcmp(key, server_keys[i].name))
+			return server_keys[i].set(c, value, why);
+	return KEY_UNKNOWN;
+}
+
 static int subnet_key(struct dhcp_subnet *s, const char *key, char *value, struct why *why)
 {
-	unsigned long n;
+	unsigned long code;
 	int r;
 
-	if (!strcmp(key, "range"))
-		return subnet_range(s->ranges, &s->nranges, ARRAY_SIZE(s->ranges), value, why);
-	if (!strcmp(key, "exclude"))
-		return subnet_range(s->excluded, &s->nexcluded, ARRAY_SIZE(s->excluded), value,
-				    why);
-	if (!strcmp(key, "router"))
-		return value_list(
-			value,
-			&(struct addresses){s->routers, &s->nrouters, ARRAY_SIZE(s->routers)},
-			address_add, why);
-	if (!strcmp(key, "dns"))
-		return value_list(value, &(struct addresses){s->dns, &s->ndns, ARRAY_SIZE(s->dns)},
-				  address_add, why);
-	if (!strcmp(key, "ntp"))
-		return value_list(value, &(struct addresses){s->ntp, &s->nntp, ARRAY_SIZE(s->ntp)},
-				  address_add, why);
-	if (!strcmp(key, "next-server"))
-		return value_address(value, &s->next_server, why);
-	if (!strcmp(key, "domain")) {
-		if (!*value || strlen(value) >= sizeof(s->domain))
-			return value_bad(why, value, "a domain");
-		snprintf(s->domain, sizeof(s->domain), "%s", value);
-		return 0;
-	}
-	if (!strcmp(key, "mtu")) {
-		r = value_number(value, 576, 65535, &n, why);
-		s->mtu = r ? s->mtu : (uint16_t)n;
-		return r;
-	}
-	if (!strcmp(key, "lease")) {
-		r = value_number(value, 60, UINT32_MAX - 1, &n, why);
-		s->lease_secs = r ? s->lease_secs : (uint32_t)n;
-		return r;
-	}
-	if (!strcmp(key, "shared")) {
-		r = value_number(value, 1, 65535, &n, why);
-		s->shared = r ? s->shared : (unsigned int)n;
-		return r;
-	}
-	if (!strncmp(key, "option.", 7)) {
-		r = value_number(key + 7, 1, 254, &n, why);
-		return r ? r : dhcp_subnet_add_extra(s, (unsigned int)n, value, why);
-	}
-	return KEY_UNKNOWN;
+	for (size_t i = 0; i < ARRAY_SIZE(subnet_keys); i++)
+		if (!strcmp(key, subnet_keys[i].name))
+			return subnet_keys[i].set(s, value, why);
+	if (strncmp(key, "option.", 7) != 0)
+		return KEY_UNKNOWN;
+	r = value_number(key + 7, 1, 254, &code, why);
+	return r ? r : dhcp_subnet_add_extra(s, (unsigned int)code, value, why);
+}
+
+void config_list_keys(FILE *out)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(server_keys); i++)
+		fprintf(out, "key server %s\n", server_keys[i].name);
+	for (size_t i = 0; i < ARRAY_SIZE(subnet_keys); i++)
+		fprintf(out, "key subnet %s\n", subnet_keys[i].name);
+	fprintf(out, "key subnet option.\n");
 }
 
 /* ---- the file ---- */

@@ -4,7 +4,7 @@
  * its children as the same text, in memory, so that all of them read one thing.
  *
  *	[server]	interface mode unknown authoritative lease offer
- *			nfs-port tftp-ports tftp-single-port loaders admin reserved-port squash
+ *			nfs-port tftp-ports tftp-single-port loaders admin reserved-port squash log
  *	[subnet 10.0.0.0/24]
  *			range exclude router dns ntp domain mtu lease next-server
  *			shared option.N
@@ -12,6 +12,9 @@
 #ifndef CLI_CONFIG_H
 #define CLI_CONFIG_H
 
+#include <stdio.h>
+
+#include "common/log.h"
 #include "common/why.h"
 #include "dhcp/config.h"
 #include "nfs/child.h"
@@ -33,6 +36,7 @@ struct config {
 	bool tftp_single_port; /* transfers stay on port 69: for NAT and containers */
 	char loaders[CONFIG_LOADERS_MAX][256];
 	unsigned int nloaders;
+	enum log_level log;
 };
 
 /* Defaults; the caller calls config_fini() in any case. */
@@ -42,6 +46,9 @@ void config_fini(struct config *c);
 /* Read the INI text of the open descriptor `fd` (its `name` is for errors: "FILE:LINE:
  * KEY: what is wrong").  Returns 0 or -EINVAL, ... with words. */
 int config_read(struct config *c, int fd, const char *name, struct why *why);
+
+/* "key SECTION NAME" a line, of each that config_read() takes. */
+void config_list_keys(FILE *out);
 
 int config_add_interface(struct config *c, const char *name, struct why *why);
 

@@ -46,7 +46,7 @@ static void usage_line(FILE *out, const char *before, const struct command *c)
 
 static void usage_all(FILE *out)
 {
-	fputs("usage: rootstock [--state DIR] [--json] COMMAND\n\n", out);
+	fputs("usage: rootstock [--state DIR] [--log LEVEL] [--json] COMMAND\n\n", out);
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		if (!commands[i]->internal)
 			usage_line(out, "  ", commands[i]);
@@ -64,28 +64,64 @@ static int say(const struct cli *cli, int r)
 	return 1;
 }
 
+/* --NAME VALUE or --NAME=VALUE at argv[*i], which then is at the value: 1, with it in
+ * *value; 0: another word; -EINVAL, having said why. */
+static int take_value(const char *name, char **argv, int *i, const char **value)
+{
+	size_t len = strlen(name);
+
+	if (strncmp(argv[*i], name, len) != 0)
+		return 0;
+	if (argv[*i][len] == '=') {
+		*value = argv[*i] + len + 1;
+		return 1;
+	}
+	if (argv[*i][len])
+		return 0;
+	if (!argv[*i + 1]) {
+		fprintf(stderr, "rootstock: %s: needs a value\n", name);
+		return -EINVAL;
+	}
+	*value = argv[++*i];
+	return 1;
+}
+
 /* Options that every command takes, wherever they stand. */
 static int take_common(struct cli *cli, int *argc, char **argv)
 {
+	enum log_level level;
 	int n = 1;
 
 	for (int i = 1; i < *argc; i++) {
-		if (!strcmp(argv[i], "--")) {
+		const char *log = NULL;
+		char *word = argv[i];
+		int r;
+
+		if (!strcmp(word, "--")) {
 			while (i < *argc)
 				argv[n++] = argv[i++];
-		} else if (!strcmp(argv[i], "--json")) {
-			cli->json = true;
-		} else if (!strncmp(argv[i], "--state=", 8)) {
-			cli->state_dir = argv[i] + 8;
-		} else if (!strcmp(argv[i], "--state")) {
-			if (++i == *argc) {
-				fputs("rootstock: --state: needs a value\n", stderr);
-				return 2;
-			}
-			cli->state_dir = argv[i];
-		} else {
-			argv[n++] = argv[i];
+			break;
 		}
+		if (!strcmp(word, "--json")) {
+			cli->json = true;
+			continue;
+		}
+		r = take_value("--state", argv, &i, &cli->state_dir);
+		if (!r)
+			r = take_value("--log", argv, &i, &log);
+		if (r < 0)
+			return 2;
+		if (!r)
+			argv[n++] = word;
+		if (!log)
+			continue;
+		if (log_level_parse(log, &level)) {
+			fprintf(stderr,
+				"rootstock: --log: %s: not one of error, warn, info, debug\n", log);
+			return 2;
+		}
+		log_set_level(level);
+		cli->log = log;
 	}
 	argv[n] = NULL;
 	*argc = n;

@@ -39,7 +39,6 @@ static int load_config(struct serve *v, const char *file, bool must, struct why 
 {
 	cleanup(closep) int fd = open(file, O_RDONLY | O_CLOEXEC);
 	unsigned int given = v->config.ninterfaces;
-	char line[64];
 	int r;
 
 	if (fd < 0 && (must || errno != ENOENT))
@@ -59,14 +58,16 @@ static int load_config(struct serve *v, const char *file, bool must, struct why 
 			if (write(v->config_fd, chunk, (size_t)n) != n)
 				return -EIO;
 	}
-	/* The command line's interfaces are one more line of the same text. */
-	if (given && dprintf(v->config_fd, "\n[server]\n") < 0)
+	/* What the command line says is some more lines of the same text. */
+	if ((given || v->cli->log) && dprintf(v->config_fd, "\n[server]\n") < 0)
 		return -errno;
-	for (unsigned int i = 0; i < given; i++) {
-		snprintf(line, sizeof(line), "interface = %s\n", v->config.interfaces[i]);
-		if (write(v->config_fd, line, strlen(line)) < 0)
+	for (unsigned int i = 0; i < given; i++)
+		if (dprintf(v->config_fd, "interface = %s\n", v->config.interfaces[i]) < 0)
 			return -errno;
-	}
+	if (v->cli->log && dprintf(v->config_fd, "log = %s\n", v->cli->log) < 0)
+		return -errno;
+	if (!v->cli->log)
+		log_set_level(v->config.log);
 	if (!v->config.ninterfaces)
 		return why_set(why, -EINVAL, "no interface: name one in %s or by --interface",
 			       file);

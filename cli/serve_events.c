@@ -118,10 +118,12 @@ static void register_next(struct loop_timer *timer, struct instant now)
 	r = host_add(v->db, v->cli->state_dir, &spec, &id, &has_keys, &why);
 	mac_format(&spec.mac, text);
 	if (r)
-		log_error("%s: cannot be registered: %s", text, why_text(&why, r));
+		log_about(LOG_LEVEL_ERROR, &(struct log_about){.mac = spec.mac},
+			  "%s: cannot be registered: %s", text, why_text(&why, r));
 	else
-		log_info("%s: registered as a new host%s", text,
-			 has_keys ? "" : ", without an SSH host key: no ssh-keygen here");
+		log_about(LOG_LEVEL_INFO, &(struct log_about){.mac = spec.mac},
+			  "%s: registered as a new host%s", text,
+			  has_keys ? "" : ", without an SSH host key: no ssh-keygen here");
 	if (v->nqueue)
 		loop_timer_set(v->loop, timer, now);
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-#include "common/log.h"
+#include "common/log_journal.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,6 +9,11 @@
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
+
+#include "common/cleanup.h"
+
+static const char *const level_words[] = {"error", "warn", "info", "debug"};
+static const int level_priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
 
 static char log_name[32] = "rootstock";
 static enum log_level log_max = LOG_LEVEL_INFO;
@@ -18,7 +24,22 @@ void log_init(const char *name, enum log_level level)
 {
 	snprintf(log_name, sizeof(log_name), "%s", name);
 	log_max = level;
-	log_journal = getenv("JOURNAL_STREAM") != NULL;
+	log_journal = log_journal_has(STDERR_FILENO);
+}
+
+void log_set_level(enum log_level level)
+{
+	log_max = level;
+}
+
+int log_level_parse(const char *word, enum log_level *out)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(level_words); i++)
+		if (!strcmp(word, level_words[i])) {
+			*out = (enum log_level)i;
+			return 0;
+		}
+	return -EINVAL;
 }
 
 void log_to_syslog(void)
@@ -65,40 +86,51 @@ bool log_wants(enum log_level level)
 	return level <= log_max;
 }
 
-static void log_line(enum log_level level, const char *fmt, va_list ap)
+/* What stands in front of a line that goes to a file, a terminal or a pipe. */
+static int line_begin(char *out, size_t size, enum log_level level)
 {
-	static const char *const word[] = {"error", "warn", "info", "debug"};
-	static const int priority[] = {3, 4, 6, 7};
-	char line[1024];
 	struct timespec ts;
 	struct tm tm;
+
+	if (log_journal)
+		return snprintf(out, size, "<%d>%s: ", level_priorities[level], log_name);
+	clock_gettime(CLOCK_REALTIME, &ts);
+	localtime_r(&ts.tv_sec, &tm);
+	return snprintf(out, size, "%02d:%02d:%02d.%03ld %s %s: ", tm.tm_hour, tm.tm_min, tm.tm_sec,
+			ts.tv_nsec / 1000000, log_name, level_words[level]);
+}
+
+__attribute__((format(printf, 3, 0))) static void
+log_line(enum log_level level, const struct log_about *about, const char *fmt, va_list ap)
+{
+	char text[1024];
+	char line[sizeof(text) + 64];
 	int n;
-	int m;
 
 	if (level > log_max)
 		return;
 	if (log_syslog) {
-		vsyslog(priority[level], fmt, ap);
+		vsyslog(level_priorities[level], fmt, ap);
 		return;
 	}
-	if (log_journal) {
-		n = snprintf(line, sizeof(line), "<%d>%s: ", priority[level], log_name);
-	} else {
-		clock_gettime(CLOCK_REALTIME, &ts);
-		localtime_r(&ts.tv_sec, &tm);
-		n = snprintf(line, sizeof(line), "%02d:%02d:%02d.%03ld %s %s: ", tm.tm_hour,
-			     tm.tm_min, tm.tm_sec, ts.tv_nsec / 1000000, log_name, word[level]);
-	}
-	m = vsnprintf(line + n, sizeof(line) - (size_t)n - 1, fmt, ap);
-	if (m < 0)
+	if (vsnprintf(text, sizeof(text), fmt, ap) < 0)
 		return;
-	n += m;
-	if ((size_t)n > sizeof(line) - 2)
-		n = sizeof(line) - 2;
-	line[n++] = '\n';
+	if (log_journal && log_journal_send(log_name, level_priorities[level], about, text))
+		return;
+	n = line_begin(line, sizeof(line), level);
+	n += snprintf(line + n, sizeof(line) - (size_t)n, "%s\n", text);
 	/* One write a line: lines of several processes do not mix. */
 	if (write(STDERR_FILENO, line, (size_t)n) < 0)
 		return; /* nowhere left to say so */
+}
+
+void log_about(enum log_level level, const struct log_about *about, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	log_line(level, about, fmt, ap);
+	va_end(ap);
 }
 
 #define LOG_DEFINE(fn, level)                                                                      \
@@ -107,7 +139,7 @@ static void log_line(enum log_level level, const char *fmt, va_list ap)
 		va_list ap;                                                                        \
                                                                                                    \
 		va_start(ap, fmt);                                                                 \
-		log_line(level, fmt, ap);                                                          \
+		log_line(level, NULL, fmt, ap);                                                    \
 		va_end(ap);                                                                        \
 	}
 

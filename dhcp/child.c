@@ -78,6 +78,8 @@ static struct dhcp_now now_both(void)
 static void child_tell(struct child *child, const struct event *event)
 {
 	enum log_level level = LOG_LEVEL_DEBUG;
+	const struct host *host;
+	struct log_about about;
 	const char *rest;
 	char mac[MAC_TEXT];
 	char address[IP4_TEXT + 1] = "";
@@ -103,12 +105,13 @@ static void child_tell(struct child *child, const struct event *event)
 	/* MAC arch=7 stage=rom 10.0.0.7 class=uefi-x64 file=...: as tftp says it */
 	snprintf(line, sizeof(line), "%s %.*s%s%s", mac_format(&event->mac, mac),
 		 (int)(rest - event->text), event->text, address, rest);
-	if (level == LOG_LEVEL_INFO)
-		log_info("%s", line);
-	else if (level == LOG_LEVEL_WARN)
-		log_warn("%s", line);
+	host = event->host ? inventory_by_id(child->inventory, event->host) : NULL;
+	about = (struct log_about){
+		.mac = event->mac, .address = event->address, .host = host ? host->name : NULL};
+	if (level == LOG_LEVEL_DEBUG)
+		log_about(level, &about, "%s: %s", line, event_word(event->kind));
 	else
-		log_debug("%s: %s", line, event_word(event->kind));
+		log_about(level, &about, "%s", line);
 }
 
 static void child_send(struct child *child, bool durable)

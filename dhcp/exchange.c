@@ -512,8 +512,9 @@ static void on_foreign_request(struct dhcp_server *s, const struct dhcp_request 
 	}
 	drop_offer(s, rq);
 	if (is_news(s, server_id, rq->now.mono))
-		log_warn("%s: another DHCP server answers here: %s", rq->interface->name,
-			 ip4_format(server_id, text));
+		log_about(LOG_LEVEL_WARN, &(struct log_about){.address = server_id},
+			  "%s: another DHCP server answers here: %s", rq->interface->name,
+			  ip4_format(server_id, text));
 }
 
 static void on_selecting(struct dhcp_server *s, const struct dhcp_request *rq, uint32_t address)

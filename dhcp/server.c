@@ -81,8 +81,9 @@ static void handle(struct dhcp_server *s, const struct dhcp_packet *in, bool pro
 	fault = dhcp_message_parse(in->data.at, in->data.len, &s->message);
 	if (fault) {
 		if (log_allow(&s->faults, now.mono.ns, 5, 60000))
-			log_warn("%s: a packet from %s dropped: %s", rq.interface->name,
-				 ip4_format(in->source, text), dhcp_message_fault_text(fault));
+			log_about(LOG_LEVEL_WARN, &(struct log_about){.address = in->source},
+				  "%s: a packet from %s dropped: %s", rq.interface->name,
+				  ip4_format(in->source, text), dhcp_message_fault_text(fault));
 		return;
 	}
 	if (s->message.op != 1)
@@ -126,6 +127,7 @@ void dhcp_server_taken(struct dhcp_server *s, unsigned int interface, uint32_t a
 		       const struct mac *mac, struct dhcp_now now)
 {
 	struct lease *lease = dhcp_lease_at(s, address);
+	struct log_about about = {.address = address};
 	char by[MAC_TEXT] = "another machine";
 	char text[IP4_TEXT];
 
@@ -135,10 +137,15 @@ void dhcp_server_taken(struct dhcp_server *s, unsigned int interface, uint32_t a
 	    (mac_equal(&lease->mac, mac) || mac_equal(&s->config->interfaces[interface].mac, mac) ||
 	     dhcp_same_host(s, inventory_by_mac(s->inv, &lease->mac), mac)))
 		return;
-	if (mac)
+	if (mac) {
 		mac_format(mac, by);
-	log_warn("%s is in use by %s, which has no lease for it: not given for ten minutes",
-		 ip4_format(address, text), by);
+		about.mac = *mac;
+	}
+	if (log_allow(&s->taken, now.mono.ns, 20, 10000))
+		log_about(
+			LOG_LEVEL_WARN, &about,
+			"%s is in use by %s, which has no lease for it: not given for ten minutes",
+			ip4_format(address, text), by);
 	lease->probing = false;
 	lease_decline(s->leases, lease, instant_add_ms(now.mono, QUARANTINE_MS));
 	pools_moved(s->pools, lease);

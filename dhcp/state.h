@@ -40,6 +40,7 @@ struct dhcp_server {
 	struct log_limit declines;
 	struct log_limit faults;
 	struct log_limit foreign;
+	struct log_limit taken;		    /* lines: who likes can answer for each address */
 	struct log_limit stranger_events;   /* events about their DISCOVERs */
 	struct log_limit stranger_answers;  /* about what they got */
 	struct log_limit stranger_refusals; /* lines about the rest */

@@ -24,6 +24,7 @@
 
 #include "common/clock.h"
 #include "common/db.h"
+#include "common/log.h"
 #include "common/loop.h"
 #include "fsd/copier.h"
 #include "fsd/flight.h"
@@ -84,6 +85,7 @@ struct source {
 	bool told_gone; /* each said once, until it is good again */
 	bool told_kept;
 	bool told_bad;
+	struct log_limit bad; /* lines; a client may read the same file again and again */
 	int journal;
 	struct instant fill_again; /* no fill before */
 	uint32_t *hot;		   /* files that earlier boots read, in their order */

@@ -65,6 +65,8 @@ void source_tell_bad(struct source *s, uint32_t pos, int err)
 	char path[PATH_MAX];
 	char text[512];
 
+	if (!log_allow(&s->bad, instant_now().ns, 20, 10000))
+		return;
 	if (manifest_path(version_manifest(s->version), pos, path, sizeof(path)) < 0)
 		path[0] = '\0';
 	log_escape(text, sizeof(text), path, strlen(path));

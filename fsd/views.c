@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/clock.h"
 #include "common/inventory.h"
 #include "common/log.h"
 #include "common/schema.h"
@@ -49,6 +50,7 @@ struct views {
 	struct cached_overlay *overlays[VIEW_BUCKETS];
 	struct cached_version *versions;
 	bool complained;
+	struct log_limit no_effect; /* lines; any boot of any host may build a view */
 };
 
 struct view *view_ref(struct view *view)
@@ -198,15 +200,19 @@ static int keys_time(struct views *vs, const struct host *host, int64_t *ns)
 	return 0;
 }
 
-static void tell_no_effect(const struct host *host, const struct entry *e, int code)
+static void tell_no_effect_locked(struct views *vs, const struct host *host, const struct entry *e,
+				  int code)
 {
 	char path[256];
 
+	if (!log_allow(&vs->no_effect, instant_now().ns, 50, 10000))
+		return;
 	log_escape(path, sizeof(path), e->path, strlen(e->path));
-	log_warn("overlay of %s: /%s has no effect: %s", host->name, path,
-		 code == VIEW_LOOP     ? "a loop of links above it"
-		 : code == VIEW_NOTDIR ? "a file above it is no directory in this version"
-				       : "its way is not in this version, or a key has no value");
+	log_about(LOG_LEVEL_WARN, &(struct log_about){.host = host->name},
+		  "overlay of %s: /%s has no effect: %s", host->name, path,
+		  code == VIEW_LOOP	? "a loop of links above it"
+		  : code == VIEW_NOTDIR ? "a file above it is no directory in this version"
+					: "its way is not in this version, or a key has no value");
 }
 
 /* Somebody who watches a merge, entry by entry. */
@@ -265,7 +271,7 @@ static int view_merge_locked(struct views *vs, struct view *view, const struct h
 				       &keys);
 			if (r > 0) {
 				if (!observer)
-					tell_no_effect(host, &rows->entries[e], r);
+					tell_no_effect_locked(vs, host, &rows->entries[e], r);
 				r = 0;
 			}
 			if (observer)

@@ -148,8 +148,8 @@ void mounts_add(struct mounts *m, uint32_t address, uint32_t host, const char *p
 	pthread_mutex_unlock(&m->lock);
 	if (!say)
 		return;
-	log_info("%s: mounted %s", ip4_format(address, ip),
-		 log_escape(shown, sizeof(shown), path, strlen(path)));
+	log_about(LOG_LEVEL_INFO, &(struct log_about){.address = address}, "%s: mounted %s",
+		  ip4_format(address, ip), log_escape(shown, sizeof(shown), path, strlen(path)));
 	if (host)
 		tell(m, EVENT_MOUNT, STEP_MOUNT, address, host, 0, NULL, path);
 }
@@ -334,7 +334,8 @@ void mounts_refused(struct mounts *m, enum event_step step, uint32_t address, ui
 	uint32_t reason = hash_text(hash_text(5381, what), why);
 
 	if (may_say(m, address, reason, SAY_EVERY_NS, true))
-		log_warn("%s: %s refused: %s", ip4_format(address, ip), what, why);
+		log_about(LOG_LEVEL_WARN, &(struct log_about){.address = address},
+			  "%s: %s refused: %s", ip4_format(address, ip), what, why);
 	/* The next boot's timeline has it too; of addresses that nobody has, not so often. */
 	if (!may_say(m, address, ~reason, host ? TELL_EVERY_NS : SAY_EVERY_NS, !host))
 		return;
@@ -364,7 +365,8 @@ void mounts_unreadable(struct mounts *m, uint32_t address, uint32_t host, const 
 
 	log_escape(shown, sizeof(shown) - 32, path, strlen(path));
 	if (may_say(m, address, reason, SAY_EVERY_NS, true))
-		log_warn("%s: %s cannot be read: %s", ip4_format(address, ip), shown, why);
+		log_about(LOG_LEVEL_WARN, &(struct log_about){.address = address},
+			  "%s: %s cannot be read: %s", ip4_format(address, ip), shown, why);
 	if (!may_say(m, address, ~reason, TELL_EVERY_NS, false))
 		return;
 	snprintf(text, sizeof(text), "%.*s: %.*s", MOUNTS_PATH, shown, 48, why);

@@ -226,6 +226,7 @@ static int who(struct namespace *ns, const struct tftp_ask *ask, const struct ma
 		return r == -ENOENT || r == -EACCES ? 0 : r;
 	}
 	answer->host = out->host->id;
+	snprintf(answer->host_name, sizeof(answer->host_name), "%s", out->host->name);
 	if (!answer->has_mac && out->host->nmacs) {
 		answer->has_mac = true;
 		answer->mac = out->host->macs[0];

@@ -312,9 +312,11 @@ static bool has_room(struct tftp_server *server, const struct sockaddr_in *peer)
 	else if (address_is_full(server, peer))
 		what = "this address has too many transfers";
 	if (what && log_allow(&server->troubles, instant_now().ns, 5, 1000))
-		log_warn("tftp %s: request dropped: %s (%u under way)",
-			 ip4_format(ntohl(peer->sin_addr.s_addr), address), what,
-			 server->nsessions);
+		log_about(LOG_LEVEL_WARN,
+			  &(struct log_about){.address = ntohl(peer->sin_addr.s_addr)},
+			  "tftp %s: request dropped: %s (%u under way)",
+			  ip4_format(ntohl(peer->sin_addr.s_addr), address), what,
+			  server->nsessions);
 	return !what;
 }
 
@@ -405,9 +407,11 @@ static void on_request(struct listener *listener, const struct sockaddr_in *peer
 	if (req.op == TFTP_WRQ) {
 		session_send_error(fd, from, peer, TFTP_ACCESS, "read-only");
 		if (log_allow(&listener->server->refusals, now.ns, 20, 200))
-			log_warn("tftp %s: %s refused: write request",
-				 ip4_format(ntohl(peer->sin_addr.s_addr), address),
-				 log_escape(name, sizeof(name), req.name, req.name_len));
+			log_about(LOG_LEVEL_WARN,
+				  &(struct log_about){.address = ntohl(peer->sin_addr.s_addr)},
+				  "tftp %s: %s refused: write request",
+				  ip4_format(ntohl(peer->sin_addr.s_addr), address),
+				  log_escape(name, sizeof(name), req.name, req.name_len));
 		return;
 	}
 	if (req.name_len >= TFTP_NAME_MAX) {

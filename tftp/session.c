@@ -276,22 +276,46 @@ static void tell_trouble(struct session *s, uint32_t kind, uint64_t bytes, const
 		tell(s, kind, bytes, why, now);
 }
 
+static uint32_t peer_address(const struct session *s)
+{
+	return ntohl(s->peer.sin_addr.s_addr);
+}
+
+static struct log_about about(const struct session *s)
+{
+	return (struct log_about){
+		.mac = s->answer.mac, .address = peer_address(s), .host = s->answer.host_name};
+}
+
+/* A line a file is what a boot is told by.  A client that asks for ever gets one a second,
+ * so that nobody drowns the others', and all of them a hundred. */
+static bool may_tell_finished(struct session *s, struct instant now)
+{
+	struct tftp_server *server = s->server;
+	uint32_t slot = (peer_address(s) * UINT32_C(2654435761)) >> 22;
+
+	return log_allow(&server->finished_by[slot % TELLERS], now.ns, 64, 1000) &&
+	       log_allow(&server->finished, now.ns, 20000, 10);
+}
+
 static void end_finished(struct session *s, struct instant now)
 {
 	const struct tftp_transfer *t = &s->transfer;
+	struct log_about subject = about(s);
 	char name[4 * 120];
 	char mac[MAC_TEXT];
 	char address[IP4_TEXT];
 
 	s->server->counts.sent++;
 	s->server->counts.bytes += t->size;
-
-	log_info("%s stage=%s %s file=%s bytes=%llu blk=%u win=%u retx=%llu ms=%lld",
-		 who_text(s, mac), tftp_stage_word(s->answer.stage),
-		 ip4_format(ntohl(s->peer.sin_addr.s_addr), address),
-		 name_text(s, name, sizeof(name)), (unsigned long long)t->size, t->blksize,
-		 t->window, (unsigned long long)t->retransmits,
-		 (long long)((now.ns - s->started.ns) / NS_PER_MS));
+	if (may_tell_finished(s, now))
+		log_about(LOG_LEVEL_INFO, &subject,
+			  "%s stage=%s %s file=%s bytes=%llu blk=%u win=%u retx=%llu ms=%lld",
+			  who_text(s, mac), tftp_stage_word(s->answer.stage),
+			  ip4_format(peer_address(s), address), name_text(s, name, sizeof(name)),
+			  (unsigned long long)t->size, t->blksize, t->window,
+			  (unsigned long long)t->retransmits,
+			  (long long)((now.ns - s->started.ns) / NS_PER_MS));
 	tell(s, s->answer.stage == TFTP_STAGE_LOADER ? EVENT_LOADER : EVENT_FILE, t->size, NULL,
 	     now);
 	server_forget(s);
@@ -299,35 +323,36 @@ static void end_finished(struct session *s, struct instant now)
 
 static void end_refused(struct session *s, enum tftp_code code, const char *why, bool expected)
 {
+	struct log_about subject = about(s);
 	char name[4 * 120];
 	char address[IP4_TEXT];
 	struct instant now = instant_now();
 
-	s->server->counts.refused++;
 	session_send_error(s->fd, from_address(s), &s->peer, code, why);
+	s->server->counts.refused++;
 	tell_trouble(s, expected ? EVENT_ABSENT : EVENT_REFUSED, 0, expected ? NULL : why, now);
-	name_text(s, name, sizeof(name));
-	ip4_format(ntohl(s->peer.sin_addr.s_addr), address);
-	if (expected)
-		log_debug("tftp %s: %s refused: %s", address, name, why);
-	else if (log_allow(&s->server->refusals, now.ns, 20, 200))
-		log_warn("tftp %s: %s refused: %s", address, name, why);
+	if (expected ? log_wants(LOG_LEVEL_DEBUG)
+		     : log_allow(&s->server->refusals, now.ns, 20, 200))
+		log_about(expected ? LOG_LEVEL_DEBUG : LOG_LEVEL_WARN, &subject,
+			  "tftp %s: %s refused: %s", ip4_format(peer_address(s), address),
+			  name_text(s, name, sizeof(name)), why);
 	server_forget(s);
 }
 
 static void end_stopped(struct session *s, const char *why, struct instant now)
 {
 	const struct tftp_transfer *t = &s->transfer;
+	struct log_about subject = about(s);
 	char name[4 * 120];
 	char address[IP4_TEXT];
 
 	s->server->counts.stopped++;
 	tell_trouble(s, EVENT_BROKEN, t->acked * t->blksize, why, now);
 	if (log_allow(&s->server->troubles, now.ns, 20, 200))
-		log_info("tftp %s: %s stopped after %llu of %llu blocks: %s",
-			 ip4_format(ntohl(s->peer.sin_addr.s_addr), address),
-			 name_text(s, name, sizeof(name)), (unsigned long long)t->acked,
-			 (unsigned long long)t->blocks, why);
+		log_about(LOG_LEVEL_INFO, &subject,
+			  "tftp %s: %s stopped after %llu of %llu blocks: %s",
+			  ip4_format(peer_address(s), address), name_text(s, name, sizeof(name)),
+			  (unsigned long long)t->acked, (unsigned long long)t->blocks, why);
 	server_forget(s);
 }
 

@@ -59,6 +59,8 @@ struct listener {
 	const struct tftp_listen *config;
 };
 
+enum { TELLERS = 1024 };
+
 struct tftp_server {
 	struct loop *loop;
 	struct tftp_tree *tree;
@@ -76,6 +78,8 @@ struct tftp_server {
 	struct log_limit refusals;
 	struct log_limit troubles;
 	struct log_limit told; /* events about what did not come to its end */
+	struct log_limit finished;
+	struct log_limit finished_by[TELLERS]; /* by a hash of the address */
 	uint32_t random;
 	uint8_t send_buf[65536]; /* SEND_BYTES, or one block of any size */
 	uint8_t headers[SEND_BLOCKS][TFTP_HEADER];

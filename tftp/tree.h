@@ -36,6 +36,7 @@ enum tftp_stage {
 struct tftp_answer {
 	enum tftp_stage stage;
 	uint32_t host; /* 0: none */
+	char host_name[64];
 	bool has_mac;
 	bool stranger; /* has a lease, is not registered */
 	struct mac mac;

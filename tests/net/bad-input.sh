@@ -35,6 +35,8 @@ nothing_made() {
 refused 1 'eth9: no such interface' net_run "$rootstock" serve --interface eth9
 nothing_made "an unknown interface"
 refused 1 'no interface: name one' net_run "$rootstock" serve
+refused 2 'log: loud: not one of' "$rootstock" --log loud host list
+refused 2 'log: needs a value' "$rootstock" host list --log
 refused 1 '/nowhere: No such file' net_run "$rootstock" serve --config /nowhere
 nothing_made "a missing configuration"
 refused 2 'usage: rootstock' rs
@@ -53,6 +55,7 @@ conf() {
 	nothing_made "a bad configuration"
 }
 conf '[server]\ninterface = br0\nmode = half\n' 'conf:3: mode: half: not one of full, proxy'
+conf '[server]\ninterface = br0\nlog = loud\n' 'conf:3: log: loud: not one of error, warn'
 conf '[server]\nfrob = 1\n' 'conf:2: frob: no such key'
 conf '# x\n[sever]\n' 'conf:2: sever: no such section'
 conf 'interface = br0\n' 'conf:1: interface: stands before'
