@@ -19,6 +19,7 @@
 #include "fsd/keys.h"
 #include "fsd/objects.h"
 #include "fsd/template.h"
+#include "fsd/way.h"
 
 struct put {
 	const char *from;
@@ -75,92 +76,6 @@ static int take_options(struct cli *cli, struct put *put)
 		spec->flags |= ENTRY_OWNER_SET;
 	}
 	return 0;
-}
-
-/* The way to `path` in every active version: what is not a directory there, or
- * goes round, is said now and not at a boot. */
-static int way_check(struct cli *cli, const char *path)
-{
-	cleanup(inventory_freep) struct inventory *inv = NULL;
-	cleanup(views_closep) struct views *views = NULL;
-	sqlite3_stmt *stmt;
-	char above[4096];
-	char *slash;
-	int r = inventory_load(cli->db, &inv);
-
-	snprintf(above, sizeof(above), "%s", path);
-	slash = strrchr(above, '/');
-	if (!slash || r)
-		return r;
-	slash[1] = '\0'; /* the slash asks for a directory */
-	r = views_open(cli->state_dir, &views, &cli->why);
-	if (r)
-		return r;
-	stmt = db_stmt(cli->db, "SELECT active FROM image WHERE active IS NOT NULL");
-	for (r = db_query(cli->db, stmt, ""); r == DB_ROW; r = db_next(cli->db, stmt)) {
-		cleanup(view_unrefp) struct view *view = NULL;
-		const struct image_version *v;
-		uint32_t id = (uint32_t)sqlite3_column_int64(stmt, 0);
-		uint32_t node;
-
-		r = views_get(views, 0, id, UINT64_MAX, &view);
-		if (!r)
-			r = view_resolve(view, VIEW_ROOT, above, true, &node);
-		v = inventory_version(inv, id);
-		if (v && (r == VIEW_LOOP || r == VIEW_NOTDIR || r == VIEW_NAMETOOLONG)) {
-			sqlite3_reset(stmt);
-			return why_set(&cli->why, -EINVAL, "/%s: %s in %s@%u", path,
-				       r == VIEW_LOOP	  ? "the way there is a loop of links"
-				       : r == VIEW_NOTDIR ? "a file is in the way"
-							  : "the way there is too long",
-				       v->image_name, v->number);
-		}
-		if (r < 0)
-			break;
-	}
-	return r < 0 ? r : 0;
-}
-
-/* ---- templates ---- */
-
-static bool host_in_scope(const struct host *h, struct scope scope)
-{
-	if (scope.kind == SCOPE_ALL)
-		return true;
-	if (scope.kind == SCOPE_HOST)
-		return h->id == scope.owner;
-	for (unsigned int i = 0; i < h->ngroups; i++)
-		if (h->groups[i] == scope.owner)
-			return true;
-	return false;
-}
-
-/* Every host that the template is for must have every key. */
-static int template_check(struct db *db, struct scope scope, struct bytes text, struct why *why)
-{
-	cleanup(inventory_freep) struct inventory *inv = NULL;
-	struct keys keys;
-	struct why one = {""};
-	char *rendered;
-	size_t len;
-	int r = inventory_load(db, &inv);
-
-	for (unsigned int i = 0; !r && i < inventory_count(inv); i++) {
-		const struct host *host = inventory_at(inv, i);
-
-		if (!host_in_scope(host, scope))
-			continue;
-		keys_fill(&keys, inv, host, host->version);
-		r = template_render(text, keys_lookup, &keys, &rendered, &len, &one);
-		if (r)
-			return why_set(
-				why, r, "for host %s: %s%s", host->name, why_text(&one, r),
-				template_uses(text, "address") && !host->address
-					? " (it needs a fixed address: host set HOST address=IP)"
-					: "");
-		free(rendered);
-	}
-	return r;
 }
 
 /* ---- bodies ---- */
@@ -237,6 +152,7 @@ static int body_store(struct cli *cli, int fd, struct put *put)
 
 static int body_take(struct cli *cli, struct scope scope, struct put *put)
 {
+	cleanup(inventory_freep) struct inventory *inv = NULL;
 	const char *name = put->from ? put->from : "standard input";
 	cleanup(closep) int given = -1;
 	cleanup(closep) int pipe = -1;
@@ -271,7 +187,9 @@ static int body_take(struct cli *cli, struct scope scope, struct put *put)
 			       "database");
 	put->spec.kind = ENTRY_TEMPLATE;
 	r = slurp(fd, &put->spec.body);
-	return r ? r : template_check(cli->db, scope, put->spec.body, &cli->why);
+	if (!r)
+		r = inventory_load(cli->db, &inv);
+	return r ? r : keys_check(inv, scope, put->spec.body, &cli->why);
 }
 
 /* ---- the commands ---- */
@@ -289,6 +207,7 @@ static int change_target(struct cli *cli, struct scope *scope, char path[static 
 static int change(struct cli *cli, struct put *put)
 {
 	cleanup(txn_abortp) struct txn *txn = NULL;
+	cleanup(way_closep) struct way *way = NULL;
 	struct scope scope;
 	char path[PATH_MAX];
 	int r = take_options(cli, put);
@@ -296,7 +215,9 @@ static int change(struct cli *cli, struct put *put)
 	if (!r)
 		r = change_target(cli, &scope, path);
 	if (!r)
-		r = way_check(cli, path);
+		r = way_open(cli->db, cli->state_dir, &way, &cli->why);
+	if (!r)
+		r = way_check(way, path, &cli->why);
 	if (!r && put->spec.kind == ENTRY_FILE)
 		r = body_take(cli, scope, put);
 	if (!r) {

@@ -241,9 +241,14 @@ int db_commit(struct db *db)
 	return r;
 }
 
+bool db_in_transaction(const struct db *db)
+{
+	return !sqlite3_get_autocommit(db->handle);
+}
+
 void db_rollback(struct db *db)
 {
-	if (!sqlite3_get_autocommit(db->handle))
+	if (db_in_transaction(db))
 		db_exec(db, "ROLLBACK");
 }
 

@@ -53,6 +53,7 @@ const char *db_error(struct db *db); /* SQLite's words for the last failure */
 int db_begin(struct db *db);
 int db_commit(struct db *db);
 void db_rollback(struct db *db); /* fine when no transaction is open */
+bool db_in_transaction(const struct db *db);
 
 /* A guard for cleanup(): rolls back unless txn_commit() took it. */
 struct txn;

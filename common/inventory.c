@@ -4,6 +4,7 @@
  * thousand hosts a lookup is fourteen comparisons.
  */
 #include "common/inventory.h"
+#include "common/arena.h"
 #include "common/array.h"
 #include "common/schema.h"
 
@@ -11,57 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Strings and small arrays of one snapshot, freed as one. */
-struct arena {
-	struct arena_block {
-		struct arena_block *next;
-		size_t used;
-		size_t size;
-		_Alignas(16) uint8_t data[];
-	} * blocks;
-};
-
-static void *arena_take(struct arena *a, size_t size)
-{
-	struct arena_block *b = a->blocks;
-	void *p;
-
-	size = (size + 15) & ~(size_t)15;
-	if (!b || b->size - b->used < size) {
-		size_t room = size > 65536 ? size : 65536;
-
-		b = malloc(sizeof(*b) + room);
-		if (!b)
-			return NULL;
-		*b = (struct arena_block){.next = a->blocks, .size = room};
-		a->blocks = b;
-	}
-	p = b->data + b->used;
-	b->used += size;
-	return p;
-}
-
 static const char *arena_text(struct arena *a, sqlite3_stmt *stmt, int column)
 {
 	const char *text = (const char *)sqlite3_column_text(stmt, column);
-	size_t len = text ? strlen(text) : 0;
-	char *copy = arena_take(a, len + 1);
 
-	if (copy) {
-		memcpy(copy, text ? text : "", len);
-		copy[len] = '\0';
-	}
-	return copy;
-}
-
-static void arena_free(struct arena *a)
-{
-	while (a->blocks) {
-		struct arena_block *b = a->blocks;
-
-		a->blocks = b->next;
-		free(b);
-	}
+	return arena_copy(a, text, text ? strlen(text) : 0);
 }
 
 struct setting {
@@ -320,11 +275,12 @@ static int build_indexes(struct inventory *inv)
 int inventory_load(struct db *db, struct inventory **out)
 {
 	cleanup(inventory_freep) struct inventory *inv = calloc(1, sizeof(*inv));
+	bool within = db_in_transaction(db);
 	int r;
 
 	if (!inv)
 		return -ENOMEM;
-	r = db_exec(db, "BEGIN");
+	r = within ? 0 : db_exec(db, "BEGIN");
 	if (r)
 		return r;
 	r = load_versions(db, inv);
@@ -336,7 +292,8 @@ int inventory_load(struct db *db, struct inventory **out)
 		r = load_groups(db, inv);
 	if (!r)
 		r = load_settings(db, inv);
-	db_rollback(db);
+	if (!within)
+		db_rollback(db);
 	if (!r)
 		r = build_indexes(inv);
 	if (r)
@@ -349,7 +306,7 @@ void inventory_free(struct inventory *inv)
 {
 	if (!inv)
 		return;
-	arena_free(&inv->arena);
+	arena_fini(&inv->arena);
 	free(inv->hosts);
 	free(inv->by_name);
 	free(inv->by_address);

@@ -35,7 +35,8 @@ struct host {
 
 struct inventory;
 
-/* A snapshot of one read transaction.  `groups`, `macs` and names live in it.
+/* A snapshot of one read transaction, or of the one that the caller has open.  `groups`,
+ * `macs` and names live in it.
  * Returns 0 or a negative errno. */
 int inventory_load(struct db *rootstock, struct inventory **out);
 void inventory_free(struct inventory *inv); /* NULL is fine */

@@ -88,9 +88,7 @@ int group_find(struct db *db, const char *name, uint32_t *id, struct why *why)
 	return 0;
 }
 
-/* NAME or NAME@N: ids; *version is 0 for a bare name. */
-static int image_find(struct db *db, const char *name, int64_t *image, int64_t *version,
-		      struct why *why)
+int image_find(struct db *db, const char *name, int64_t *image, int64_t *version, struct why *why)
 {
 	const char *at = strchr(name, '@');
 	char bare[NAME_MAX_LEN + 1];
@@ -166,6 +164,17 @@ static int groups_set(struct db *db, int64_t host, const char *const *names, uns
 		if (r == -EEXIST)
 			return why_set(why, r, "%s: named twice", names[i]);
 	}
+	return db_fail(db, r, why);
+}
+
+int host_insert_row(struct db *db, const char *name, uint32_t *id, struct why *why)
+{
+	int64_t now = wall_now_ns();
+	int r = db_run(db, "INSERT INTO host (name, added, changed) VALUES (?, ?, ?)", "sii", name,
+		       now, now);
+
+	if (!r)
+		*id = (uint32_t)db_last_id(db);
 	return db_fail(db, r, why);
 }
 
@@ -314,32 +323,40 @@ static int set_name(struct db *db, int64_t host, const char *value, struct why *
 		       why);
 }
 
-static int set_setting(struct db *db, enum scope_kind kind, int64_t owner, const char *key,
-		       const char *value, struct why *why)
+int setting_check(const char *key, const char *value, struct why *why)
 {
 	static const char *const reserved[] = {"name",	  "mac",   "macs",  "nm_macs",
 					       "address", "group", "image", "version"};
-	int r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(reserved); i++)
 		if (!strcmp(key, reserved[i]))
 			return why_set(why, -EINVAL, "%s: a reserved name", key);
 	if (!template_key_ok(key, strlen(key)))
 		return why_set(why, -EINVAL, "%s: not a key (letters, digits, '_', '-', '.')", key);
-	if (strlen(value) > 4096)
+	if (value && strlen(value) > 4096)
 		return why_set(why, -EINVAL, "%s: a value of over 4096 bytes", key);
-	if (*value)
+	return 0;
+}
+
+int setting_set_row(struct db *db, enum scope_kind kind, uint32_t owner, const char *key,
+		    const char *value, struct why *why)
+{
+	int r = setting_check(key, value, why);
+
+	if (r)
+		return r;
+	if (value && *value)
 		r = db_run(db,
 			   "INSERT INTO setting (kind, owner, key, value) VALUES (?, ?, ?, ?)"
 			   " ON CONFLICT DO UPDATE SET value = excluded.value",
-			   "uiss", (uint32_t)kind, owner, key, value);
+			   "uuss", (uint32_t)kind, owner, key, value);
 	else
 		r = db_run(db, "DELETE FROM setting WHERE kind = ? AND owner = ? AND key = ?",
-			   "uis", (uint32_t)kind, owner, key);
+			   "uus", (uint32_t)kind, owner, key);
 	return db_fail(db, r, why);
 }
 
-static int host_set_one(struct db *db, uint32_t id, const char *key, char *value, struct why *why)
+int host_set_row(struct db *db, uint32_t id, const char *key, char *value, struct why *why)
 {
 	char *words[HOST_GROUPS_MAX];
 	unsigned int n;
@@ -363,7 +380,7 @@ static int host_set_one(struct db *db, uint32_t id, const char *key, char *value
 		r = list_split(value, words, HOST_GROUPS_MAX, &n, why);
 		return r ? r : groups_set(db, id, (const char *const *)words, n, why);
 	}
-	return set_setting(db, SCOPE_HOST, id, key, value, why);
+	return setting_set_row(db, SCOPE_HOST, id, key, value, why);
 }
 
 /* "KEY=VALUE" words, each through `one`; the values may be cut up. */
@@ -391,7 +408,7 @@ int host_set(struct db *db, uint32_t id, char **words, unsigned int n, struct wh
 	int r = db_fail(db, txn_begin(db, &txn), why);
 
 	if (!r)
-		r = assign(db, id, words, n, host_set_one, why);
+		r = assign(db, id, words, n, host_set_row, why);
 	if (!r)
 		r = db_run(db, "UPDATE host SET changed = ? WHERE id = ?", "iu", wall_now_ns(), id);
 	if (!r)
@@ -418,18 +435,25 @@ static int owned_remove(struct db *db, enum scope_kind kind, uint32_t owner)
 			  (uint32_t)kind, owner);
 }
 
+int host_remove_rows(struct db *db, uint32_t id, struct why *why)
+{
+	int r = owned_remove(db, SCOPE_HOST, id);
+
+	if (!r)
+		r = db_run(db, "DELETE FROM host WHERE id = ?", "u", id);
+	return db_fail(db, r, why);
+}
+
 int host_remove(struct db *db, uint32_t id, struct why *why)
 {
 	cleanup(txn_abortp) struct txn *txn = NULL;
-	int r = txn_begin(db, &txn);
+	int r = db_fail(db, txn_begin(db, &txn), why);
 
 	if (!r)
-		r = owned_remove(db, SCOPE_HOST, id);
+		r = host_remove_rows(db, id, why);
 	if (!r)
-		r = db_run(db, "DELETE FROM host WHERE id = ?", "u", id);
-	if (!r)
-		r = txn_commit(take(&txn));
-	return db_fail(db, r, why);
+		r = db_fail(db, txn_commit(take(&txn)), why);
+	return r;
 }
 
 int group_add(struct db *db, const char *name, struct why *why)
@@ -444,14 +468,14 @@ int group_add(struct db *db, const char *name, struct why *why)
 	return db_fail(db, r, why);
 }
 
-static int group_set_one(struct db *db, uint32_t id, const char *key, char *value, struct why *why)
+int group_set_row(struct db *db, uint32_t id, const char *key, char *value, struct why *why)
 {
 	int64_t version = 0;
 	int64_t image = 0;
 	int r = 0;
 
 	if (strcmp(key, "image"))
-		return set_setting(db, SCOPE_GROUP, id, key, value, why);
+		return setting_set_row(db, SCOPE_GROUP, id, key, value, why);
 	if (*value)
 		r = image_find(db, value, &image, &version, why);
 	if (!r && version)
@@ -468,7 +492,7 @@ int group_set(struct db *db, uint32_t id, char **words, unsigned int n, struct w
 	int r = db_fail(db, txn_begin(db, &txn), why);
 
 	if (!r)
-		r = assign(db, id, words, n, group_set_one, why);
+		r = assign(db, id, words, n, group_set_row, why);
 	if (!r)
 		r = db_run(db, "UPDATE grp SET changed = ? WHERE id = ?", "iu", now, id);
 	/* Its hosts' views and templates are other ones now. */
@@ -482,15 +506,12 @@ int group_set(struct db *db, uint32_t id, char **words, unsigned int n, struct w
 	return db_fail(db, r, why);
 }
 
-int group_remove(struct db *db, uint32_t id, struct why *why)
+int group_remove_rows(struct db *db, uint32_t id, struct why *why)
 {
-	cleanup(txn_abortp) struct txn *txn = NULL;
 	sqlite3_stmt *stmt;
 	int64_t n = 0;
-	int r = txn_begin(db, &txn);
+	int r;
 
-	if (r)
-		return db_fail(db, r, why);
 	stmt = db_stmt(db, "SELECT count(*) FROM host_group WHERE grp = ?");
 	r = row_ints(db, stmt, db_query(db, stmt, "u", id), &n, NULL);
 	if (!r && n)
@@ -499,7 +520,17 @@ int group_remove(struct db *db, uint32_t id, struct why *why)
 		r = owned_remove(db, SCOPE_GROUP, id);
 	if (!r)
 		r = db_run(db, "DELETE FROM grp WHERE id = ?", "u", id);
-	if (!r)
-		r = txn_commit(take(&txn));
 	return db_fail(db, r, why);
+}
+
+int group_remove(struct db *db, uint32_t id, struct why *why)
+{
+	cleanup(txn_abortp) struct txn *txn = NULL;
+	int r = db_fail(db, txn_begin(db, &txn), why);
+
+	if (!r)
+		r = group_remove_rows(db, id, why);
+	if (!r)
+		r = db_fail(db, txn_commit(take(&txn)), why);
+	return r;
 }

@@ -10,6 +10,7 @@
 
 #include "common/db.h"
 #include "common/mac.h"
+#include "common/schema.h"
 #include "common/why.h"
 
 enum { HOST_GROUPS_MAX = 16, HOST_MACS_MAX = 16 };
@@ -45,5 +46,21 @@ int group_add(struct db *db, const char *name, struct why *why);
 int group_set(struct db *db, uint32_t id, char **words, unsigned int n, struct why *why);
 /* -EBUSY with words while hosts are in it. */
 int group_remove(struct db *db, uint32_t id, struct why *why);
+
+/* ---- the same within a transaction that the caller has open, as an import does ---- */
+
+int host_insert_row(struct db *db, const char *name, uint32_t *id, struct why *why);
+int host_remove_rows(struct db *db, uint32_t id, struct why *why);
+int group_remove_rows(struct db *db, uint32_t id, struct why *why);
+/* One key, as host_set() and group_set() take it; `value` may be cut up. */
+int host_set_row(struct db *db, uint32_t id, const char *key, char *value, struct why *why);
+int group_set_row(struct db *db, uint32_t id, const char *key, char *value, struct why *why);
+/* A setting of any scope; NULL or "" takes it away. */
+int setting_set_row(struct db *db, enum scope_kind kind, uint32_t owner, const char *key,
+		    const char *value, struct why *why);
+/* Is it fit for a setting?  -EINVAL with words. */
+int setting_check(const char *key, const char *value, struct why *why);
+/* NAME or NAME@N: ids; *version is 0 for a bare name.  -ENOENT with words. */
+int image_find(struct db *db, const char *name, int64_t *image, int64_t *version, struct why *why);
 
 #endif

@@ -204,8 +204,26 @@ static int has_entry(struct db *db, uint32_t host, const char *path, bool *out)
 
 struct identity {
 	struct stores stores;
+	bool borrowed; /* the stores */
 	struct keys keys;
 };
+
+int identity_prepare_within(const char *state_dir, struct objects *objects, struct objects *secrets,
+			    const char *name, struct identity **out, struct why *why)
+{
+	cleanup(identity_freep) struct identity *id = calloc(1, sizeof(*id));
+	int r;
+
+	if (!id)
+		return -ENOMEM;
+	id->stores = (struct stores){objects, secrets};
+	id->borrowed = true;
+	r = keys_make(state_dir, &id->stores, name, &id->keys, why);
+	if (r)
+		return why_set(why, r, "%s: SSH host key: %s", name, strerror(-r));
+	*out = take(&id);
+	return 0;
+}
 
 int identity_prepare(const char *state_dir, const char *name, struct identity **out,
 		     struct why *why)
@@ -230,7 +248,8 @@ void identity_free(struct identity *id)
 {
 	if (!id)
 		return;
-	stores_close(&id->stores);
+	if (!id->borrowed)
+		stores_close(&id->stores);
 	free(id);
 }
 

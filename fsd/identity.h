@@ -20,6 +20,11 @@ struct identity;
 
 int identity_prepare(const char *state_dir, const char *name, struct identity **out,
 		     struct why *why);
+/* The same for many hosts at once: with stores that the caller holds, and keeps for as
+ * long. */
+struct objects;
+int identity_prepare_within(const char *state_dir, struct objects *objects, struct objects *secrets,
+			    const char *name, struct identity **out, struct why *why);
 void identity_free(struct identity *id);
 CLEANUP_DEFINE(struct identity *, identity_free);
 bool identity_has_keys(const struct identity *id);

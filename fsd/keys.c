@@ -2,7 +2,10 @@
 #include "fsd/keys.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "fsd/template.h"
 
 void keys_fill(struct keys *k, const struct inventory *inv, const struct host *host,
 	       uint32_t version)
@@ -46,4 +49,42 @@ const char *keys_lookup(void *ctx, const char *key)
 	if (!strcmp(key, "nm_macs"))
 		return k->nm_macs;
 	return inventory_setting(k->inv, k->host, key);
+}
+
+static bool host_in_scope(const struct host *h, struct scope scope)
+{
+	if (scope.kind == SCOPE_ALL)
+		return true;
+	if (scope.kind == SCOPE_HOST)
+		return h->id == scope.owner;
+	for (unsigned int i = 0; i < h->ngroups; i++)
+		if (h->groups[i] == scope.owner)
+			return true;
+	return false;
+}
+
+int keys_check(const struct inventory *inv, struct scope scope, struct bytes text, struct why *why)
+{
+	struct keys keys;
+	struct why one = {""};
+	char *rendered;
+	size_t len;
+	int r = 0;
+
+	for (unsigned int i = 0; !r && i < inventory_count(inv); i++) {
+		const struct host *host = inventory_at(inv, i);
+
+		if (!host_in_scope(host, scope))
+			continue;
+		keys_fill(&keys, inv, host, host->version);
+		r = template_render(text, keys_lookup, &keys, &rendered, &len, &one);
+		if (r)
+			return why_set(
+				why, r, "for host %s: %s%s", host->name, why_text(&one, r),
+				template_uses(text, "address") && !host->address
+					? " (it needs a fixed address: host set HOST address=IP)"
+					: "");
+		free(rendered);
+	}
+	return r;
 }

@@ -8,6 +8,7 @@
 #define FSD_KEYS_H
 
 #include "common/inventory.h"
+#include "fsd/overlay.h"
 
 struct keys {
 	const struct inventory *inv;
@@ -26,5 +27,9 @@ void keys_fill(struct keys *k, const struct inventory *inv, const struct host *h
 
 /* A template_lookup over struct keys: NULL for what this host has no value for. */
 const char *keys_lookup(void *ctx, const char *key);
+
+/* Has every host of the scope every key of the template?  -EINVAL with words for the
+ * first that has not. */
+int keys_check(const struct inventory *inv, struct scope scope, struct bytes text, struct why *why);
 
 #endif
