@@ -81,6 +81,7 @@ extern const struct command command_view_ls, command_view_stat, command_view_cat
 extern const struct command command_lease_list;
 extern const struct command command_boot_list, command_boot_show, command_boot_plan,
 	command_boot_end;
+extern const struct command command_export, command_import;
 extern const struct command command_mount, command_serve, command_child;
 
 /* The usage line of the command that runs, on standard error; returns 2. */

@@ -36,7 +36,8 @@ static const struct command *const commands[] = {
 	&command_view_stat,	&command_view_cat,	 &command_view_explain,
 	&command_view_diff,	&command_view_digest,	 &command_mount,
 	&command_lease_list,	&command_boot_list,	 &command_boot_show,
-	&command_boot_plan,	&command_boot_end,	 &command_child,
+	&command_boot_plan,	&command_boot_end,	 &command_export,
+	&command_import,	&command_child,
 };
 
 static void usage_line(FILE *out, const char *before, const struct command *c)

@@ -98,5 +98,9 @@ OPERATIONS = [
     Operation("group-set", "site", "group", "set", "desk", "printer=lp2", "image=junk",
               targets=["amy"], alike=True),
     Operation("group-remove", "lounge", "group", "remove", "lounge"),
+    # All of it at once: what comes, goes, changes hands and stays.
+    Operation("import", "site", "import", "@PLACE@/folder", targets=["amy", "bob", "lab@2"]),
+    Operation("import-init", "empty", "import", "@PLACE@/folder0", milestones=[[NOTHING]]),
+    Operation("export", "site", "export", "@PLACE@/export"),
 ]
 BY_NAME = {o.name: o for o in OPERATIONS}

@@ -182,7 +182,26 @@ def layout(path, layers):
         file.write(text({"imageLayoutVersion": "1.0.0"}))
 
 
+def folder(path, files):
+    """A configuration to import."""
+    for name, text in dict(files, **{"rootstock-export": "format=1\n"}).items():
+        full = os.path.join(path, name)
+        os.makedirs(os.path.dirname(full), exist_ok=True)
+        with open(full, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.utime(full, (STAMP, STAMP))
+
+
 def origins(place):
+    folder(place.path("folder"), {
+        "images": "lab=3\n", "groups/hall/group": "printer=lp3\n",
+        "hosts/amy/host": "mac=52:54:00:00:00:01\naddress=10.77.0.51\ngroup=hall\n",
+        "hosts/carl/host": "mac=52:54:00:00:00:09\naddress=10.77.0.50\nimage=lab@2\n",
+        "hosts/amy/overlay": "put /etc/conf mode=0600\n", "hosts/amy/files/etc/conf": "amy's\n",
+        "all/overlay": "hide /usr/share\ntemplate /etc/who\n", "all/files/etc/who": "{{name}}\n"})
+    folder(place.path("folder0"), {"all/overlay": "put /etc/motd\n",
+                                   "all/files/etc/motd": "welcome\n",
+                                   "groups/desk/group": "printer=lp1\n"})
     for name, files in (("first", FIRST), ("second", SECOND), ("third", THIRD),
                         ("junk1", {"a": b"junk 1"}), ("junk2", {"a": b"junk 2"})):
         tree(place.path(name), files)

@@ -16,7 +16,8 @@ declare -A deps=(
 	[net]="iproute2 procps util-linux python3 libnfs-dev libnfs-utils
 		udhcpc busybox-static isc-dhcp-client tftp-hpa atftp curl tshark
 		isc-dhcp-relay dhcpcd-base klibc-utils dnsmasq-base strace pxelinux
-		nfs-common rpcbind sqlite3 cpio attr acl zstd xz-utils mandoc shellcheck"
+		nfs-common rpcbind sqlite3 cpio attr acl zstd xz-utils mandoc
+		shellcheck git"
 	[boot]="qemu-system-x86 qemu-system-arm ipxe-qemu seabios ovmf u-boot-qemu
 		pxelinux syslinux-common ipxe shim-signed grub-efi-amd64-signed
 		dnsmasq-base mmdebstrap squashfs-tools cpio zstd"
