@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A boot before it happens (plan), after (show: the timeline), and its end by hand.
+ * A boot before it happens (plan), and its end by hand.
  */
 #include "cli/cmd.h"
 
@@ -8,9 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "cli/table.h"
 #include "common/clock.h"
-#include "common/event.h"
 #include "common/inventory.h"
 #include "fsd/host.h"
 #include "tftp/plan.h"
@@ -65,97 +63,6 @@ const struct command command_boot_plan = {
 	.words = "boot plan",
 	.usage = "HOST",
 	.run = plan_run,
-	.db = CLI_READ,
-	.min = 1,
-	.max = 1,
-};
-
-/* When the host's last boot began; 0: it never did. */
-static int last_boot(struct cli *cli, const struct host *host, int64_t *opened)
-{
-	cleanup(db_closep) struct db *leases = NULL;
-	sqlite3_stmt *stmt;
-	int r = db_open(cli->state_dir, &schema_leases, DB_READ, &leases, NULL);
-
-	*opened = 0;
-	if (r)
-		return r == -ENOENT ? 0 : r;
-	stmt = db_stmt(leases, "SELECT max(opened) FROM boot WHERE mac = ?");
-	for (unsigned int i = 0; i < host->nmacs && r >= 0; i++) {
-		r = db_query(leases, stmt, "b",
-			     (struct bytes){host->macs[i].octet, sizeof(host->macs[i].octet)});
-		if (r == DB_ROW && sqlite3_column_int64(stmt, 0) > *opened)
-			*opened = sqlite3_column_int64(stmt, 0);
-		sqlite3_reset(stmt);
-		sqlite3_clear_bindings(stmt);
-	}
-	return r < 0 ? r : 0;
-}
-
-static int timeline(struct db *trace, const struct host *host, int64_t since, struct table *t)
-{
-	/* Events know their machine by MAC or, from NFS, by host. */
-	sqlite3_stmt *stmt = db_stmt(trace, "SELECT at, kind, address, bytes, ms, text, mac, host"
-					    " FROM event WHERE at >= ? ORDER BY at, id");
-	int r;
-
-	for (r = db_query(trace, stmt, "i", since); r == DB_ROW; r = db_next(trace, stmt)) {
-		struct bytes mac = db_column_bytes(stmt, 6);
-		bool its = (uint32_t)sqlite3_column_int64(stmt, 7) == host->id;
-		char after[32];
-
-		for (unsigned int i = 0; i < host->nmacs && !its; i++)
-			its = mac.len == sizeof(struct mac) &&
-			      !memcmp(mac.at, &host->macs[i], sizeof(struct mac));
-		if (!its)
-			continue;
-		table_row(t);
-		snprintf(after, sizeof(after), "%.3f",
-			 (double)(sqlite3_column_int64(stmt, 0) - since) / 1e9);
-		table_text(t, after);
-		table_text(t, event_word((uint32_t)sqlite3_column_int64(stmt, 1)));
-		table_address(t, (uint32_t)sqlite3_column_int64(stmt, 2));
-		table_number(t, sqlite3_column_int64(stmt, 3));
-		table_number(t, sqlite3_column_int64(stmt, 4));
-		table_text(t, (const char *)sqlite3_column_text(stmt, 5));
-	}
-	return r;
-}
-
-static int show_run(struct cli *cli)
-{
-	static const char *const columns[] = {"seconds", "stage", "address", "bytes", "ms", "what"};
-	cleanup(inventory_freep) struct inventory *inv = NULL;
-	cleanup(db_closep) struct db *trace = NULL;
-	const char *name = cli->args[0];
-	const struct host *host = NULL;
-	struct table *t;
-	int64_t since;
-	uint32_t id;
-	int r = host_find(cli->db, name, &id, &cli->why);
-
-	if (!r)
-		r = inventory_load(cli->db, &inv);
-	if (!r)
-		host = inventory_by_id(inv, id);
-	r = r ? r : host ? last_boot(cli, host, &since) : -ENOENT;
-	if (!r && !since)
-		r = why_set(&cli->why, -ENOENT, "%s: has not booted yet", name);
-	if (!r)
-		r = db_open(cli->state_dir, &schema_trace, DB_READ, &trace, &cli->why);
-	if (r)
-		return r;
-	t = table_new(columns, ARRAY_SIZE(columns));
-	/* A DISCOVER comes a moment before the boot that it opens. */
-	r = timeline(trace, host, since - 5000000, t);
-	table_print(t, cli->json);
-	return r;
-}
-
-const struct command command_boot_show = {
-	.words = "boot show",
-	.usage = "HOST",
-	.run = show_run,
 	.db = CLI_READ,
 	.min = 1,
 	.max = 1,

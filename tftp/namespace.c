@@ -355,10 +355,10 @@ static int open_menu(struct namespace *ns, const struct tftp_ask *ask, const str
 	size_t len;
 	int r;
 
+	answer->stage = TFTP_STAGE_MENU;
 	r = get_offered(ns, ask, caller, false, answer, &own);
 	if (r)
 		return r;
-	answer->stage = TFTP_STAGE_MENU;
 	if (own.offer->ask &&
 	    inventory_maintenance(directory_inventory(ns->config.directory), caller->host)) {
 		struct tftp_answer unsaid = *answer;
@@ -380,10 +380,10 @@ static int open_kernel(struct namespace *ns, const struct tftp_ask *ask,
 	uint32_t node;
 	int r;
 
+	answer->stage = initrd ? TFTP_STAGE_INITRD : TFTP_STAGE_KERNEL;
 	r = get_offered(ns, ask, caller, maintenance, answer, &o);
 	if (r)
 		return r;
-	answer->stage = initrd ? TFTP_STAGE_INITRD : TFTP_STAGE_KERNEL;
 	node = initrd ? o.offer->files.initrd : o.offer->files.kernel;
 	if (!node) {
 		why_set(&answer->why, 0, "%s boots without an initrd", caller->host->name);

@@ -109,6 +109,14 @@ for stage in loader file mount; do
 	grep -q " $stage " "$work/timeline" || fail "no $stage in: $(cat "$work/timeline")"
 done
 
+"$rootstock" boot show "$host" --html "$work/boot.html"
+grep -q '<svg ' "$work/boot.html" || fail "no drawing in the page of the boot"
+"$rootstock" boot show "$host" --json | python3 -c 'import json, sys
+boot = json.load(sys.stdin)
+kernel = [e for e in boot["events"] if e["stage"] == "kernel"]
+assert boot["image"] == "lab@1" and boot["mode"] == "tmpfs", boot
+assert kernel and kernel[0]["bytes"] == 300000, boot' || fail "the boot as JSON"
+
 # Another one mounts at once, with nothing by TFTP before: it is waited for.
 net_peer direct 52:54:00:aa:bb:dd
 spawn udhcpc2 nsenter --net="/run/netns/$net_ns-direct" udhcpc -f -i eth0 -s "$work/script"
