@@ -9,7 +9,7 @@
 #include "common/clock.h"
 
 /* The drawing, in units of its own: the page scales it. */
-enum { WIDTH = 1000, LEFT = 108, RIGHT = 190, TOP = 34, ROW = 30, BAR = 16, BAR_MIN = 3 };
+enum { WIDTH = 1000, LEFT = 108, RIGHT = 245, TOP = 34, ROW = 30, BAR = 16, BAR_MIN = 3 };
 
 /* ---- what is known of it ---- */
 
@@ -262,7 +262,14 @@ static void draw_stage(FILE *out, const struct stages *all, const struct stage *
 	fprintf(out, "<rect class=%s x=%.1f y=%u width=%.1f height=%d rx=2 />", class, x,
 		y + (ROW - BAR) / 2, width, BAR);
 	fprintf(out, "<text class=note x=%.1f y=%u>", after, y + ROW / 2 + 4);
-	put_secs(out, s->to - s->from);
+	if (s->to > s->from) {
+		put_secs(out, s->to - s->from);
+	} else {
+		fputs("at ", out);
+		put_secs(out, s->from - all->from);
+	}
+	if (!s->parts && !s->trouble && !strcmp(kind_of(s->step), "tftp"))
+		fputs(" · nothing there", out);
 	if (s->parts > 1 && !strcmp(kind_of(s->step), "tftp"))
 		fprintf(out, " · %u files", s->parts);
 	if (s->bytes && strcmp(kind_of(s->step), "nfs")) {
@@ -342,7 +349,8 @@ static const char style[] =
 	"figure{margin:1.8rem 0 0;overflow-x:auto}svg{display:block;width:100%;min-width:44rem;"
 	"height:auto}svg text{fill:var(--fg);font:12.5px system-ui,sans-serif}"
 	"text.name{text-anchor:end}text.tick{text-anchor:middle;fill:var(--dim);font-size:11px}"
-	"text.note{fill:var(--dim);font-variant-numeric:tabular-nums}.grid{stroke:var(--line)}"
+	"text.note{fill:var(--dim);paint-order:stroke;stroke:var(--bg);stroke-width:5px;"
+	"font-variant-numeric:tabular-nums}.grid{stroke:var(--line)}"
 	".never{stroke:var(--bad);stroke-width:1.2;stroke-dasharray:3 5}\n"
 	"rect.dhcp,i.dhcp{fill:var(--dhcp);background:var(--dhcp)}rect.tftp,i.tftp{"
 	"fill:var(--tftp);background:var(--tftp)}rect.nfs,i.nfs{fill:var(--nfs);"
@@ -387,8 +395,9 @@ static void write_facts(FILE *out, const struct boot_page *page)
 
 	fputs("<dl>\n", out);
 	for (unsigned int i = 0; i < n; i++) {
+		/* The heading has those. */
 		if (!*facts[i].value || !strcmp(facts[i].key, "boot") ||
-		    !strcmp(facts[i].key, "host"))
+		    !strcmp(facts[i].key, "host") || !strcmp(facts[i].key, "state"))
 			continue;
 		fputs("<div><dt>", out);
 		put(out, !strcmp(facts[i].key, "ended_by") ? "ended by" : facts[i].key);
