@@ -11,6 +11,7 @@ struct loop {
 	int epoll_fd;
 	bool stop;
 	struct loop_timer *timers; /* unsorted: a handful */
+	uint64_t turn;
 	struct epoll_event batch[LOOP_BATCH];
 	int batch_len;
 	int batch_at;
@@ -76,6 +77,7 @@ void loop_remove(struct loop_source *source)
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, struct instant at)
 {
 	timer->at = at;
+	timer->turn = loop->turn;
 	if (timer->loop)
 		return;
 	timer->loop = loop;
@@ -95,12 +97,13 @@ void loop_timer_clear(struct loop_timer *timer)
 	timer->loop = NULL;
 }
 
-static struct loop_timer *loop_earliest(struct loop *loop)
+/* Of those that were set before turn `before`. */
+static struct loop_timer *loop_earliest(struct loop *loop, uint64_t before)
 {
 	struct loop_timer *first = NULL;
 
 	for (struct loop_timer *t = loop->timers; t; t = t->next)
-		if (!first || t->at.ns < first->at.ns)
+		if (t->turn < before && (!first || t->at.ns < first->at.ns))
 			first = t;
 	return first;
 }
@@ -108,7 +111,7 @@ static struct loop_timer *loop_earliest(struct loop *loop)
 /* Milliseconds for epoll_wait, rounded up so that a timer is due on waking. */
 static int loop_patience(struct loop *loop)
 {
-	struct loop_timer *first = loop_earliest(loop);
+	struct loop_timer *first = loop_earliest(loop, UINT64_MAX);
 	int64_t ms;
 
 	if (!first || first->at.ns == INT64_MAX)
@@ -124,7 +127,8 @@ static void loop_fire(struct loop *loop)
 	struct instant now = instant_now();
 	struct loop_timer *t;
 
-	while ((t = loop_earliest(loop)) && t->at.ns <= now.ns && !loop->stop) {
+	loop->turn++;
+	while ((t = loop_earliest(loop, loop->turn)) && t->at.ns <= now.ns && !loop->stop) {
 		loop_timer_clear(t);
 		t->due(t, now);
 	}

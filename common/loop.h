@@ -26,6 +26,7 @@ struct loop_timer {
 	struct instant at;
 	struct loop *loop; /* NULL while not set */
 	struct loop_timer *next;
+	uint64_t turn; /* in which it was set */
 };
 
 int loop_new(struct loop **out);
@@ -40,8 +41,9 @@ int loop_add(struct loop *loop, struct loop_source *source, int fd, uint32_t eve
 int loop_change(struct loop_source *source, uint32_t events);
 void loop_remove(struct loop_source *source); /* fine when not added */
 
-/* Call `timer->due` once, at or after `at`; setting it again moves it.  A few
- * timers a loop are expected: per-transfer deadlines belong in the owner. */
+/* Call `timer->due` once, at or after `at`; setting it again moves it.  One that is
+ * set while timers fire waits for the next turn, whatever its time: whoever has work
+ * for many turns takes turns with all others.  A few timers a loop are expected: per-transfer deadlines belong in the owner. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, struct instant at);
 void loop_timer_clear(struct loop_timer *timer);
 
