@@ -8,12 +8,14 @@
 #include "common/event.h"
 #include "common/inventory.h"
 #include "fsd/host.h"
+#include "fsd/identity.h"
 #include "fsd/image.h"
 
 enum {
 	EVENTS_A_TURN = 256,
 	REGISTER_BURST = 2000, /* new machines at once, then one each ... */
 	REGISTER_MS = 5000,
+	KEYS_AGAIN_MS = 60000, /* where the disk is full */
 	TRACE_DAYS = 30,
 	TRACE_ROWS_MAX = 5000000, /* 10,000 machines that boot daily, for those days */
 	TRACE_PRESS_EVERY = 1024,
@@ -100,32 +102,53 @@ static void register_later(struct serve *v, const struct event *e)
 	loop_timer_set(v->loop, &v->registrar, instant_now());
 }
 
-/* One a turn: making a key takes ten milliseconds. */
-static void register_next(struct loop_timer *timer, struct instant now)
+/* All that wait, by one commit where each of them can be; their keys come later.  Loaders
+ * give a machine that is not known up within seconds, and a room full of new ones is
+ * switched on at once. */
+static void register_queued(struct loop_timer *timer, struct instant now)
 {
 	struct serve *v = container(timer, struct serve, registrar);
-	struct host_spec spec = {.mac = v->queue[0]};
+	bool together = !hosts_add(v->db, v->queue, v->nqueue, NULL);
+
+	for (unsigned int i = 0; i < v->nqueue; i++) {
+		struct why why = {""};
+		char text[MAC_TEXT];
+		int r = together ? 0 : hosts_add(v->db, &v->queue[i], 1, &why);
+
+		mac_format(&v->queue[i], text);
+		log_about(r ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
+			  &(struct log_about){.mac = v->queue[i]}, "%s: %s%s", text,
+			  r ? "cannot be registered: " : "registered as a new host",
+			  r ? why_text(&why, r) : "");
+	}
+	v->nqueue = 0;
+	loop_timer_set(v->loop, &v->keymaker, now);
+}
+
+/* Keys for those that have none, be it since a server before this one: one a turn, which
+ * takes ten milliseconds and more. */
+static void keys_next(struct loop_timer *timer, struct instant now)
+{
+	struct serve *v = container(timer, struct serve, keymaker);
+	char name[NAME_MAX_LEN + 1];
 	struct why why = {""};
-	char text[MAC_TEXT];
 	bool has_keys;
 	uint32_t id;
 	int r;
 
-	if (!v->nqueue)
+	if (v->nqueue || identity_lacking(v->db, v->keys_after, &id, name))
 		return;
-	v->nqueue--;
-	memmove(v->queue, v->queue + 1, v->nqueue * sizeof(v->queue[0]));
-	r = host_add(v->db, v->cli->state_dir, &spec, &id, &has_keys, &why);
-	mac_format(&spec.mac, text);
-	if (r)
-		log_about(LOG_LEVEL_ERROR, &(struct log_about){.mac = spec.mac},
-			  "%s: cannot be registered: %s", text, why_text(&why, r));
-	else
-		log_about(LOG_LEVEL_INFO, &(struct log_about){.mac = spec.mac},
-			  "%s: registered as a new host%s", text,
-			  has_keys ? "" : ", without an SSH host key: no ssh-keygen here");
-	if (v->nqueue)
+	r = identity_create(v->db, v->cli->state_dir, id, name, &has_keys, &why);
+	if (r) {
+		log_error("%s: no SSH host key yet: %s", name, why_text(&why, r));
+		loop_timer_set(v->loop, timer, instant_add_ms(now, KEYS_AGAIN_MS));
+		return;
+	}
+	v->keys_after = id;
+	if (has_keys)
 		loop_timer_set(v->loop, timer, now);
+	else /* nor for others, until the next new machine */
+		log_warn("%s: no SSH host key: no ssh-keygen here", name);
 }
 
 static void seal_note(struct serve *v, const struct event *e)
@@ -237,7 +260,9 @@ void events_ready(struct loop_source *source, uint32_t events)
 
 int events_init(struct serve *v)
 {
-	v->registrar.due = register_next;
+	v->registrar.due = register_queued;
+	v->keymaker.due = keys_next;
+	loop_timer_set(v->loop, &v->keymaker, instant_now());
 	v->trim.due = trace_trim;
 	v->hot_flush.due = hot_write;
 	loop_timer_set(v->loop, &v->trim, instant_now());

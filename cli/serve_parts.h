@@ -28,7 +28,7 @@
 enum { SERVICE_COPIER, SERVICE_DHCP, SERVICE_TFTP, SERVICE_NFS, SERVICES };
 
 enum {
-	REGISTER_QUEUE = 64,
+	REGISTER_QUEUE = 256,
 	LOOK_AGAIN_MS = 1000, /* for an interface that is not there yet */
 };
 
@@ -71,6 +71,8 @@ struct serve {
 	struct mac queue[REGISTER_QUEUE]; /* machines to register */
 	unsigned int nqueue;
 	struct loop_timer registrar;
+	struct loop_timer keymaker;
+	uint32_t keys_after; /* hosts up to this number have their keys */
 	struct loop_timer trim;
 	struct hot *hot;
 	struct loop_timer hot_flush;

@@ -178,19 +178,16 @@ int host_insert_row(struct db *db, const char *name, uint32_t *id, struct why *w
 	return db_fail(db, r, why);
 }
 
+/* Within the caller's transaction. */
 static int host_insert(struct db *db, const struct host_spec *spec, const char *name,
 		       const struct identity *identity, int64_t *id, struct why *why)
 {
-	cleanup(txn_abortp) struct txn *txn = NULL;
 	int64_t now = wall_now_ns();
 	int64_t version = 0;
 	int64_t image = 0;
 	int64_t other;
-	int r;
+	int r = 0;
 
-	r = txn_begin(db, &txn);
-	if (r)
-		return db_fail(db, r, why);
 	if (!by_name(db, name, &other))
 		return why_set(why, -EEXIST, "%s: there is a host of that name", name);
 	if (spec->image)
@@ -210,42 +207,66 @@ static int host_insert(struct db *db, const struct host_spec *spec, const char *
 	r = mac_insert(db, *id, &spec->mac, why);
 	if (!r)
 		r = groups_set(db, *id, spec->groups, spec->ngroups, why);
-	if (!r)
-		r = identity_put(db, (uint32_t)*id, identity, why);
-	if (!r)
-		r = db_fail(db, txn_commit(take(&txn)), why);
-	return r;
+	return r ? r : identity_put(db, (uint32_t)*id, identity, why);
+}
+
+enum { MADE_NAME = 32 };
+
+static const char *made_name(const struct mac *mac, char out[static MADE_NAME])
+{
+	const uint8_t *o = mac->octet;
+
+	snprintf(out, MADE_NAME, "host-%02x%02x%02x%02x%02x%02x", o[0], o[1], o[2], o[3], o[4],
+		 o[5]);
+	return out;
 }
 
 int host_add(struct db *db, const char *state_dir, const struct host_spec *spec, uint32_t *id,
 	     bool *has_keys, struct why *why)
 {
 	cleanup(identity_freep) struct identity *identity = NULL;
-	const uint8_t *o = spec->mac.octet;
+	cleanup(txn_abortp) struct txn *txn = NULL;
 	const char *name = spec->name;
-	char made[32];
+	char made[MADE_NAME];
 	int64_t other;
 	int64_t row = 0;
 	int r = 0;
 
-	snprintf(made, sizeof(made), "host-%02x%02x%02x%02x%02x%02x", o[0], o[1], o[2], o[3], o[4],
-		 o[5]);
 	if (name)
 		r = name_check("host", name, true, why);
 	else
-		name = made;
+		name = made_name(&spec->mac, made);
 	/* Asked again under the lock; here it saves a key. */
 	if (!r && !by_mac(db, &spec->mac, &other))
 		r = mac_insert(db, 0, &spec->mac, why);
 	if (!r)
 		r = identity_prepare(state_dir, name, &identity, why);
 	if (!r)
+		r = db_fail(db, txn_begin(db, &txn), why);
+	if (!r)
 		r = host_insert(db, spec, name, identity, &row, why);
+	if (!r)
+		r = db_fail(db, txn_commit(take(&txn)), why);
 	if (r)
 		return r;
 	*id = (uint32_t)row;
 	*has_keys = identity_has_keys(identity);
 	return 0;
+}
+
+int hosts_add(struct db *db, const struct mac *macs, unsigned int n, struct why *why)
+{
+	cleanup(txn_abortp) struct txn *txn = NULL;
+	int r = db_fail(db, txn_begin(db, &txn), why);
+
+	for (unsigned int i = 0; i < n && !r; i++) {
+		const struct host_spec spec = {.mac = macs[i]};
+		char made[MADE_NAME];
+		int64_t id;
+
+		r = host_insert(db, &spec, made_name(&macs[i], made), NULL, &id, why);
+	}
+	return r ? r : db_fail(db, txn_commit(take(&txn)), why);
 }
 
 /* Split a list at commas, in place. */

@@ -30,6 +30,10 @@ struct host_spec {
 int host_add(struct db *db, const char *state_dir, const struct host_spec *spec, uint32_t *id,
 	     bool *has_keys, struct why *why);
 
+/* Register machines that are known by nothing but their MACs, in one transaction, and
+ * so all or none; without keys, which identity_create() makes later. */
+int hosts_add(struct db *db, const struct mac *macs, unsigned int n, struct why *why);
+
 /* By name or MAC.  Returns 0 or -ENOENT with words. */
 int host_find(struct db *db, const char *name, uint32_t *id, struct why *why);
 int group_find(struct db *db, const char *name, uint32_t *id, struct why *why);

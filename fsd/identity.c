@@ -255,20 +255,23 @@ void identity_free(struct identity *id)
 
 bool identity_has_keys(const struct identity *id)
 {
-	return id->keys.there;
+	return id && id->keys.there;
 }
 
 int identity_put(struct db *db, uint32_t host, const struct identity *id, struct why *why)
 {
 	const struct scope scope = {SCOPE_HOST, host};
-	struct entry_spec machine = {.kind = ENTRY_FILE,
-				     .flags = ENTRY_MODE_SET | ENTRY_OWNER_SET,
-				     .mode = 0444,
-				     .size = 33,
-				     .mtime_ns = wall_now_ns()};
+	bool has_keys = identity_has_keys(id);
 	bool key_there = false;
 	bool id_there = false;
 	char text[34];
+	/* Its text is in the row: registering a machine syncs nothing but that. */
+	struct entry_spec machine = {.kind = ENTRY_TEMPLATE,
+				     .flags = ENTRY_MODE_SET | ENTRY_OWNER_SET,
+				     .mode = 0444,
+				     .size = 33,
+				     .body = {(const uint8_t *)text, 33},
+				     .mtime_ns = wall_now_ns()};
 	int r;
 
 	r = has_entry(db, host, KEY, &key_there);
@@ -277,12 +280,10 @@ int identity_put(struct db *db, uint32_t host, const struct identity *id, struct
 	if (!r)
 		r = machine_id(db, host, text);
 	if (!r && !id_there)
-		r = objects_put_bytes(id->stores.objects, text, 33, &machine.hash);
-	if (!r && !id_there)
 		r = overlay_change(db, scope, "etc/machine-id", &machine, NULL, why);
-	if (!r && id->keys.there && !key_there)
+	if (!r && has_keys && !key_there)
 		r = overlay_change(db, scope, KEY, &id->keys.private, NULL, why);
-	if (!r && id->keys.there && !key_there)
+	if (!r && has_keys && !key_there)
 		r = overlay_change(db, scope, KEY ".pub", &id->keys.public, NULL, why);
 	return r ? why_set(why, r, "identity: %s", strerror(-r)) : 0;
 }
@@ -307,4 +308,22 @@ int identity_create(struct db *db, const char *state_dir, uint32_t host, const c
 	if (!r)
 		r = txn_commit(take(&txn));
 	return r ? why_set(why, r, "%s", db_error(db)) : 0;
+}
+
+int identity_lacking(struct db *db, uint32_t after, uint32_t *host,
+		     char name[static NAME_MAX_LEN + 1])
+{
+	sqlite3_stmt *stmt = db_stmt(
+		db, "SELECT h.id, h.name FROM host h WHERE h.id > ? AND NOT EXISTS"
+		    " (SELECT 1 FROM scope s JOIN entry e ON e.scope = s.id JOIN path p ON"
+		    " p.id = e.path WHERE s.kind = 2 AND s.owner = h.id AND p.path = ?)"
+		    " ORDER BY h.id LIMIT 1");
+	int r = db_query(db, stmt, "ub", after, (struct bytes){(const uint8_t *)KEY, strlen(KEY)});
+
+	if (r != DB_ROW)
+		return r ? r : -ENOENT;
+	*host = (uint32_t)sqlite3_column_int64(stmt, 0);
+	db_column_text(stmt, 1, name, NAME_MAX_LEN + 1);
+	sqlite3_reset(stmt);
+	return 0;
 }

@@ -11,6 +11,7 @@
 
 #include "common/cleanup.h"
 #include "common/db.h"
+#include "common/inventory.h"
 #include "common/why.h"
 
 /* Keys for a host that is about to be: made before any transaction, since ssh-keygen
@@ -27,10 +28,10 @@ int identity_prepare_within(const char *state_dir, struct objects *objects, stru
 			    const char *name, struct identity **out, struct why *why);
 void identity_free(struct identity *id);
 CLEANUP_DEFINE(struct identity *, identity_free);
-bool identity_has_keys(const struct identity *id);
+bool identity_has_keys(const struct identity *id); /* not of NULL */
 
 /* Put what the host lacks, within the caller's transaction: a host and its identity
- * come to be together. */
+ * come to be together.  `id` NULL: its keys come later, by identity_create(). */
 int identity_put(struct db *db, uint32_t host, const struct identity *id, struct why *why);
 
 /* Make what the host lacks.  Runs ssh-keygen (10 ms for ed25519) outside any
@@ -38,5 +39,10 @@ int identity_put(struct db *db, uint32_t host, const struct identity *id, struct
  * *has_keys tells. */
 int identity_create(struct db *db, const char *state_dir, uint32_t host, const char *name,
 		    bool *has_keys, struct why *why);
+
+/* The first host after `after`, by number, that never had an SSH host key: its number
+ * and its name.  Returns 0, -ENOENT when there is none, or another negative errno. */
+int identity_lacking(struct db *db, uint32_t after, uint32_t *host,
+		     char name[static NAME_MAX_LEN + 1]);
 
 #endif

@@ -15,7 +15,7 @@
 /* Machines that are not registered yet, by address: how long each has waited.
  * A small table that forgets the oldest is enough: one that is forgotten waits
  * anew. */
-enum { STRANGERS = 256, STRANGER_SECS = 5, STRANGER_FORGET_SECS = 60 };
+enum { STRANGERS = 256, STRANGER_SECS = 15, STRANGER_FORGET_SECS = 60 };
 
 struct stranger {
 	uint32_t address;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/unit/site.h"
 
+#include "fsd/host.h"
 #include "fsd/identity.h"
 #include "fsd/view.h"
 #include "tests/model.h"
@@ -21,6 +22,23 @@ static bool row_of(struct site *s, uint32_t host, const char *path, struct entry
 		}
 	overlay_free(ov);
 	return found;
+}
+
+/* The text of its machine-id. */
+static void id_of(struct site *s, uint32_t host, char out[static 34])
+{
+	struct overlay *ov;
+
+	assert_int_equal(overlay_load(s->db, (struct scope){SCOPE_HOST, host}, NULL, &ov), 0);
+	out[0] = '\0';
+	for (unsigned int i = 0; i < ov->n; i++)
+		if (!ov->entries[i].retired && !strcmp(ov->entries[i].path, "etc/machine-id")) {
+			assert_int_equal(ov->entries[i].body.len, 33);
+			memcpy(out, ov->entries[i].body.at, 33);
+			out[33] = '\0';
+		}
+	assert_int_equal(strlen(out), 33);
+	overlay_free(ov);
 }
 
 static bool create(struct site *s, uint32_t host, const char *name)
@@ -47,6 +65,7 @@ static void no_two_hosts_share_an_identity(void **state)
 					    "etc/ssh/ssh_host_ed25519_key.pub", "etc/machine-id"};
 	static const uint16_t modes[] = {0600, 0644, 0444};
 	struct entry rows[HOSTS][3];
+	char ids[HOSTS][34];
 	struct site s;
 
 	(void)state;
@@ -63,10 +82,15 @@ static void no_two_hosts_share_an_identity(void **state)
 			assert_int_equal(rows[h][i].flags & ENTRY_OWNER_SET, ENTRY_OWNER_SET);
 			assert_int_equal(rows[h][i].uid + rows[h][i].gid, 0);
 			assert_int_equal(!!(rows[h][i].flags & ENTRY_SECRET), i == 0);
-			for (uint32_t other = 0; other < h; other++)
+			for (uint32_t other = 0; other < h && i < 2; other++)
 				assert_memory_not_equal(&rows[h][i].hash, &rows[other][i].hash,
 							HASH_LEN);
 		}
+	}
+	for (uint32_t h = 0; h < HOSTS; h++) {
+		id_of(&s, h + 1, ids[h]);
+		for (uint32_t other = 0; other < h; other++)
+			assert_string_not_equal(ids[h], ids[other]);
 	}
 	/* Private keys are in secrets/ alone, and for one user alone. */
 	for (uint32_t h = 0; h < HOSTS; h++) {
@@ -96,6 +120,7 @@ static void an_identity_is_made_once(void **state)
 	struct entry again;
 	struct entry key;
 	struct entry key_again;
+	char text[2][34];
 	struct site s;
 	bool has_keys;
 
@@ -113,29 +138,31 @@ static void an_identity_is_made_once(void **state)
 		assert_int_equal(key.id, key_again.id);
 	}
 	/* a machine-id that was lost comes back the same, under another name too */
+	id_of(&s, 1, text[0]);
 	assert_int_equal(site_reset(&s, (struct scope){SCOPE_HOST, 1}, "etc/machine-id", false), 0);
 	create(&s, 1, "renamed");
 	assert_true(row_of(&s, 1, "etc/machine-id", &again));
 	assert_int_not_equal(id.id, again.id);
-	assert_memory_equal(&id.hash, &again.hash, HASH_LEN);
+	id_of(&s, 1, text[1]);
+	assert_string_equal(text[0], text[1]);
 	site_fini(&s);
 }
 
 static void another_site_has_other_machine_ids(void **state)
 {
-	struct entry a;
-	struct entry b;
+	char a[34];
+	char b[34];
 	struct site s;
 
 	(void)state;
 	hosts(&s);
 	create(&s, 1, "amy");
-	assert_true(row_of(&s, 1, "etc/machine-id", &a));
+	id_of(&s, 1, a);
 	site_fini(&s);
 	hosts(&s);
 	create(&s, 1, "amy");
-	assert_true(row_of(&s, 1, "etc/machine-id", &b));
-	assert_memory_not_equal(&a.hash, &b.hash, HASH_LEN);
+	id_of(&s, 1, b);
+	assert_string_not_equal(a, b);
 	site_fini(&s);
 }
 
@@ -180,11 +207,64 @@ static void why_no_key_could_be_made_is_said(void **state)
 	site_fini(&s);
 }
 
+static void who_lacks_a_key_is_found_once(void **state)
+{
+	char name[NAME_MAX_LEN + 1];
+	uint32_t host = 0;
+	struct site s;
+
+	(void)state;
+	hosts(&s);
+	assert_int_equal(identity_lacking(s.db, 0, &host, name), 0);
+	assert_int_equal(host, 1);
+	if (!create(&s, 1, "amy")) {
+		site_fini(&s);
+		skip(); /* no ssh-keygen */
+	}
+	assert_int_equal(identity_lacking(s.db, 0, &host, name), 0);
+	assert_int_equal(host, 2);
+	assert_string_equal(name, "mia");
+	create(&s, 3, "zoe");
+	assert_int_equal(identity_lacking(s.db, 2, &host, name), -ENOENT);
+	site_fini(&s);
+}
+
+static void keys_may_come_later_than_the_rest(void **state)
+{
+	const char *const key = "etc/ssh/ssh_host_ed25519_key";
+	const struct mac macs[] = {{{2, 0, 0, 0, 0, 1}}, {{2, 0, 0, 0, 0, 2}}};
+	struct why why = {""};
+	struct entry id;
+	struct entry again;
+	struct entry row;
+	struct site s;
+	bool has_keys;
+	uint32_t host;
+
+	(void)state;
+	site_init(&s);
+	assert_int_equal(hosts_add(s.db, macs, 2, &why), 0);
+	assert_int_equal(host_find(s.db, "02:00:00:00:00:02", &host, &why), 0);
+	assert_true(row_of(&s, host, "etc/machine-id", &id));
+	assert_false(row_of(&s, host, key, &row));
+	has_keys = create(&s, host, "host-020000000002");
+	assert_true(row_of(&s, host, "etc/machine-id", &again));
+	assert_int_equal(id.id, again.id);
+	assert_int_equal(row_of(&s, host, key, &row), has_keys);
+	/* All or none. */
+	assert_int_equal(hosts_add(s.db, (struct mac[]){{{2, 0, 0, 0, 0, 3}}, macs[0]}, 2, &why),
+			 -EEXIST);
+	assert_int_equal(host_find(s.db, "02:00:00:00:00:03", &host, &why), -ENOENT);
+	site_fini(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_two_hosts_share_an_identity),
 		cmocka_unit_test(an_identity_is_made_once),
+		cmocka_unit_test(who_lacks_a_key_is_found_once),
+		cmocka_unit_test(keys_may_come_later_than_the_rest),
 		cmocka_unit_test(another_site_has_other_machine_ids),
 		cmocka_unit_test(without_ssh_keygen_there_is_no_key_and_no_error),
 		cmocka_unit_test(why_no_key_could_be_made_is_said),
