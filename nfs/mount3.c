@@ -122,9 +122,12 @@ static enum mountstat3 mount_root(struct call *call, const struct grant *grant, 
 		caller_refresh(call->nfs, caller);
 	}
 	r = proc_view(call->nfs, caller, grant->host, grant->version);
-	/* A host of a moment ago, that the views' poll has not seen yet. */
-	if (r == -ENOENT && views_poll(call->nfs->views))
+	/* A host of a moment ago, that the views' poll had not seen yet: be it this one
+	 * that sees it now, or another worker's meanwhile. */
+	if (r == -ENOENT) {
+		views_poll(call->nfs->views);
 		r = proc_view(call->nfs, caller, grant->host, grant->version);
+	}
 	if (!r)
 		r = view_resolve(caller->view, VIEW_ROOT, *grant->path ? grant->path : "/", true,
 				 &node);
