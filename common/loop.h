@@ -43,7 +43,8 @@ void loop_remove(struct loop_source *source); /* fine when not added */
 
 /* Call `timer->due` once, at or after `at`; setting it again moves it.  One that is
  * set while timers fire waits for the next turn, whatever its time: whoever has work
- * for many turns takes turns with all others.  A few timers a loop are expected: per-transfer deadlines belong in the owner. */
+ * for many turns takes turns with all others.  A few timers a loop are expected: per-transfer
+ * deadlines belong in the owner. */
 void loop_timer_set(struct loop *loop, struct loop_timer *timer, struct instant at);
 void loop_timer_clear(struct loop_timer *timer);
 

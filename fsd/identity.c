@@ -313,11 +313,11 @@ int identity_create(struct db *db, const char *state_dir, uint32_t host, const c
 int identity_lacking(struct db *db, uint32_t after, uint32_t *host,
 		     char name[static NAME_MAX_LEN + 1])
 {
-	sqlite3_stmt *stmt = db_stmt(
-		db, "SELECT h.id, h.name FROM host h WHERE h.id > ? AND NOT EXISTS"
-		    " (SELECT 1 FROM scope s JOIN entry e ON e.scope = s.id JOIN path p ON"
-		    " p.id = e.path WHERE s.kind = 2 AND s.owner = h.id AND p.path = ?)"
-		    " ORDER BY h.id LIMIT 1");
+	sqlite3_stmt *stmt =
+		db_stmt(db, "SELECT h.id, h.name FROM host h WHERE h.id > ? AND NOT EXISTS"
+			    " (SELECT 1 FROM scope s JOIN entry e ON e.scope = s.id JOIN path p ON"
+			    " p.id = e.path WHERE s.kind = 2 AND s.owner = h.id AND p.path = ?)"
+			    " ORDER BY h.id LIMIT 1");
 	int r = db_query(db, stmt, "ub", after, (struct bytes){(const uint8_t *)KEY, strlen(KEY)});
 
 	if (r != DB_ROW)

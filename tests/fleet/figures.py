@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What the soak counts and measures, and whether the server's memory and descriptors are
+level: in the quiet part of the run, when nobody is killed, each process's last third is
+compared with its middle third; the first is for warming up."""
+import asyncio
+import collections
+import os
+import time
+
+
+LONG_SECS = 100  # a third from which growth is told from warming up
+
+
+class Process:
+    def __init__(self, name, pid):
+        self.name, self.pid = name, pid
+        self.samples = []  # (when, RSS KiB, PSS KiB, descriptors)
+
+    def sample(self):
+        with open("/proc/%d/smaps_rollup" % self.pid) as f:
+            rollup = dict(line.split()[:2] for line in f if line[0].isupper())
+        self.samples.append((time.monotonic(), int(rollup["Rss:"]), int(rollup["Pss:"]),
+                             len(os.listdir("/proc/%d/fd" % self.pid))))
+
+
+def mean(samples, column):
+    return sum(s[column] for s in samples) / len(samples)
+
+
+class Figures:
+    def __init__(self):
+        self.counts = collections.Counter()
+        self.slowest = {}
+        self.processes = {}
+        self.began = time.monotonic()
+
+    def count(self, what, n=1):
+        self.counts[what] += n
+
+    def worst(self, what, secs):
+        if secs > self.slowest.get(what, 0):
+            self.slowest[what] = secs
+
+    async def watch(self, server, secs):
+        while True:
+            await asyncio.sleep(secs)
+            if not server.alive():
+                continue
+            for name, pid in [("supervisor", server.process.pid), *server.children().items()]:
+                process = self.processes.setdefault(pid, Process(name, pid))
+                try:
+                    process.sample()
+                except (OSError, KeyError, ValueError):
+                    pass  # it has just ended
+
+    def level(self, since):
+        """What grew, as text, of those that lived all the time since then."""
+        out = []
+        end = time.monotonic()
+        third = (end - since) / 3
+        for p in self.processes.values():
+            quiet = [s for s in p.samples if s[0] > since]
+            middle = [s for s in quiet if since + third < s[0] <= since + 2 * third]
+            last = [s for s in quiet if s[0] > since + 2 * third]
+            if not middle or not last or quiet[0][0] > since + third or end - last[-1][0] > third:
+                continue
+            slack, share = (1024, 0.05) if third > LONG_SECS else (8192, 0.25)
+            for column, unit, room in ((1, "KiB RSS", slack), (3, "descriptors", 16)):
+                was, is_now = mean(middle, column), mean(last, column)
+                if is_now - was > was * share + room:
+                    out.append("%s (%d) grew from %.0f to %.0f %s within %.0f s" % (
+                        p.name, p.pid, was, is_now, unit, third))
+        return out
+
+    def table(self):
+        secs = time.monotonic() - self.began
+        lines = ["-- counted in %.0f s" % secs]
+        lines += ["%-40s %12d" % (k, v) for k, v in sorted(self.counts.items())]
+        lines += ["-- slowest, s"]
+        lines += ["%-40s %12.2f" % (k, v) for k, v in sorted(self.slowest.items())]
+        lines += ["-- processes at %12s %20s %20s %20s" % (
+            "began..ended", "RSS MiB first..last", "PSS MiB first..last", "fds first..most..last")]
+        for p in sorted(self.processes.values(), key=lambda p: (p.name, p.pid)):
+            if len(p.samples) < 5:
+                continue
+            first, last = p.samples[0], p.samples[-1]
+            # Its first sample comes while it still starts.
+            first = p.samples[min(2, len(p.samples) - 1)]
+            lines.append("%-12s %12s %20s %20s %20s" % (
+                p.name, "%.0f..%.0f" % (first[0] - self.began, last[0] - self.began),
+                "%.1f..%.1f" % (first[1] / 1024, last[1] / 1024),
+                "%.1f..%.1f" % (first[2] / 1024, last[2] / 1024),
+                "%d..%d..%d" % (first[3], max(s[3] for s in p.samples), last[3])))
+        return "\n".join(lines)
