@@ -8,14 +8,15 @@
 #include "cli/cmd.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 
 #include "cli/config.h"
 #include "cli/fds.h"
+#include "cli/origins.h"
 #include "common/control.h"
 #include "common/event.h"
 #include "common/log.h"
@@ -33,6 +34,9 @@ struct child {
 	struct fds fds;
 	int event_fd;
 	struct control_door control;
+	struct origins_asker origins;
+	const char *folders[CONFIG_LOADERS_MAX + 1];
+	struct tftp_config tftp;
 };
 
 static void copier_sealed(void *ctx, uint32_t version, const struct hash *digest)
@@ -53,15 +57,18 @@ static int run_copier(struct child *child)
 		.sealed = copier_sealed,
 		.ctx = child,
 		.control = child->control,
+		.door = &child->origins.door,
 	};
 
+	origins_asker_init(&child->origins, fds_get(&child->fds, "origins"));
 	return copier_child(&config);
 }
 
-static int run_dhcp(struct child *child)
+/* ---- dhcp ---- */
+
+static int prepare_dhcp(struct child *child, struct why *why)
 {
 	struct dhcp_config *config = &child->config.dhcp;
-	struct why why = {""};
 
 	config->state_dir = child->cli->state_dir;
 	config->event_fd = child->event_fd;
@@ -72,7 +79,7 @@ static int run_dhcp(struct child *child)
 
 		/* One that is gone for now; the supervisor has said so, and starts us over
 		 * when it is back. */
-		if (dhcp_link_query(name, face, &why))
+		if (dhcp_link_query(name, face, NULL))
 			continue;
 		face->fds.udp = fds_get(&child->fds, "udp:%s", name);
 		face->fds.pxe = fds_get(&child->fds, "pxe:%s", name);
@@ -81,31 +88,35 @@ static int run_dhcp(struct child *child)
 		face->fds.icmp = fds_get(&child->fds, "icmp:%s", name);
 		config->ninterfaces++;
 	}
-	if (dhcp_config_derive(config, &why)) {
-		log_error("%s", why.text);
-		return 1;
-	}
-	return dhcp_child(config) ? 1 : 0;
+	return dhcp_config_derive(config, why);
 }
 
-static int run_tftp(struct child *child)
+static int run_dhcp(struct child *child)
+{
+	return dhcp_child(&child->config.dhcp) ? 1 : 0;
+}
+
+/* ---- tftp ---- */
+
+static int prepare_tftp(struct child *child, struct why *why)
 {
 	const struct config *c = &child->config;
-	const char *folders[CONFIG_LOADERS_MAX + 1] = {NULL};
-	struct tftp_config config = {
+	struct tftp_config *config = &child->tftp;
+
+	(void)why;
+	*config = (struct tftp_config){
 		.state_dir = child->cli->state_dir,
-		.folders = c->nloaders ? folders : NULL,
+		.folders = c->nloaders ? child->folders : NULL,
 		.server = {.event_fd = child->event_fd,
 			   .port_first = c->tftp_first,
 			   .port_last = c->tftp_last,
 			   .single_port = c->tftp_single_port},
 		.control = child->control,
 	};
-
 	for (unsigned int i = 0; i < c->nloaders; i++)
-		folders[i] = c->loaders[i];
+		child->folders[i] = c->loaders[i];
 	for (unsigned int i = 0; i < c->ninterfaces; i++) {
-		struct tftp_listen *l = &config.server.listen[config.server.nlisten];
+		struct tftp_listen *l = &config->server.listen[config->server.nlisten];
 		struct dhcp_interface face;
 
 		l->fd = fds_get(&child->fds, "tftp:%s", c->interfaces[i]);
@@ -113,10 +124,17 @@ static int run_tftp(struct child *child)
 			continue;
 		l->address = face.address;
 		snprintf(l->ifname, sizeof(l->ifname), "%s", c->interfaces[i]);
-		config.server.nlisten++;
+		config->server.nlisten++;
 	}
-	return tftp_child(&config);
+	return 0;
 }
+
+static int run_tftp(struct child *child)
+{
+	return tftp_child(&child->tftp);
+}
+
+/* ---- nfs ---- */
 
 static int run_nfs(struct child *child)
 {
@@ -137,55 +155,71 @@ static int run_nfs(struct child *child)
 	return nfs_child(&config);
 }
 
+/* ---- all of them ---- */
+
+/* What looks at the system is prepared; what serves runs in the sandbox. */
+static const struct kind {
+	const char *name;
+	enum sandbox_child sandbox;
+	int (*prepare)(struct child *child, struct why *why);
+	int (*run)(struct child *child);
+} kinds[] = {
+	{"copier", SANDBOX_COPIER, NULL, run_copier},
+	{"dhcp", SANDBOX_DHCP, prepare_dhcp, run_dhcp},
+	{"tftp", SANDBOX_TFTP, prepare_tftp, run_tftp},
+	{"nfs", SANDBOX_NFS, NULL, run_nfs},
+};
+
+static const struct kind *kind_find(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		if (!strcmp(kinds[i].name, name))
+			return &kinds[i];
+	return NULL;
+}
+
+static int child_prepare(struct child *child, const struct kind *kind, struct why *why)
+{
+	int r = fds_inherit(&child->fds, child->cli->args[1], why);
+
+	child->event_fd = fds_get(&child->fds, "events");
+	child->control.fd = fds_get(&child->fds, "control");
+	if (!r)
+		r = config_read(&child->config, fds_get(&child->fds, "config"), "config", why);
+	log_set_level(child->config.log);
+	if (!r && kind->prepare)
+		r = kind->prepare(child, why);
+	if (!r)
+		r = sandbox_enter(kind->sandbox, child->cli->state_dir, child->folders, why);
+	return r;
+}
+
 static int child_run(struct cli *cli)
 {
-	static const struct {
-		const char *name;
-		enum sandbox_child sandbox;
-		int (*run)(struct child *child);
-	} kinds[] = {
-		{"copier", SANDBOX_COPIER, run_copier},
-		{"dhcp", SANDBOX_DHCP, run_dhcp},
-		{"tftp", SANDBOX_TFTP, run_tftp},
-		{"nfs", SANDBOX_NFS, run_nfs},
-	};
+	const struct kind *kind = kind_find(cli->args[0]);
 	struct child child = {.cli = cli};
-	struct sandbox sandbox;
-	const char *name = cli->args[0];
+	char state_dir[PATH_MAX];
 	struct why why = {""};
 	int r;
 
-	log_init(name, LOG_LEVEL_INFO);
-	config_init(&child.config);
-	r = fds_inherit(&child.fds, cli->args[1], &why);
-	child.event_fd = fds_get(&child.fds, "events");
-	child.control.fd = fds_get(&child.fds, "control");
-	if (!r)
-		r = config_read(&child.config, fds_get(&child.fds, "config"), "config", &why);
-	log_set_level(child.config.log);
-	for (size_t i = 0; !r && i < ARRAY_SIZE(kinds); i++) {
-		if (strcmp(kinds[i].name, name))
-			continue;
-		sandbox_identity(kinds[i].sandbox, &sandbox);
-		r = sandbox_enter(&sandbox);
-		if (r) {
-			why_set(&why, r, "cannot give up root: %s", strerror(-r));
-			break;
-		}
-		/* Another user now, so the wish to end with the supervisor has to be said
-		 * again; it may have ended meanwhile. */
-		prctl(PR_SET_PDEATHSIG, SIGTERM);
-		if (poll(&(struct pollfd){.fd = child.event_fd}, 1, 0) == 1) {
-			config_fini(&child.config);
-			return 1;
-		}
-		r = kinds[i].run(&child);
-		config_fini(&child.config);
-		return r;
+	log_init(cli->args[0], LOG_LEVEL_INFO);
+	if (!kind || !realpath(cli->state_dir, state_dir)) {
+		log_error("%s", kind ? strerror(errno) : "no such child");
+		return 1;
 	}
-	log_error("%s", r ? why_text(&why, r) : "no such child");
+	cli->state_dir = state_dir; /* as it is called in the sandbox */
+	config_init(&child.config);
+	r = child_prepare(&child, kind, &why);
+	if (r) {
+		log_error("%s", why_text(&why, r));
+		r = 1;
+	} else if (poll(&(struct pollfd){.fd = child.event_fd}, 1, 0) == 1) {
+		r = 1; /* the supervisor ended meanwhile */
+	} else {
+		r = kind->run(&child);
+	}
 	config_fini(&child.config);
-	return 1;
+	return r;
 }
 
 const struct command command_child = {

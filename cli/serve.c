@@ -192,6 +192,8 @@ static int watch(struct serve *v)
 	if (!r)
 		r = events_init(v);
 	if (!r)
+		r = origins_new(v->loop, v->db, &v->origins, &v->origins_fd);
+	if (!r)
 		r = children_init(v);
 	return r;
 }
@@ -226,7 +228,7 @@ static int secrets_begin(struct serve *v, struct why *why)
 		log_warn("%s: no mark can be made: what a power cut does there will not be seen",
 			 path);
 	objects_release(v->secrets);
-	return r ? r : verifier_start(v->cli->state_dir, "secrets", &v->verifier);
+	return r ? r : verifier_start(v->cli->state_dir, "secrets", NULL, &v->verifier);
 }
 
 static int serve_run(struct serve *v, struct why *why)
@@ -281,6 +283,7 @@ static void serve_fini(struct serve *v)
 	if (v->hot && v->trace)
 		hot_flush(v->hot, v->trace);
 	hot_free(v->hot);
+	origins_free(v->origins);
 	db_close(v->trace);
 	db_close(v->leases);
 	db_close(v->db);

@@ -82,6 +82,7 @@ static void copier_begin(struct serve *v)
 	v->copier_waits = false;
 	fds_add(&s->fds, v->copier_listen, "copier");
 	fds_add(&s->fds, v->copier_lock, "lock");
+	fds_add(&s->fds, v->origins_fd, "origins");
 	service_spawn(s);
 }
 

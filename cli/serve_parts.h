@@ -16,6 +16,7 @@
 #include "cli/cmd.h"
 #include "cli/config.h"
 #include "cli/fds.h"
+#include "cli/origins.h"
 #include "cli/wire.h"
 #include "common/clock.h"
 #include "common/control.h"
@@ -59,6 +60,8 @@ struct serve {
 	int copier_listen;
 	int copier_lock; /* -1: somebody else's, for now */
 	bool copier_waits;
+	struct origins *origins;
+	int origins_fd; /* the copier's end; theirs */
 	struct objects *secrets; /* ours to mark: we put most of them, and can read them */
 	struct verifier *verifier;
 	struct db *db;

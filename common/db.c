@@ -194,8 +194,11 @@ int db_open(const char *dir, const struct db_schema *schema, enum db_mode mode, 
 	r = db_admit(db, schema, mode, path, why);
 	if (r)
 		return r;
-	r = db_exec(db, schema->durable ? "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON"
-					: "PRAGMA synchronous = OFF; PRAGMA foreign_keys = ON");
+	/* A large sort must not want a file: children have no folder for one. */
+	r = db_exec(db, "PRAGMA temp_store = MEMORY; PRAGMA foreign_keys = ON");
+	if (!r)
+		r = db_exec(db, schema->durable ? "PRAGMA synchronous = FULL"
+						: "PRAGMA synchronous = OFF");
 	if (r)
 		return why_set(why, r, "%s: %s", path, db_error(db));
 	*out = take(&db);

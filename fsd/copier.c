@@ -79,7 +79,7 @@ static void on_poll(struct loop_timer *timer, struct instant now)
 	sources_poll(c);
 	for (struct source *s = c->sources; s; s = s->next) {
 		if (!s->there)
-			source_origin(s);
+			source_origin(c, s);
 		jobs_again(c, s, now);
 	}
 	copier_turn(c);
@@ -200,7 +200,7 @@ static int copier_init(const struct copier_config *config, struct copier **out, 
 		c->has_committer = !r;
 	}
 	if (!r && !config->asked_only)
-		r = verifier_start(config->state_dir, "objects", &c->verifier);
+		r = verifier_start(config->state_dir, "objects", config->door, &c->verifier);
 	if (r) {
 		copier_fini(c);
 		return r;

@@ -27,6 +27,7 @@
 #include "common/control.h"
 #include "common/why.h"
 #include "fsd/fill.h"
+#include "fsd/origin.h"
 
 #define COPIER_SOCKET "copier.sock"
 
@@ -69,6 +70,7 @@ struct copier_config {
 	void (*sealed)(void *ctx, uint32_t version, const struct hash *digest);
 	void *ctx;
 	struct control_door control;
+	const struct origin_door *door; /* to origins; borrowed; NULL: by their paths */
 	bool asked_only; /* no fill: for a command that reads a file and ends */
 };
 

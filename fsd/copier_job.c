@@ -118,12 +118,12 @@ void job_news_locked(struct copier *c, struct job *job)
 	copier_wake(c);
 }
 
-static bool job_retry(struct job *job, struct instant now)
+static bool job_retry(struct copier *c, struct job *job, struct instant now)
 {
 	bool patient = now.ns - job->since.ns < COPIER_ORIGIN_SECS * NS_PER_SEC;
 
 	if (job->r == -ENODEV || !job->source->there)
-		source_origin(job->source);
+		source_origin(c, job->source);
 	if (!job->wanted)
 		source_pause(job->source);
 	if (!job->wanted || !patient)
@@ -166,7 +166,7 @@ static void job_break(struct copier *c, struct job *job)
 
 static void job_failed(struct copier *c, struct job *job)
 {
-	if (job_retry(job, instant_now()))
+	if (job_retry(c, job, instant_now()))
 		return; /* jobs_again() puts it back: a sleep would hold a thread */
 	c->counts.failed++;
 	/* Of the fill's, one stands for all until a pass goes well. */

@@ -230,7 +230,7 @@ void room_poll(struct copier *c, struct instant now);
 void sources_poll(struct copier *c);
 struct source *source_find(struct copier *c, uint32_t version);
 /* Look for the origin, again when it went. */
-void source_origin(struct source *s);
+void source_origin(struct copier *c, struct source *s);
 /* Were the bytes at `pos` given out before?  Then the file is never to be another, though
  * the store may have lost it.  From the source's threads too. */
 bool source_had(struct source *s, uint32_t pos, struct fill_record *out);

@@ -53,8 +53,8 @@ static uint64_t make(struct copier *c, uint64_t bytes, bool wanted, struct insta
 	if (!r)
 		r = db_open(c->config.state_dir, &schema_rootstock, DB_READ, &db, &why);
 	if (!r)
-		r = evict(db, c->config.state_dir, wanted ? share_of(&space, bytes) : 0, &out,
-			  &why);
+		r = evict(db, c->config.state_dir, c->config.door,
+			  wanted ? share_of(&space, bytes) : 0, &out, &why);
 	if (out.garbage.files || out.files.files) {
 		log_debug("store: %llu files that nobody names and %llu that can come again went",
 			  (unsigned long long)out.garbage.files,

@@ -76,9 +76,9 @@ void source_tell_bad(struct source *s, uint32_t pos, int err)
 
 /* Open the origin, again when it went.  Threads may be reading below the old one: the
  * new one takes over its number, so that theirs never means another directory. */
-void source_origin(struct source *s)
+void source_origin(struct copier *c, struct source *s)
 {
-	int fd = origin_dir_open(s->path);
+	int fd = origin_open(c->config.door, s->id, s->path);
 	int err = fd < 0 ? -fd : 0;
 
 	if (!err && !origin_dir_is(fd, version_manifest(s->version)))
@@ -173,7 +173,7 @@ static int source_new(struct copier *c, uint32_t id, const char *path, bool stri
 		return r;
 	}
 	source_hot(c, s);
-	source_origin(s);
+	source_origin(c, s);
 	s->next = c->sources;
 	c->sources = s;
 	return 0;

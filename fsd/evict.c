@@ -33,6 +33,7 @@ struct candidate {
 
 struct evicting {
 	struct objects *objects;
+	const struct origin_door *door;
 	struct evicted *out;
 	struct hash *kept;
 	size_t nkept;
@@ -62,7 +63,7 @@ static int claimant_of(struct evicting *e, const struct named *named)
 	e->claimants[n] = (struct claimant){version_ref(named->version), -1};
 	e->nclaimants++;
 	if (named->origin)
-		e->claimants[n].origin = origin_dir_open(named->origin);
+		e->claimants[n].origin = origin_open(e->door, named->id, named->origin);
 	return 0;
 }
 
@@ -203,11 +204,11 @@ static int evict_held(struct evicting *e, struct db *db, const char *state_dir, 
 	return r;
 }
 
-int evict(struct db *db, const char *state_dir, uint64_t bytes, struct evicted *out,
-	  struct why *why)
+int evict(struct db *db, const char *state_dir, const struct origin_door *door, uint64_t bytes,
+	  struct evicted *out, struct why *why)
 {
 	cleanup(objects_closep) struct objects *objects = NULL;
-	struct evicting e = {.out = out};
+	struct evicting e = {.door = door, .out = out};
 	char path[PATH_MAX];
 	int r;
 

@@ -14,6 +14,7 @@
 
 #include "common/db.h"
 #include "fsd/objects.h"
+#include "fsd/origin.h"
 
 struct evicted {
 	struct objects_swept garbage;
@@ -22,8 +23,9 @@ struct evicted {
 
 /* Free `bytes`, or what can be; only garbage when `bytes` is 0.  Returns 0;
  * -EWOULDBLOCK when somebody is putting objects that nobody names yet; or another
- * negative errno with words, and then nothing that somebody names was removed. */
-int evict(struct db *db, const char *state_dir, uint64_t bytes, struct evicted *out,
-	  struct why *why);
+ * negative errno with words, and then nothing that somebody names was removed.  `door`: see
+ * fsd/origin.h. */
+int evict(struct db *db, const char *state_dir, const struct origin_door *door, uint64_t bytes,
+	  struct evicted *out, struct why *why);
 
 #endif

@@ -18,6 +18,7 @@ static int each_file(const char *state_dir, uint32_t id, struct named *named,
 		return r;
 	m = version_manifest(v);
 	named->version = v;
+	named->id = id;
 	for (uint32_t pos = 0; !r && pos < manifest_count(m); pos++) {
 		const struct manifest_node *n = manifest_at(m, pos);
 		struct fill_record record;

@@ -16,6 +16,7 @@ struct named {
 	uint64_t size;
 	/* of a version; `version` NULL: of an overlay */
 	struct version *version;
+	uint32_t id; /* of the version */
 	uint32_t pos;
 	const char *image;
 	uint32_t number;

@@ -27,6 +27,17 @@ int origin_dir_scan(const char *path, const char *except, struct manifest_builde
 /* Open the origin directory, for origin_dir_file().  Returns a descriptor. */
 int origin_dir_open(const char *path);
 
+/* How a process that cannot see the origins itself comes to one of a version: it asks
+ * who can.  `open` returns a descriptor or a negative errno, and may be called by several
+ * threads. */
+struct origin_door {
+	int (*open)(void *ctx, uint32_t version);
+	void *ctx;
+};
+
+/* By the door where there is one (NULL: none), else by the path. */
+int origin_open(const struct origin_door *door, uint32_t version, const char *path);
+
 /* Is anything of the image's root in the open origin?  A file that is missing means
  * little in a directory that lost all, as a mount point does when its file system is
  * taken off. */

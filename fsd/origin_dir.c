@@ -35,6 +35,11 @@ int origin_dir_open(const char *path)
 	return fd < 0 ? -errno : fd;
 }
 
+int origin_open(const struct origin_door *door, uint32_t version, const char *path)
+{
+	return door ? door->open(door->ctx, version) : origin_dir_open(path);
+}
+
 bool origin_dir_is(int origin, const struct manifest *m)
 {
 	const struct manifest_node *root = manifest_at(m, 0);

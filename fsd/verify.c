@@ -169,7 +169,7 @@ static int look(struct db *db, struct verifying *ing, struct why *why)
 /* The origin of this version may have the very bytes still. */
 static int heal(struct verifying *ing, const struct named *named)
 {
-	cleanup(closep) int origin = origin_dir_open(named->origin);
+	cleanup(closep) int origin = origin_open(ing->v->door, named->id, named->origin);
 	struct object_draft draft = {.fd = -1};
 	cleanup(closep) int from = -1;
 	char path[PATH_MAX];
@@ -381,16 +381,24 @@ static void tell_done(const char *store, const struct verify_found *found)
 		 found->bytes, text);
 }
 
-static int suspects_once(const char *state_dir, const char *store, const atomic_bool *stop,
-			 struct why *why)
+struct verifier {
+	const char *state_dir;
+	const char *store;
+	const struct origin_door *door;
+	pthread_t thread;
+	atomic_bool stop;
+};
+
+static int suspects_once(const struct verifier *of, struct why *why)
 {
 	cleanup(objects_closep) struct objects *objects = NULL;
 	cleanup(db_closep) struct db *db = NULL;
 	unsigned int told = 0;
-	struct verify v = {.state_dir = state_dir,
-			   .store = store,
+	struct verify v = {.state_dir = of->state_dir,
+			   .store = of->store,
 			   .mend = true,
-			   .stop = stop,
+			   .door = of->door,
+			   .stop = &of->stop,
 			   .tell = tell_log,
 			   .ctx = &told};
 	struct verify_found found;
@@ -400,7 +408,7 @@ static int suspects_once(const char *state_dir, const char *store, const atomic_
 	struct tm tm;
 	int r;
 
-	snprintf(path, sizeof(path), "%s/%s", state_dir, store);
+	snprintf(path, sizeof(path), "%s/%s", of->state_dir, of->store);
 	r = objects_open(path, true, 0750, &objects, why);
 	if (!r)
 		r = objects_suspect(objects, &v.since);
@@ -409,24 +417,17 @@ static int suspects_once(const char *state_dir, const char *store, const atomic_
 	become_idle();
 	secs = (time_t)(v.since / NS_PER_SEC);
 	strftime(since, sizeof(since), "%F %T", localtime_r(&secs, &tm));
-	log_warn("%s: a writer was not stopped cleanly: verifying %s%s", store,
+	log_warn("%s: a writer was not stopped cleanly: verifying %s%s", of->store,
 		 v.since ? "what was put since " : "all", v.since ? since : "");
-	r = db_open(state_dir, &schema_rootstock, DB_READ, &db, why);
+	r = db_open(of->state_dir, &schema_rootstock, DB_READ, &db, why);
 	if (!r)
 		r = verify(db, &v, &found, why);
 	if (!r)
 		r = objects_trust(objects, v.since);
 	if (!r)
-		tell_done(store, &found);
+		tell_done(of->store, &found);
 	return r;
 }
-
-struct verifier {
-	const char *state_dir;
-	const char *store;
-	pthread_t thread;
-	atomic_bool stop;
-};
 
 static void *verifier_main(void *arg)
 {
@@ -435,7 +436,7 @@ static void *verifier_main(void *arg)
 
 	for (;;) {
 		struct why why = {""};
-		int r = suspects_once(v->state_dir, v->store, &v->stop, &why);
+		int r = suspects_once(v, &why);
 
 		if (!r || r == -ECANCELED)
 			return NULL;
@@ -449,7 +450,8 @@ static void *verifier_main(void *arg)
 	}
 }
 
-int verifier_start(const char *state_dir, const char *store, struct verifier **out)
+int verifier_start(const char *state_dir, const char *store, const struct origin_door *door,
+		   struct verifier **out)
 {
 	struct verifier *v = calloc(1, sizeof(*v));
 	int r;
@@ -458,6 +460,7 @@ int verifier_start(const char *state_dir, const char *store, struct verifier **o
 		return -ENOMEM;
 	v->state_dir = state_dir;
 	v->store = store;
+	v->door = door;
 	r = pthread_create(&v->thread, NULL, verifier_main, v);
 	if (r) {
 		free(v);

@@ -19,6 +19,7 @@
 
 #include "common/db.h"
 #include "fsd/objects.h"
+#include "fsd/origin.h"
 
 /* What became of one object that was damaged or absent. */
 enum verify_end {
@@ -30,11 +31,12 @@ enum verify_end {
 
 struct verify {
 	const char *state_dir;
-	const char *store;	 /* "objects" or "secrets" */
-	int64_t since;		 /* objects that got their names since (wall time, ns); 0: all */
-	uint32_t version;	 /* 0: all */
-	bool mend;		 /* else it only tells */
-	const atomic_bool *stop; /* NULL: never */
+	const char *store; /* "objects" or "secrets" */
+	int64_t since;	   /* objects that got their names since (wall time, ns); 0: all */
+	uint32_t version;  /* 0: all */
+	bool mend;	   /* else it only tells */
+	const struct origin_door *door; /* to origins that may mend; NULL: by their paths */
+	const atomic_bool *stop;	/* NULL: never */
 	/* Called for each one, with everybody who names it: "debian@3 /etc/motd, all
 	 * /etc/motd".  `absent`: there is nothing under its name. */
 	void (*tell)(void *ctx, enum verify_end end, bool absent, const struct hash *hash,
@@ -56,10 +58,11 @@ int verify(struct db *db, const struct verify *v, struct verify_found *out, stru
 
 /* A thread that verifies what writers left that did not end cleanly, if any did not:
  * behind everybody else's work, mending, and saying in the log what came of it.
- * `state_dir` is borrowed, `store` a constant.  Signals that it shall not see are blocked
- * before. */
+ * `state_dir` and `door` are borrowed, `store` a constant.  Signals that it shall not see are
+ * blocked before. */
 struct verifier;
-int verifier_start(const char *state_dir, const char *store, struct verifier **out);
+int verifier_start(const char *state_dir, const char *store, const struct origin_door *door,
+		   struct verifier **out);
 void verifier_stop(struct verifier *verifier); /* what is left is for the next one; NULL is fine */
 
 #endif

@@ -11,7 +11,7 @@ set -euo pipefail
 declare -A deps=(
 	[build]="gcc libc6-dev meson ninja-build pkg-config rpcsvc-proto
 		libfuse3-dev libtirpc-dev libsqlite3-dev libarchive-dev libssl-dev
-		libsodium-dev libcap-ng-dev libinih-dev libcjson-dev libsystemd-dev
+		libsodium-dev libcap-ng-dev libseccomp-dev libinih-dev libcjson-dev libsystemd-dev
 		libcmocka-dev zlib1g-dev libzstd-dev fuse3 openssh-client"
 	[net]="iproute2 procps util-linux python3 libnfs-dev libnfs-utils
 		udhcpc busybox-static isc-dhcp-client tftp-hpa atftp curl tshark

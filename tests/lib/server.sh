@@ -8,6 +8,7 @@
 # server_state [DIR]: an empty state folder, $work/state by default.
 server_state() {
 	[[ -x $rootstock ]] || skip "not built: $rootstock"
+	export ROOTSTOCK_STRICT=1 # a system call that no list has ends its child
 	export ROOTSTOCK_STATE=${1:-$work/state}
 	rm -rf "$ROOTSTOCK_STATE"
 }

@@ -11,6 +11,7 @@
  * range of the subnet before it, or of the first interface's.
  */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -107,7 +108,7 @@ int main(int argc, char **argv)
 	struct dhcp_config config;
 	enum log_level level = LOG_LEVEL_INFO;
 	struct dhcp_range range = {0, 0};
-	struct sandbox sandbox;
+	char state[PATH_MAX];
 	struct why why = {""};
 	struct db *keep = NULL;
 	int opt;
@@ -190,10 +191,12 @@ int main(int argc, char **argv)
 		return fail(&why, r);
 	if (chmod(config.state_dir, 0770))
 		return fail(NULL, -errno);
-	sandbox_identity(SANDBOX_DHCP, &sandbox);
-	r = sandbox_enter(&sandbox);
+	if (!realpath(config.state_dir, state))
+		return fail(NULL, -errno);
+	config.state_dir = state;
+	r = sandbox_enter(SANDBOX_DHCP, state, NULL, &why);
 	if (r)
-		return fail(NULL, r);
+		return fail(&why, r);
 	r = dhcp_child(&config);
 	for (unsigned int i = 0; i < config.ninterfaces; i++)
 		dhcp_link_close(&config.interfaces[i].fds);

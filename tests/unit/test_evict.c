@@ -86,7 +86,7 @@ static struct evicted make_room(struct site *s, uint64_t bytes)
 	struct evicted out;
 	struct why why = {""};
 
-	if (evict(s->db, s->state, bytes, &out, &why))
+	if (evict(s->db, s->state, NULL, bytes, &out, &why))
 		fail_msg("%s", why.text);
 	return out;
 }
@@ -210,7 +210,7 @@ static void whoever_puts_keeps_all(void **state)
 	assert_int_equal(objects_open(path, true, 0750, &putting, NULL), 0);
 	assert_int_equal(objects_hold(putting, false), 0);
 	assert_int_equal(objects_put_bytes(putting, "not yet named", 13, &hash), 0);
-	assert_int_equal(evict(s->db, s->state, UINT64_MAX, &out, NULL), -EWOULDBLOCK);
+	assert_int_equal(evict(s->db, s->state, NULL, UINT64_MAX, &out, NULL), -EWOULDBLOCK);
 	assert_true(objects_has(s->objects, &hash));
 	objects_release(putting);
 	assert_int_equal(make_room(s, 0).garbage.files, 1);

@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "cli/origins.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include "common/log.h"
+
+enum {
+	ANSWER_MS = 5000, /* how long the copier waits */
+	QUESTIONS_A_TURN = 16
+};
+
+struct answer {
+	uint32_t version;
+	int32_t status; /* 0, with a descriptor, or a negative errno */
+};
+
+/* ---- the supervisor ---- */
+
+/* Shared with the thread that opens, which may hang for longer than we are there. */
+struct opening {
+	atomic_uint refs;
+	atomic_bool busy;
+	int fd; /* where the answer goes */
+	uint32_t version;
+	char path[PATH_MAX];
+};
+
+struct origins {
+	struct loop_source source;
+	struct db *db;
+	int ask_fd;
+	struct opening *opening;
+};
+
+static void opening_unref(struct opening *o)
+{
+	if (atomic_fetch_sub(&o->refs, 1) > 1)
+		return;
+	closep(&o->fd);
+	free(o);
+}
+
+static void answer_send(int to, uint32_t version, int fd)
+{
+	struct answer answer = {.version = version, .status = fd < 0 ? fd : 0};
+	struct iovec iov = {.iov_base = &answer, .iov_len = sizeof(answer)};
+	char control[CMSG_SPACE(sizeof(fd))] __attribute__((aligned(8))) = {0};
+	struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1};
+	struct cmsghdr *cmsg;
+
+	if (fd >= 0) {
+		msg.msg_control = control;
+		msg.msg_controllen = sizeof(control);
+		cmsg = CMSG_FIRSTHDR(&msg);
+		cmsg->cmsg_level = SOL_SOCKET;
+		cmsg->cmsg_type = SCM_RIGHTS;
+		cmsg->cmsg_len = CMSG_LEN(sizeof(fd));
+		memcpy(CMSG_DATA(cmsg), &fd, sizeof(fd));
+	}
+	/* Who does not read his answers does without. */
+	sendmsg(to, &msg, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+static int directory_clone(const char *path)
+{
+	struct mount_attr attr = {.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID |
+					      MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC};
+	cleanup(closep) int fd = open_tree(AT_FDCWD, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	struct stat st;
+
+	/* Where we may not mount the copier has no view either. */
+	if (fd < 0 && (errno == EPERM || errno == ENOSYS))
+		return origin_dir_open(path);
+	if (fd < 0 || fstat(fd, &st))
+		return -errno;
+	if (!S_ISDIR(st.st_mode))
+		return -ENOTDIR;
+	return mount_setattr(fd, "", AT_EMPTY_PATH, &attr, sizeof(attr)) ? -errno : take_fd(&fd);
+}
+
+static void *opening_main(void *arg)
+{
+	struct opening *o = arg;
+	cleanup(closep) int fd = directory_clone(o->path);
+	int to = o->fd;
+	uint32_t version = o->version;
+
+	atomic_store(&o->busy, false);
+	answer_send(to, version, fd);
+	opening_unref(o);
+	return NULL;
+}
+
+/* Where is the origin of a version?  Only directories are read later. */
+static int origin_find(struct origins *os, uint32_t version, char path[static PATH_MAX])
+{
+	sqlite3_stmt *stmt =
+		db_stmt(os->db, "SELECT origin FROM version WHERE id = ? AND origin_kind = 'dir'");
+	int r = db_query(os->db, stmt, "u", version);
+
+	if (r != DB_ROW)
+		return r ? r : -ENOENT;
+	db_column_text(stmt, 0, path, PATH_MAX);
+	sqlite3_reset(stmt);
+	return 0;
+}
+
+static int opening_start(struct origins *os, uint32_t version)
+{
+	struct opening *o = os->opening;
+	pthread_attr_t detached;
+	pthread_t thread;
+	int r;
+
+	if (atomic_load(&o->busy))
+		return -EBUSY;
+	r = origin_find(os, version, o->path);
+	if (r)
+		return r;
+	o->version = version;
+	atomic_store(&o->busy, true);
+	atomic_fetch_add(&o->refs, 1);
+	pthread_attr_init(&detached);
+	pthread_attr_setdetachstate(&detached, PTHREAD_CREATE_DETACHED);
+	r = -pthread_create(&thread, &detached, opening_main, o);
+	pthread_attr_destroy(&detached);
+	if (r) {
+		atomic_store(&o->busy, false);
+		opening_unref(o);
+	}
+	return r;
+}
+
+static void on_question(struct loop_source *source, uint32_t events)
+{
+	struct origins *os = (struct origins *)((char *)source - offsetof(struct origins, source));
+	uint32_t version;
+
+	(void)events;
+	for (int i = 0; i < QUESTIONS_A_TURN; i++) {
+		ssize_t n = recv(source->fd, &version, sizeof(version), MSG_DONTWAIT | MSG_TRUNC);
+		int r;
+
+		if (n < 0)
+			return;
+		r = n == sizeof(version) ? opening_start(os, version) : -EBADMSG;
+		if (r)
+			answer_send(source->fd, version, r);
+	}
+}
+
+int origins_new(struct loop *loop, struct db *db, struct origins **out, int *ask_fd)
+{
+	struct origins *os = calloc(1, sizeof(*os));
+	int ends[2];
+	int r;
+
+	if (!os)
+		return -ENOMEM;
+	os->db = db;
+	os->ask_fd = -1;
+	os->source.ready = on_question;
+	os->opening = calloc(1, sizeof(*os->opening));
+	if (!os->opening) {
+		free(os);
+		return -ENOMEM;
+	}
+	atomic_init(&os->opening->refs, 1);
+	os->opening->fd = -1;
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends)) {
+		r = -errno;
+		origins_free(os);
+		return r;
+	}
+	os->opening->fd = ends[0];
+	os->ask_fd = ends[1];
+	r = loop_add(loop, &os->source, ends[0], EPOLLIN);
+	if (r) {
+		origins_free(os);
+		return r;
+	}
+	*ask_fd = os->ask_fd;
+	*out = os;
+	return 0;
+}
+
+void origins_free(struct origins *os)
+{
+	if (!os)
+		return;
+	loop_remove(&os->source);
+	closep(&os->ask_fd);
+	opening_unref(os->opening);
+	free(os);
+}
+
+/* ---- the copier ---- */
+
+/* One answer, or an errno: of this question, or of one that we gave up waiting for. */
+static int answer_receive(int from, struct answer *answer, int *fd)
+{
+	struct iovec iov = {.iov_base = answer, .iov_len = sizeof(*answer)};
+	char control[CMSG_SPACE(sizeof(*fd))] __attribute__((aligned(8)));
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = control,
+			     .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(from, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+	struct cmsghdr *cmsg;
+
+	*fd = -1;
+	if (n != sizeof(*answer))
+		return n < 0 ? -errno : -EPIPE;
+	cmsg = CMSG_FIRSTHDR(&msg);
+	if (cmsg && cmsg->cmsg_level == SOL_SOCKET && cmsg->cmsg_type == SCM_RIGHTS)
+		memcpy(fd, CMSG_DATA(cmsg), sizeof(*fd));
+	return 0;
+}
+
+static int ask(struct origins_asker *a, uint32_t version)
+{
+	struct instant end = instant_add_ms(instant_now(), ANSWER_MS);
+	struct answer answer;
+	int fd;
+
+	if (send(a->fd, &version, sizeof(version), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return -errno;
+	for (;;) {
+		int r = answer_receive(a->fd, &answer, &fd);
+		int64_t left = (end.ns - instant_now().ns) / NS_PER_MS;
+
+		if (!r && answer.version == version)
+			return answer.status ? answer.status : fd < 0 ? -EIO : fd;
+		if (!r) {
+			closep(&fd);
+			continue;
+		}
+		if (r != -EAGAIN)
+			return r;
+		if (left <= 0)
+			return -ETIMEDOUT;
+		poll(&(struct pollfd){.fd = a->fd, .events = POLLIN}, 1, (int)left);
+	}
+}
+
+static int asker_open(void *ctx, uint32_t version)
+{
+	struct origins_asker *a = ctx;
+	int r;
+
+	pthread_mutex_lock(&a->lock);
+	r = ask(a, version);
+	pthread_mutex_unlock(&a->lock);
+	return r;
+}
+
+void origins_asker_init(struct origins_asker *a, int fd)
+{
+	pthread_mutex_init(&a->lock, NULL);
+	a->fd = fd;
+	a->door = (struct origin_door){asker_open, a};
+}

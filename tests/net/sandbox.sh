@@ -1,0 +1,187 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2154 # what the library sets
+# check: when=quick limit=240
+# What a child that was taken over can no longer do, and that it can do its work: the
+# children of a running server by what /proc says of them, and each attempt by a program
+# that enters the same sandbox on the same state.
+set -euo pipefail
+lib=$(dirname "$0")/../lib
+for part in test net server; do
+	# shellcheck source=/dev/null
+	. "$lib/$part.sh"
+done
+need_root
+probe=$top/build/tests/sandbox-probe
+[[ -x $probe ]] || skip "not built: $probe"
+"$probe" dhcp "$work" newest >"$work/out" || skip "$(cat "$work/out")"
+net_up
+server_state
+unset ROOTSTOCK_STRICT # as in production
+state=$(realpath "$work")/state
+kinds="copier dhcp tftp nfs"
+
+mkdir -p "$work/image/etc" "$work/loaders" "$work/beside"
+echo text >"$work/image/etc/file"
+echo secret >"$work/image/etc/shadow"
+echo loader >"$work/loaders/loader"
+echo beside >"$work/beside/file"
+chmod 600 "$work/image/etc/shadow"
+chmod 644 "$work/loaders/loader" "$work/beside/file"
+"$rootstock" image add lab "$work/image" >/dev/null
+"$rootstock" host add 52:54:00:00:00:01 --name amy --address 10.77.0.9
+server_start
+
+child_pid() {
+	pgrep -f "^rootstock --state $ROOTSTOCK_STATE child $1" | head -n 1
+}
+field() { # KIND NAME
+	sed -n "s/^$2:[[:space:]]*//p" "/proc/$(child_pid "$1")/status"
+}
+sealed() {
+	"$rootstock" image show lab@1 | grep -qi sealed
+}
+# The copier has read its origin, also what is its owner's alone.
+wait_for 20 "the version to be sealed" sealed
+
+echo "# the children that run"
+for kind in $kinds; do
+	wait_for 10 "$kind" pgrep -f "^rootstock --state $ROOTSTOCK_STATE child $kind" >/dev/null
+	capabilities=0000000000000000
+	[[ $kind != copier ]] || capabilities=0000000000000004 # DAC_READ_SEARCH
+	for name in CapEff CapPrm CapBnd CapInh CapAmb; do
+		expected=$capabilities
+		[[ $name == CapEff || $name == CapPrm ]] || expected=0000000000000000
+		equal "$kind: $name" "$expected" "$(field "$kind" "$name")"
+	done
+	equal "$kind: NoNewPrivs" 1 "$(field "$kind" NoNewPrivs)"
+	equal "$kind: Seccomp" 2 "$(field "$kind" Seccomp)"
+	equal "$kind: groups beside its own" "" "$(field "$kind" Groups | tr -d ' ')"
+	equal "$kind: users" 1 "$(field "$kind" Uid | xargs -n1 | sort -u | wc -l)"
+	[[ $(field "$kind" Uid) != 0* ]] || fail "$kind is root"
+	cut -f1 <<<"$(field "$kind" Uid)" >>"$work/uids"
+	grep -q '^Max core file size *0 *0 ' "/proc/$(child_pid "$kind")/limits" ||
+		fail "$kind leaves a core"
+	for space in mnt net; do
+		[[ $kind != tftp || $space != net ]] || continue
+		[[ $(readlink "/proc/$(child_pid "$kind")/ns/$space") != \
+			$(readlink "/proc/$server_pid/ns/$space") ]] || fail "$kind shares ns $space"
+	done
+	equal "$kind: what its root has of /etc, /home, /root, /sys" "" \
+		"$(cd "/proc/$(child_pid "$kind")/root" && ls -d etc home root sys 2>/dev/null)"
+	[[ $(awk '$5 == "/" { print $6 }' "/proc/$(child_pid "$kind")/mountinfo") == ro,* ]] ||
+		fail "$kind: its root can be written"
+done
+equal "users of their own" 4 "$(sort -u "$work/uids" | wc -l)"
+
+# refused KIND EXPECTED ATTEMPT [ARGUMENT]; "a|b": either
+tried=0
+attempt() {
+	local kind=$1 expected=$2 got
+	shift 2
+	got=$("$probe" "$kind" "$state" -f "$work/loaders" "$@" 2>"$work/probe.err")
+	[[ "|$expected|" == *"|$got|"* ]] ||
+		fail "$kind: $*: expected $expected, got $got $(cat "$work/probe.err")"
+	tried=$((tried + 1))
+}
+sleep 600 & # of another user than theirs
+other=$!
+at_exit stop "$other"
+
+echo "# what none can do"
+for kind in $kinds; do
+	for what in exec execveat "ptrace $other" "peek $other" "kill $other" mount "unmount /" \
+		chroot unshare root groups capabilities by-handle "device /dev/x" bpf ring; do
+		# shellcheck disable=SC2086 # words
+		attempt "$kind" SIGSYS $what
+	done
+	for what in "limit $other" new-user code newest "socket inet-stream" "socket inet-raw" \
+		"socket inet6" "socket packet" "socket netlink" "socket vsock" "socket unix-stream"; do
+		# shellcheck disable=SC2086
+		attempt "$kind" ENOSYS $what
+	done
+	for what in "read /etc/shadow" "read /etc/passwd" "list /root" "stat /dev/fuse" \
+		"stat /dev/vda" "list /sys" "stat /run/dbus" "read $work/beside/file" \
+		"read $work/image/etc/file" "read $work/image/etc/shadow" \
+		"stat /proc/$other/status" "stat /proc/sys" "list $work"; do
+		# The way to the state directory can be walked, and there is nothing beside it.
+		expected=ENOENT
+		[[ $what != "list $work" ]] || expected="done|ENOSYS"
+		# shellcheck disable=SC2086
+		attempt "$kind" "$expected" $what
+	done
+	attempt "$kind" "EROFS|EACCES" create /x
+	attempt "$kind" "EROFS|EACCES" create /dev/x
+	attempt "$kind" "EROFS|EACCES" create "$work/x"
+	attempt "$kind" "EROFS|EACCES" create "$state/x"
+	attempt "$kind" "EROFS|EACCES" write "$state/rootstock.db"
+	attempt "$kind" "EROFS|EACCES" write "$state/trace.db"
+	attempt "$kind" "EROFS|EACCES|ENOSYS" unlink "$state/rootstock.db"
+	attempt "$kind" done memory
+	attempt "$kind" done read "$state/rootstock.db"
+	attempt "$kind" done connect "$state/copier.sock"
+done
+
+echo "# what some can do, and the others not"
+secret=$(find "$state/secrets" -type f -size +0 -path '*/??/*' | head -n 1)
+object=$(find "$state/objects" -type f -size +0 -path '*/??/*' | head -n 1)
+[[ -n $secret && -n $object ]] || fail "nothing is in the stores"
+# may ATTEMPT ARGUMENT KINDS -- REFUSAL
+may() {
+	local what=$1 argument=$2 those=$3 refusal=$4 kind
+	for kind in $kinds; do
+		if [[ " $those " == *" $kind "* ]]; then
+			attempt "$kind" done "$what" "$argument"
+		else
+			attempt "$kind" "$refusal" "$what" "$argument"
+		fi
+		rm -f "$state/objects/x" "$state/manifests/x"
+	done
+}
+may read "$secret" nfs "EACCES|ENOENT"
+may list "$state/secrets" nfs "EACCES|ENOENT"
+may read "$object" "copier tftp nfs" "EACCES|ENOENT"
+may create "$state/objects/x" copier "EROFS|EACCES|ENOENT"
+may create "$state/manifests/x" copier "EROFS|EACCES|ENOENT"
+may create "$state/secrets/x" "" "EROFS|EACCES|ENOENT"
+may write "$state/leases.db" dhcp "EROFS|EACCES"
+may read "$work/loaders/loader" "copier dhcp tftp nfs" none # who is given the folder
+may list /usr/lib tftp ENOENT
+may create "$work/loaders/x" "" "EROFS|EACCES"
+may socket inet-dgram tftp ENOSYS
+may socket unix "copier dhcp tftp nfs" none
+may thread "" "copier nfs" "EPERM|ENOSYS|EAGAIN"
+may fork "" dhcp ENOSYS
+may stat /proc/self/status copier ENOENT
+
+echo "# an origin, as the copier gets it"
+cat >"$work/origin.py" <<'EOF'
+import ctypes, os, subprocess, sys
+libc = ctypes.CDLL(None, use_errno=True)
+fd = libc.open_tree(-100, sys.argv[1].encode(), 1)  # OPEN_TREE_CLONE
+attr = (ctypes.c_uint64 * 4)(1 | 2 | 4 | 8, 0, 0, 0)
+assert fd >= 0 and libc.mount_setattr(fd, b"", 0x1000, attr, 32) == 0
+os.set_inheritable(fd, True)
+print(subprocess.run(sys.argv[2:-1] + [sys.argv[-1].replace("FD", str(fd))],
+    close_fds=False, capture_output=True, text=True).stdout, end="")
+EOF
+origin() { # EXPECTED KIND ATTEMPT ARGUMENT
+	local got
+	got=$(python3 "$work/origin.py" "$work/image" "$probe" "$2" "$state" "$3" "$4")
+	[[ "|$1|" == *"|$got|"* ]] || fail "an origin, $2: $3 $4: expected $1, got $got"
+	tried=$((tried + 1))
+}
+origin done copier read-at FD:etc/file
+origin done copier read-at FD:etc/shadow
+origin ENOENT copier read-at FD:../beside/file
+origin ENOENT copier read-at "FD:../../../../..$work/beside/file"
+origin EROFS copier create-at FD:etc/x
+origin EACCES nfs read-at FD:etc/shadow
+[[ ! -e $work/image/etc/x ]] || fail "an origin was written to"
+
+echo "# it is said, and serving goes on"
+alive "$server_pid" || fail "serve has ended: $(cat "$work/serve.log")"
+! grep -q 'starting it again\|system call' "$work/serve.log" || fail "$(cat "$work/serve.log")"
+"$probe" nfs "$state" exec >/dev/null 2>"$work/err"
+grep -q 'error: system call [0-9]*, execve: not one' "$work/err" || fail "no line: $(cat "$work/err")"
+echo "$tried attempts ended as they should"
