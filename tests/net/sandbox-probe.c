@@ -5,7 +5,7 @@
  *
  *	sandbox-probe CHILD STATE-DIR [-f FOLDER] ATTEMPT [ARGUMENT]
  *
- * Prints one word: "done", the errno's name, or "SIGSYS".  For tests/net/sandbox.sh, as
+ * Prints one word: "yes", the errno's name, or "SIGSYS".  For tests/net/sandbox.sh, as
  * root.
  */
 #include <errno.h>
@@ -371,6 +371,6 @@ int main(int argc, char **argv)
 	else if (WEXITSTATUS(status) == 255)
 		return 2;
 	else
-		puts(WEXITSTATUS(status) ? strerrorname_np(WEXITSTATUS(status)) : "done");
+		puts(WEXITSTATUS(status) ? strerrorname_np(WEXITSTATUS(status)) : "yes");
 	return 0;
 }
