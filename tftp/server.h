@@ -3,13 +3,11 @@
  * The sockets: one loop carries every transfer; no process or thread each.
  *
  *	listener --RRQ--> session --tree->open--> file
- *	session's own socket (from a port range) --ACK--> transfer --> blocks out
+ *	port (one or many sessions' socket) --ACKs--> their transfers --> outbox --> one send
  *
- * A session has a socket of its own, bound to the address that was asked and to a
- * port of the range; with `single_port` it shares the listener's, for networks
- * that let only one port through.  Packets find their session by socket and
- * peer; a packet of somebody else gets ERROR 5 and changes nothing.  Windows of
- * equal blocks leave as one UDP_SEGMENT send where the path takes it.
+ * A session's port is bound to the address that was asked and comes from the port range
+ * (port.h); with `single_port` it is the listener's, for networks that let only one
+ * through.  What the packets of one turn of the loop call for leaves together at its end.
  */
 #ifndef TFTP_SERVER_H
 #define TFTP_SERVER_H

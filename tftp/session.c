@@ -2,17 +2,12 @@
 #include "tftp/session.h"
 
 #include <errno.h>
-#include <netinet/udp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
 #include "common/event.h"
-
-#ifndef UDP_SEGMENT
-#define UDP_SEGMENT 103
-#endif
 
 enum {
 	HOLD_SECS = 5, /* for a machine that is being registered */
@@ -26,26 +21,6 @@ enum {
 
 /* ---- sending ---- */
 
-static void aim(struct msghdr *m, uint32_t local, const struct sockaddr_in *peer, void *control,
-		size_t control_size)
-{
-	struct cmsghdr *c;
-	struct in_pktinfo info = {.ipi_spec_dst.s_addr = htonl(local)};
-
-	m->msg_name = (void *)(uintptr_t)peer;
-	m->msg_namelen = sizeof(*peer);
-	if (!local)
-		return;
-	memset(control, 0, control_size);
-	m->msg_control = control;
-	m->msg_controllen = CMSG_SPACE(sizeof(info));
-	c = CMSG_FIRSTHDR(m);
-	c->cmsg_level = IPPROTO_IP;
-	c->cmsg_type = IP_PKTINFO;
-	c->cmsg_len = CMSG_LEN(sizeof(info));
-	memcpy(CMSG_DATA(c), &info, sizeof(info));
-}
-
 void session_send_small(int fd, uint32_t local, const struct sockaddr_in *peer, const void *data,
 			size_t len)
 {
@@ -53,7 +28,7 @@ void session_send_small(int fd, uint32_t local, const struct sockaddr_in *peer, 
 	struct iovec iov = {(void *)(uintptr_t)data, len};
 	struct msghdr m = {.msg_iov = &iov, .msg_iovlen = 1};
 
-	aim(&m, local, peer, control, sizeof(control));
+	outbox_aim(&m, local, peer, control);
 	sendmsg(fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL); /* lost is lost: UDP */
 }
 
@@ -68,52 +43,10 @@ void session_send_error(int fd, uint32_t local, const struct sockaddr_in *peer, 
 	session_send_small(fd, local, peer, buf, len);
 }
 
-/* In single-port mode the socket may be bound to any address, so each send says
- * where it comes from; a session's own is bound to it. */
+/* Where the socket is bound to no address, each send says where it comes from. */
 static uint32_t from_address(const struct session *s)
 {
-	return s->source.loop ? 0 : s->local;
-}
-
-/* `n` blocks whose bytes lie one after the other in send_buf, as one segmented
- * send.  All but the last have the same length. */
-static int send_segmented(struct session *s, struct iovec *iov, unsigned int n)
-{
-	_Alignas(struct cmsghdr) char
-		control[CMSG_SPACE(sizeof(struct in_pktinfo)) + CMSG_SPACE(sizeof(uint16_t))] = {0};
-	uint16_t size = (uint16_t)(s->transfer.blksize + TFTP_HEADER);
-	struct msghdr m = {.msg_iov = iov, .msg_iovlen = 2 * n};
-	struct cmsghdr *c;
-	size_t used;
-
-	aim(&m, from_address(s), &s->peer, control, CMSG_SPACE(sizeof(struct in_pktinfo)));
-	used = m.msg_control ? CMSG_SPACE(sizeof(struct in_pktinfo)) : 0;
-	m.msg_control = control;
-	m.msg_controllen = used + CMSG_SPACE(sizeof(size));
-	c = (struct cmsghdr *)(control + used);
-	c->cmsg_level = SOL_UDP;
-	c->cmsg_type = UDP_SEGMENT;
-	c->cmsg_len = CMSG_LEN(sizeof(size));
-	memcpy(CMSG_DATA(c), &size, sizeof(size));
-	return sendmsg(s->fd, &m, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : (int)n;
-}
-
-static int send_each(struct session *s, struct iovec *iov, unsigned int n)
-{
-	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in_pktinfo))];
-	struct mmsghdr m[SEND_BLOCKS];
-	int sent;
-
-	for (unsigned int i = 0; i < n; i++) {
-		m[i] = (struct mmsghdr){.msg_hdr = {.msg_iov = &iov[2 * i], .msg_iovlen = 2}};
-		aim(&m[i].msg_hdr, from_address(s), &s->peer, control, sizeof(control));
-	}
-	/* sendmmsg offers the processor to others after each message; a lone one, the
-	 * common case, need not. */
-	if (n == 1)
-		return sendmsg(s->fd, &m[0].msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 1;
-	sent = sendmmsg(s->fd, m, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-	return sent < 0 ? -errno : sent;
+	return s->port->local ? 0 : s->local;
 }
 
 /* Fewer than `want` bytes is an end that came too early: the file shrank. */
@@ -135,11 +68,10 @@ static int read_whole(struct tftp_file *file, uint8_t *buf, size_t want, uint64_
 
 /* Small blocks one at a time are read some ahead: a system call for each would be a
  * tenth of what a block costs. */
-static int read_blocks(struct session *s, size_t want, const uint8_t **out)
+static int read_blocks(struct session *s, size_t want, uint8_t *buf, const uint8_t **out)
 {
 	uint64_t at = tftp_block_offset(&s->transfer, s->next);
 	uint64_t left = s->file->size - at;
-	uint8_t *buf = s->server->send_buf;
 	int r;
 
 	if (want > AHEAD / 4 || left <= want) {
@@ -164,44 +96,35 @@ static int read_blocks(struct session *s, size_t want, const uint8_t **out)
 	return 0;
 }
 
-/* Send some of the blocks that are to leave.  Returns how many left, or a negative
- * errno. */
-static int send_blocks(struct session *s)
+/* Put some of the blocks that are to leave into the outbox.  Returns 0 or a negative
+ * errno of reading them. */
+static int put_blocks(struct session *s)
 {
-	struct tftp_server *server = s->server;
+	struct outbox *o = &s->server->outbox;
 	const struct tftp_transfer *t = &s->transfer;
-	struct iovec iov[2 * SEND_BLOCKS];
-	const uint8_t *bytes;
+	struct outbox_blocks b = {
+		.session = s,
+		.peer = &s->peer,
+		.from = from_address(s),
+		.first = s->next,
+		.size = t->blksize,
+		.segment = s->segment,
+	};
 	uint64_t left = s->last - s->next + 1;
-	unsigned int most = SEND_BYTES / (t->blksize + TFTP_HEADER);
-	unsigned int n;
-	size_t len = 0;
+	unsigned int most = OUTBOX_SEGMENTED / (t->blksize + TFTP_HEADER);
+	uint8_t *room;
+	size_t len;
 	int r;
 
-	most = most > SEND_BLOCKS ? SEND_BLOCKS : most ? most : 1;
-	n = left < most ? (unsigned int)left : most;
-	for (unsigned int i = 0; i < n; i++) {
-		uint32_t block_len = tftp_block_len(t, s->next + i);
-
-		tftp_data_header(server->headers[i], (uint16_t)(s->next + i));
-		iov[2 * i] = (struct iovec){server->headers[i], TFTP_HEADER};
-		len += block_len;
-		iov[2 * i + 1].iov_len = block_len;
-	}
-	r = read_blocks(s, len, &bytes);
-	if (r)
-		return r;
-	for (unsigned int i = 0; i < n; i++) {
-		iov[2 * i + 1].iov_base = (void *)(uintptr_t)bytes;
-		bytes += iov[2 * i + 1].iov_len;
-	}
-	if (n > 1 && s->segment) {
-		r = send_segmented(s, iov, n);
-		if (r > 0 || r == -EAGAIN || r == -ENOBUFS || r == -ECONNREFUSED)
-			return r;
-		s->segment = false; /* larger than the path takes, or no checksum offload */
-	}
-	return send_each(s, iov, n);
+	most = most > OUTBOX_BLOCKS ? OUTBOX_BLOCKS : most ? most : 1;
+	b.n = left < most ? (unsigned int)left : most;
+	b.last_size = tftp_block_len(t, s->next + b.n - 1);
+	len = (size_t)(b.n - 1) * b.size + b.last_size;
+	room = outbox_room(o, s->port->source.fd, b.n, len);
+	r = read_blocks(s, len, room, &b.bytes);
+	if (!r)
+		outbox_add(o, &b);
+	return r;
 }
 
 /* ---- ending ---- */
@@ -328,7 +251,7 @@ static void end_refused(struct session *s, enum tftp_code code, const char *why,
 	char address[IP4_TEXT];
 	struct instant now = instant_now();
 
-	session_send_error(s->fd, from_address(s), &s->peer, code, why);
+	session_send_error(s->port->source.fd, from_address(s), &s->peer, code, why);
 	s->server->counts.refused++;
 	tell_trouble(s, expected ? EVENT_ABSENT : EVENT_REFUSED, 0, expected ? NULL : why, now);
 	if (expected ? log_wants(LOG_LEVEL_DEBUG)
@@ -361,6 +284,8 @@ static void end_stopped(struct session *s, const char *why, struct instant now)
 static void go_on(struct session *s, int outcome, const struct tftp_reply *reply,
 		  struct instant now)
 {
+	if (!s->transfer.opening)
+		server_acknowledged(s);
 	switch (outcome) {
 	case TFTP_FINISHED:
 		end_finished(s, now);
@@ -377,41 +302,66 @@ static void go_on(struct session *s, int outcome, const struct tftp_reply *reply
 		return;
 	}
 	if (reply->len)
-		session_send_small(s->fd, from_address(s), &s->peer, reply->packet, reply->len);
+		session_send_small(s->port->source.fd, from_address(s), &s->peer, reply->packet,
+				   reply->len);
 	if (reply->count) {
 		s->next = reply->first; /* what an earlier window still had to send is in it */
 		s->last = reply->first + reply->count - 1;
-		session_run(s, now);
+		server_run(s);
 		return;
 	}
 	if (s->next > s->last)
 		server_due(s, s->transfer.deadline);
 }
 
-void session_run(struct session *s, struct instant now)
+/* Some blocks, or none, did not leave: again soon, but not for ever. */
+static void try_later(struct session *s, int r, struct instant now)
 {
-	int n = send_blocks(s);
-
-	if (n == -EAGAIN || n == -ENOBUFS) {
+	switch (r) {
+	case -EAGAIN:
+	case -ENOBUFS:
 		server_due(s, instant_add_ms(now, ++s->starved > 5 ? STARVED_POLL_MS : FULL_MS));
 		if (s->starved > STARVED_MOST)
 			end_stopped(s, "its bytes do not come", now);
 		return;
-	}
-	if (n == -ECONNREFUSED || n == -EHOSTUNREACH || n == -ENETUNREACH) {
-		/* An ICMP of an earlier packet: this one did not leave. */
+	case -ECONNREFUSED:
+	case -EHOSTUNREACH:
+	case -ENETUNREACH:
 		server_due(s, instant_add_ms(now, FULL_MS));
 		if (++s->starved > 5)
-			end_stopped(s, strerror(-n), now);
+			end_stopped(s, strerror(-r), now);
+		return;
+	default:
+		session_send_error(s->port->source.fd, from_address(s), &s->peer, TFTP_UNDEFINED,
+				   "read error");
+		end_stopped(s, strerror(-r), now);
+	}
+}
+
+void session_run(struct session *s, struct instant now)
+{
+	int r = put_blocks(s);
+
+	if (r)
+		try_later(s, r, now);
+}
+
+void session_left(struct session *s, unsigned int blocks, int r)
+{
+	struct instant now = s->server->now;
+
+	s->next += blocks;
+	if (blocks)
+		s->starved = 0;
+	if (r && r != -EAGAIN && r != -ENOBUFS && r != -ECONNREFUSED && s->segment) {
+		s->segment = false; /* larger than the path takes, or no checksum offload */
+		server_run(s);
 		return;
 	}
-	if (n < 0) {
-		session_send_error(s->fd, from_address(s), &s->peer, TFTP_UNDEFINED, "read error");
-		end_stopped(s, strerror(-n), now);
+	if (r) {
+		try_later(s, r, now);
 		return;
 	}
-	s->starved = 0;
-	s->next += (unsigned int)n;
 	if (s->next <= s->last) {
 		server_run(s); /* others first */
 		return;
@@ -536,7 +486,7 @@ void session_time(struct session *s, struct instant now)
 		else
 			ask(s, now);
 	} else if (s->next <= s->last) {
-		session_run(s, now);
+		server_run(s);
 	} else {
 		go_on(s, tftp_transfer_step(&s->transfer, NULL, now, &reply), &reply, now);
 	}
@@ -562,11 +512,5 @@ void session_free(struct session *s)
 		s->server->tree->cancel(s->server->tree, &s->wait);
 	tftp_file_close(s->file);
 	free(s->ahead);
-	if (s->source.loop) {
-		int fd = s->source.fd;
-
-		loop_remove(&s->source);
-		close(fd);
-	}
 	free(s);
 }

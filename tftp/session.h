@@ -7,12 +7,16 @@
 #define TFTP_SESSION_H
 
 #include <netinet/in.h>
+#include <sys/queue.h>
 
 #include "common/log.h"
+#include "tftp/deadlines.h"
 #include "tftp/name.h"
+#include "tftp/outbox.h"
+#include "tftp/port.h"
 #include "tftp/server.h"
 
-enum { SESSION_HASH = 4096, SEND_BLOCKS = 64, SEND_BYTES = 65000 };
+enum { SESSION_HASH = 4096 };
 
 enum session_state {
 	SESSION_ASKING,	 /* the tree has not answered yet */
@@ -20,16 +24,16 @@ enum session_state {
 };
 
 struct session {
-	struct loop_source source; /* its own socket; not added in single-port mode */
+	struct deadline deadline; /* first: who has it has the session */
 	struct tftp_server *server;
-	struct session *hash_next;
-	struct session *run_next; /* queue of those with blocks to send */
+	struct port *port;
+	LIST_ENTRY(session) of_peer;	/* in by_peer */
+	LIST_ENTRY(session) of_address; /* in by_address */
+	TAILQ_ENTRY(session) of_run;	/* in run, if in_run */
+	TAILQ_ENTRY(session) of_opening;
 	bool in_run;
-	unsigned int heap_at; /* index + 1 in the heap of deadlines; 0: none */
-	unsigned int all_at;  /* index in `all` */
-	struct instant due;
+	bool in_opening; /* nothing has been acknowledged yet */
 
-	int fd;			 /* its own, or the listener's */
 	struct sockaddr_in peer; /* address and port as on the wire */
 	uint32_t local;		 /* the address that was asked; host order */
 	enum session_state state;
@@ -53,8 +57,11 @@ struct session {
 	unsigned int starved; /* reads in a row that had no bytes yet */
 };
 
+LIST_HEAD(session_list, session);
+TAILQ_HEAD(session_queue, session);
+
 struct listener {
-	struct loop_source source;
+	struct port port; /* of requests; and in single-port mode, of all */
 	struct tftp_server *server;
 	const struct tftp_listen *config;
 };
@@ -67,35 +74,41 @@ struct tftp_server {
 	struct tftp_server_config config;
 	struct listener listeners[TFTP_LISTENERS];
 	struct loop_timer timer;
-	struct session *hash[SESSION_HASH];
-	struct session **heap;
-	unsigned int nheap;
-	struct session **all; /* in no order; the heap lacks those that are sending */
+	struct port *ports;
+	unsigned int nports;
+	bool untidy; /* a port may have lost its last session */
 	unsigned int nsessions;
-	struct session *run_first;
-	struct session **run_end;
 	struct tftp_counts counts;
+	struct session_list by_peer[SESSION_HASH];
+	struct session_list by_address[SESSION_HASH];
+	struct session_queue opening; /* the oldest first */
+	struct session_queue run;     /* those with blocks to send */
+	struct deadlines deadlines;   /* of all others */
+	struct instant now;	      /* of this turn */
 	struct log_limit refusals;
 	struct log_limit troubles;
 	struct log_limit told; /* events about what did not come to its end */
 	struct log_limit finished;
 	struct log_limit finished_by[TELLERS]; /* by a hash of the address */
 	uint32_t random;
-	uint8_t send_buf[65536]; /* SEND_BYTES, or one block of any size */
-	uint8_t headers[SEND_BLOCKS][TFTP_HEADER];
+	struct port_batch batch;
+	struct outbox outbox;
 };
 
 /* server.c for session.c */
 void server_due(struct session *s, struct instant at);
-void server_run(struct session *s); /* call session_run() soon */
+void server_run(struct session *s);	     /* call session_run() soon */
+void server_acknowledged(struct session *s); /* somebody is there */
 void server_forget(struct session *s);
+void server_on_port(struct loop_source *source, uint32_t events);
 
 /* session.c for server.c.  Each may end and free the session. */
 void session_start(struct session *s, struct instant now);
 void session_packet(struct session *s, const struct bytes *in, struct instant now);
 void session_repeat(struct session *s, struct instant now);
 void session_time(struct session *s, struct instant now);
-void session_run(struct session *s, struct instant now);
+void session_run(struct session *s, struct instant now);	  /* into the outbox */
+void session_left(struct session *s, unsigned int blocks, int r); /* struct outbox */
 void session_unreachable(struct session *s, struct instant now);
 void session_free(struct session *s);
 

@@ -42,6 +42,13 @@ END
 		} | overlay_text "host:$1" /etc/inittab
 		return
 	fi
+	# On a busy machine the serial console may take longer to appear than systemd waits,
+	# and then nobody can log in.
+	overlay_text "host:$1" /etc/systemd/system.conf.d/slow.conf <<'END'
+[Manager]
+DefaultTimeoutStartSec=900
+DefaultDeviceTimeoutSec=900
+END
 	overlay_text "host:$1" /etc/systemd/system/selfcheck.service <<'END'
 [Unit]
 Description=Self-check

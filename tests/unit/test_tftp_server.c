@@ -513,30 +513,92 @@ static void a_thousand_transfers_run_at_once(void **state)
 	finish(w);
 }
 
-static void a_server_out_of_descriptors_goes_on(void **state)
+/* 100 at once, and descriptors for a handful of ports. */
+static void without_descriptors_transfers_share_what_ports_there_are(void **state)
 {
 	enum { CLIENTS = 100 };
-	struct world *w = start(40, &plain);
+	struct world *w = start(12, &plain);
 	int fd[CLIENTS];
 	struct sockaddr_in from;
 	uint8_t buf[1024];
-	int served = 0;
 
 	(void)state;
 	for (int i = 0; i < CLIENTS; i++) {
 		fd[i] = client();
-		request(fd[i], INADDR_LOOPBACK, w->port, "100", NULL);
+		request(fd[i], INADDR_LOOPBACK, w->port, "600", NULL);
 	}
-	for (int i = 0; i < CLIENTS; i++)
-		while (receive(fd[i], buf, sizeof(buf), &from, served ? 20 : 2000) > 0) {
-			served++;
-			send_ack(fd[i], &from, 1);
+	for (uint16_t block = 1; block <= 2; block++)
+		for (int i = 0; i < CLIENTS; i++) {
+			while (expect(fd[i], buf, sizeof(buf), &from).block != block)
+				;
+			send_ack(fd[i], &from, block);
 		}
-	assert_in_range(served, 5, 60);
 	for (int i = 0; i < CLIENTS; i++)
 		close(fd[i]);
 	download(w, 1000, &(struct tftp_options){0}, 0);
 	finish(w);
+}
+
+static void few_transfers_have_a_port_each_and_many_share(void **state)
+{
+	enum { FEW = 12, CLIENTS = 200 };
+	static bool seen[1 << 16];
+	struct world *w = start(0, &plain);
+	int fd[CLIENTS];
+	int ports = 0;
+
+	(void)state;
+	for (int i = 0; i < CLIENTS; i++) {
+		struct sockaddr_in from;
+		uint8_t buf[1024];
+
+		fd[i] = client();
+		request(fd[i], INADDR_LOOPBACK, w->port, "600", NULL);
+		expect(fd[i], buf, sizeof(buf), &from);
+		ports += !seen[from.sin_port];
+		seen[from.sin_port] = true;
+		if (i < FEW)
+			assert_int_equal(ports, i + 1);
+	}
+	assert_in_range(ports, FEW, CLIENTS / 8);
+	for (int i = 0; i < CLIENTS; i++)
+		close(fd[i]);
+	finish(w);
+}
+
+/* Of those that share a port one goes away: that is told of nobody else. */
+static void a_closed_port_ends_its_own_transfer_alone(void **state)
+{
+	enum { CLIENTS = 40 };
+	static const struct tftp_server_config configs[] = {
+		{.single_port = true}, {.port_first = 34110, .port_last = 34110}};
+	uint8_t buf[1024];
+
+	(void)state;
+	for (size_t c = 0; c < ARRAY_SIZE(configs); c++) {
+		struct world *w = start(0, &configs[c]);
+		struct sockaddr_in from[CLIENTS];
+		int fd[CLIENTS];
+
+		for (int i = 0; i < CLIENTS; i++) {
+			fd[i] = client();
+			request(fd[i], INADDR_LOOPBACK, w->port, "600", NULL);
+			assert_int_equal(expect(fd[i], buf, sizeof(buf), &from[i]).block, 1);
+		}
+		for (int i = 0; i < CLIENTS; i += 2) {
+			send_ack(fd[i], &from[i], 1);
+			close(fd[i]); /* what comes now is answered by ICMP */
+		}
+		for (int i = 1; i < CLIENTS; i += 2) {
+			send_ack(fd[i], &from[i], 1);
+			while (expect(fd[i], buf, sizeof(buf), &from[i]).block != 2)
+				;
+			send_ack(fd[i], &from[i], 2);
+			close(fd[i]);
+		}
+		download(w, 1000, &(struct tftp_options){0}, 0);
+		finish(w);
+	}
 }
 
 static void requests_that_nobody_acknowledges_displace_only_each_other(void **state)
@@ -623,7 +685,9 @@ int main(void)
 		cmocka_unit_test(a_machine_that_is_being_registered_is_served_when_it_is),
 		cmocka_unit_test(what_does_not_come_to_its_end_is_told_of_known_machines),
 		cmocka_unit_test(a_thousand_transfers_run_at_once),
-		cmocka_unit_test(a_server_out_of_descriptors_goes_on),
+		cmocka_unit_test(without_descriptors_transfers_share_what_ports_there_are),
+		cmocka_unit_test(few_transfers_have_a_port_each_and_many_share),
+		cmocka_unit_test(a_closed_port_ends_its_own_transfer_alone),
 		cmocka_unit_test(requests_that_nobody_acknowledges_displace_only_each_other),
 		cmocka_unit_test(requests_in_an_addresss_name_do_not_shut_it_out),
 	};
