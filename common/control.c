@@ -2,6 +2,7 @@
 #include "common/control.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/socket.h>
@@ -243,7 +244,36 @@ int asker_given(struct asker *asker)
 
 int asker_take(struct asker *asker)
 {
-	return asker_drop(asker);
+	int fd = asker_drop(asker);
+
+	fcntl(fd, F_SETFL, 0);
+	return fd;
+}
+
+static int send_kind(int fd, enum control_kind kind, const void *head, size_t head_len,
+		     const void *data, size_t len)
+{
+	char first = (char)kind;
+	struct iovec iov[] = {
+		{&first, 1}, {(void *)(uintptr_t)head, head_len}, {(void *)(uintptr_t)data, len}};
+	const struct msghdr msg = {.msg_iov = iov, .msg_iovlen = ARRAY_SIZE(iov)};
+
+	return sendmsg(fd, &msg, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+int control_say(int fd, const void *head, size_t head_len, const void *data, size_t len)
+{
+	return send_kind(fd, CONTROL_KIND_MORE, head, head_len, data, len);
+}
+
+int control_end(int fd)
+{
+	return send_kind(fd, CONTROL_KIND_END, NULL, 0, NULL, 0);
+}
+
+int control_fail(int fd, int err, const char *words)
+{
+	return send_kind(fd, CONTROL_KIND_FAIL, &err, sizeof(err), words, strlen(words));
 }
 
 void asker_wait(struct asker *asker, void (*gone)(void *own), void *own)

@@ -47,8 +47,14 @@ void asker_fail(struct asker *asker, int err, const struct why *why); /* NULL: n
 /* The descriptor that came along, the caller's; -1: none. */
 int asker_given(struct asker *asker);
 /* The connection itself, the caller's from now on, for a dialogue that somebody else
- * leads (a fork); the asker is gone.  It does not block. */
+ * leads (a fork, a thread); the asker is gone.  It blocks, from now on. */
 int asker_take(struct asker *asker);
+
+/* Who took a connection, speaks by these; they wait for the asker.  0 or a negative
+ * errno. */
+int control_say(int fd, const void *head, size_t head_len, const void *data, size_t len);
+int control_end(int fd);
+int control_fail(int fd, int err, const char *words);
 
 /* For who answers later: his own, and what to call if the asker does not wait. */
 void asker_wait(struct asker *asker, void (*gone)(void *own), void *own);

@@ -142,7 +142,8 @@ void tenants_free(struct tenants *t)
 	free(t);
 }
 
-const struct tenant *tenants_by_address(const struct tenants *t, uint32_t address)
+/* The place of an address, or where it would be. */
+static unsigned int tenants_place(const struct tenants *t, uint32_t address)
 {
 	unsigned int lo = 0;
 	unsigned int hi = t->n;
@@ -150,14 +151,34 @@ const struct tenant *tenants_by_address(const struct tenants *t, uint32_t addres
 	while (lo < hi) {
 		unsigned int mid = lo + (hi - lo) / 2;
 
-		if (t->list[mid].address == address)
-			return &t->list[mid];
 		if (t->list[mid].address < address)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return NULL;
+	return lo;
+}
+
+const struct tenant *tenants_by_address(const struct tenants *t, uint32_t address)
+{
+	unsigned int at = tenants_place(t, address);
+
+	return at < t->n && t->list[at].address == address ? &t->list[at] : NULL;
+}
+
+/* Without an open boot: the next one is meant. */
+static int tenants_put(struct tenants *t, const struct tenant *one)
+{
+	unsigned int at = tenants_place(t, one->address);
+
+	if (at == t->n || t->list[at].address != one->address) {
+		if (array_grow(&t->list, t->n, sizeof(*one)))
+			return -ENOMEM;
+		memmove(&t->list[at + 1], &t->list[at], (t->n - at) * sizeof(*one));
+		t->n++;
+	}
+	t->list[at] = *one;
+	return 0;
 }
 
 const struct tenant *tenants_at(const struct tenants *t, unsigned int i)
@@ -175,6 +196,7 @@ struct directory {
 	int64_t leases_seen;
 	struct inventory *inventory;
 	struct tenants *tenants;
+	struct tenant assumed; /* address 0: nobody */
 	bool complained;
 };
 
@@ -214,7 +236,7 @@ static bool directory_poll_leases(struct directory *d)
 	seen = db_data_version(d->leases);
 	if (seen == d->leases_seen)
 		return false;
-	if (tenants_load(d->leases, &t)) {
+	if (tenants_load(d->leases, &t) || (d->assumed.address && tenants_put(t, &d->assumed))) {
 		directory_complain(d, d->leases, "leases.db");
 		return false;
 	}
@@ -264,6 +286,14 @@ void directory_close(struct directory *d)
 	db_close(d->leases);
 	free(d->state_dir);
 	free(d);
+}
+
+int directory_assume(struct directory *d, uint32_t address, const struct mac *mac)
+{
+	const struct host *host = inventory_by_mac(d->inventory, mac);
+
+	d->assumed = (struct tenant){.address = address, .mac = *mac, .host = host ? host->id : 0};
+	return tenants_put(d->tenants, &d->assumed);
 }
 
 const struct inventory *directory_inventory(const struct directory *d)

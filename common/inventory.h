@@ -130,6 +130,10 @@ bool directory_poll(struct directory *d);
 const struct inventory *directory_inventory(const struct directory *d);
 const struct tenants *directory_tenants(const struct directory *d);
 
+/* From now on as if `mac` had just been given `address`, and booted next: for who asks
+ * what would be (a directory of his own).  Returns 0 or -ENOMEM. */
+int directory_assume(struct directory *d, uint32_t address, const struct mac *mac);
+
 /* Who calls from `address`?  The open boot's tenant first, then a reservation.
  * Returns 0 and *host (never NULL) with *version, the version that this machine's
  * open boot is pinned to, else what the next boot would get (0: no image);

@@ -5,12 +5,14 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <sys/wait.h>
 
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/schema.h"
 #include "dhcp/link.h"
 #include "dhcp/ping.h"
+#include "dhcp/play.h"
 
 enum {
 	POLL_MS = 250,
@@ -51,6 +53,7 @@ struct child {
 	struct loop_timer poll;
 	struct loop_timer commit;
 	struct control *control;
+	pid_t player; /* a copy of ours that plays; 0: none */
 	uint64_t received;
 	uint64_t replied;
 	struct log_limit send_failures;
@@ -375,12 +378,21 @@ static void child_reread(struct child *child)
 		log_error("leases.db: cannot be read: %s", db_error(child->leases));
 }
 
+/* Is a copy of ours still at play? */
+static bool child_plays(struct child *child)
+{
+	if (child->player && waitpid(child->player, NULL, WNOHANG))
+		child->player = 0;
+	return child->player != 0;
+}
+
 static void on_poll(struct loop_timer *timer, struct instant now)
 {
 	struct child *child = child_of(timer, offsetof(struct child, poll));
 
 	child_refresh(child);
 	child_reread(child);
+	child_plays(child);
 	child_flush(child);
 	child_checkpoint(child, now);
 	loop_timer_set(child->loop, timer, instant_add_ms(now, POLL_MS));
@@ -422,6 +434,33 @@ static void child_stats(void *ctx, struct stats *stats)
 	for (unsigned int i = LEASE_OFFERED; i < ARRAY_SIZE(state); i++)
 		stats_sample(stats, leases[i], "state", state[i], NULL);
 }
+
+static void child_play(void *ctx, struct asker *asker, struct bytes args)
+{
+	struct child *child = ctx;
+	struct why why = {""};
+	int fd;
+
+	(void)args;
+	if (child_plays(child)) {
+		why_set(&why, -EBUSY, "somebody else is playing a client now");
+		asker_fail(asker, -EBUSY, &why);
+		return;
+	}
+	child_refresh(child);
+	fd = asker_take(asker);
+	/* A filter of system calls must let this through: clone, wait4. */
+	child->player = fork();
+	if (!child->player)
+		dhcp_play(child->server, child->config, child->out, fd);
+	if (child->player < 0) {
+		control_fail(fd, -errno, strerror(errno));
+		child->player = 0;
+	}
+	close(fd);
+}
+
+static const struct control_verb child_verbs[] = {{"play", child_play}, {0}};
 
 /* ---- life ---- */
 
@@ -498,8 +537,10 @@ static int child_start(struct child *child, struct why *why)
 	if (r)
 		return r;
 	r = control_new(child->loop,
-			&(struct control_config){
-				.door = config->control, .stats = child_stats, .ctx = child},
+			&(struct control_config){.door = config->control,
+						 .stats = child_stats,
+						 .verbs = child_verbs,
+						 .ctx = child},
 			&child->control);
 	if (r)
 		return r;

@@ -14,6 +14,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "nfs/play.h"
 #include "nfs/rpcbind.h"
 #include "nfs/worker.h"
 
@@ -167,6 +168,7 @@ struct watch {
 	struct loop *loop;
 	struct loop_timer poll;
 	struct control *control;
+	struct plays *plays;
 };
 
 static void on_poll(struct loop_timer *timer, struct instant now)
@@ -194,14 +196,24 @@ static void watch_stats(void *ctx, struct stats *stats)
 		      "Calls to NFS, MOUNT and port mapper, by TCP and UDP.", calls);
 }
 
+static void watch_connect(void *ctx, struct asker *asker, struct bytes args)
+{
+	const struct watch *w = ctx;
+
+	plays_connect(w->plays, asker, args);
+}
+
 /* Returns when a signal says so. */
 static int watch_databases(struct worker_shared *shared)
 {
 	struct watch w = {.shared = shared, .poll.due = on_poll};
+	static const struct control_verb verbs[] = {{"connect", watch_connect}, {0}};
 	const struct control_config control = {
-		.door = shared->config->control, .stats = watch_stats, .ctx = &w};
+		.door = shared->config->control, .stats = watch_stats, .verbs = verbs, .ctx = &w};
 	int r = loop_new(&w.loop);
 
+	if (!r)
+		r = plays_new(w.loop, shared, &w.plays);
 	if (!r)
 		r = control_new(w.loop, &control, &w.control);
 	if (!r) {
@@ -209,6 +221,7 @@ static int watch_databases(struct worker_shared *shared)
 		r = loop_run(w.loop, true);
 	}
 	control_free(w.control);
+	plays_free(w.plays);
 	loop_free(w.loop);
 	return r;
 }

@@ -97,27 +97,36 @@ void conn_set_next_waiting(struct conn *conn, struct conn *next)
 
 int conn_new(int fd, uint8_t programs, struct conn **out)
 {
-	struct conn *conn = calloc(1, sizeof(*conn));
 	struct sockaddr_in peer = {0};
 	struct sockaddr_in local = {0};
 	socklen_t len = sizeof(peer);
+	struct caller_route route;
+
+	if (getpeername(fd, (struct sockaddr *)&peer, &len)) {
+		close(fd); /* gone already */
+		return -ENOTCONN;
+	}
+	len = sizeof(local);
+	getsockname(fd, (struct sockaddr *)&local, &len);
+	route.address = ntohl(peer.sin_addr.s_addr);
+	route.port = ntohs(peer.sin_port);
+	route.local = ntohl(local.sin_addr.s_addr);
+	return conn_new_as(fd, programs, &route, out);
+}
+
+int conn_new_as(int fd, uint8_t programs, const struct caller_route *route, struct conn **out)
+{
+	struct conn *conn = calloc(1, sizeof(*conn));
 
 	if (!conn) {
 		close(fd);
 		return -ENOMEM;
 	}
-	if (getpeername(fd, (struct sockaddr *)&peer, &len)) {
-		close(fd); /* gone already */
-		free(conn);
-		return -ENOTCONN;
-	}
-	len = sizeof(local);
-	getsockname(fd, (struct sockaddr *)&local, &len);
 	conn->source.ready = conn_ready;
 	conn->fd = fd;
-	conn->caller.address = ntohl(peer.sin_addr.s_addr);
-	conn->caller.port = ntohs(peer.sin_port);
-	conn->caller.local = ntohl(local.sin_addr.s_addr);
+	conn->caller.address = route->address;
+	conn->caller.port = route->port;
+	conn->caller.local = route->local;
 	conn->caller.tcp = true;
 	conn->caller.since_ns = instant_now().ns;
 	conn->caller.programs = programs;

@@ -224,6 +224,18 @@ static bool exports_poll_locked(struct exports *exports)
 	return directory_poll(exports->directory) && !exports_publish_locked(exports);
 }
 
+int exports_assume(struct exports *exports, uint32_t address, const struct mac *mac)
+{
+	int r;
+
+	pthread_mutex_lock(&exports->lock);
+	r = directory_assume(exports->directory, address, mac);
+	if (!r)
+		r = exports_publish_locked(exports);
+	pthread_mutex_unlock(&exports->lock);
+	return r;
+}
+
 void exports_poll(struct exports *exports)
 {
 	pthread_mutex_lock(&exports->lock);

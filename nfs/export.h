@@ -54,6 +54,9 @@ int exports_open(const char *state_dir, const struct nfs_config *config, struct 
 void exports_close(struct exports *exports); /* NULL is fine */
 CLEANUP_DEFINE(struct exports *, exports_close);
 
+/* As directory_assume(), and publish: for who asks what would be. */
+int exports_assume(struct exports *exports, uint32_t address, const struct mac *mac);
+
 /* Look whether hosts or leases moved, and publish. */
 void exports_poll(struct exports *exports);
 uint64_t exports_generation(const struct exports *exports); /* atomic; any thread */

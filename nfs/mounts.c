@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/control.h"
 #include "common/log.h"
 
 #define ALIVE_EVERY_NS (60 * NS_PER_SEC)
@@ -48,6 +49,8 @@ struct said {
 
 struct mounts {
 	int event_fd;
+	bool dry;
+	int dry_fd;	      /* where reasons go then */
 	pthread_mutex_t lock; /* guards all below */
 	unsigned int used;
 	struct mount *slots;
@@ -69,6 +72,17 @@ int mounts_new(int event_fd, struct mounts **out)
 	m->event_fd = event_fd;
 	pthread_mutex_init(&m->lock, NULL);
 	*out = m;
+	return 0;
+}
+
+int mounts_new_dry(int fd, struct mounts **out)
+{
+	int r = mounts_new(-1, out);
+
+	if (r)
+		return r;
+	(*out)->dry = true;
+	(*out)->dry_fd = fd;
 	return 0;
 }
 
@@ -146,7 +160,7 @@ void mounts_add(struct mounts *m, uint32_t address, uint32_t host, const char *p
 		mount->init_read = false;
 	}
 	pthread_mutex_unlock(&m->lock);
-	if (!say)
+	if (!say || m->dry)
 		return;
 	log_about(LOG_LEVEL_INFO, &(struct log_about){.address = address}, "%s: mounted %s",
 		  ip4_format(address, ip), log_escape(shown, sizeof(shown), path, strlen(path)));
@@ -325,6 +339,16 @@ void mounts_unknown(struct mounts *m, uint32_t address, const struct mac *mac, c
 		tell(m, EVENT_UNKNOWN, STEP_MOUNT, address, 0, 0, mac, path);
 }
 
+/* To whoever plays, and to nobody else. */
+static void dry_say(struct mounts *m, const char *what, const char *why)
+{
+	char words[512];
+	int len = snprintf(words, sizeof(words), "%s: %s", what, why);
+
+	control_say(m->dry_fd, NULL, 0, words,
+		    (size_t)len < sizeof(words) ? (size_t)len : sizeof(words) - 1);
+}
+
 void mounts_refused(struct mounts *m, enum event_step step, uint32_t address, uint32_t host,
 		    const char *what, const char *why)
 {
@@ -333,6 +357,10 @@ void mounts_refused(struct mounts *m, enum event_step step, uint32_t address, ui
 
 	uint32_t reason = hash_text(hash_text(5381, what), why);
 
+	if (m->dry) {
+		dry_say(m, what, why);
+		return;
+	}
 	if (may_say(m, address, reason, SAY_EVERY_NS, true))
 		log_about(LOG_LEVEL_WARN, &(struct log_about){.address = address},
 			  "%s: %s refused: %s", ip4_format(address, ip), what, why);
@@ -364,6 +392,10 @@ void mounts_unreadable(struct mounts *m, uint32_t address, uint32_t host, const 
 	uint32_t reason = hash_text(hash_text(5381, path), why);
 
 	log_escape(shown, sizeof(shown) - 32, path, strlen(path));
+	if (m->dry) {
+		dry_say(m, shown, why);
+		return;
+	}
 	if (may_say(m, address, reason, SAY_EVERY_NS, true))
 		log_about(LOG_LEVEL_WARN, &(struct log_about){.address = address},
 			  "%s: %s cannot be read: %s", ip4_format(address, ip), shown, why);

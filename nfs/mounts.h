@@ -29,6 +29,10 @@ int mounts_new(int event_fd, struct mounts **out); /* borrows event_fd; -1: none
 void mounts_free(struct mounts *mounts);	   /* NULL is fine */
 CLEANUP_DEFINE(struct mounts *, mounts_free);
 
+/* One for a caller who is only played: the table works, nothing is told or logged, but the
+ * reasons of refusals, which go to `fd` (borrowed) as packets of a control socket. */
+int mounts_new_dry(int fd, struct mounts **out);
+
 /* MNT was granted: logged, and told as EVENT_MOUNT.  Of one address a few at once and
  * then one a second, but the first of each boot always. */
 void mounts_add(struct mounts *mounts, uint32_t address, uint32_t host, const char *path);

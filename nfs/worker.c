@@ -49,6 +49,15 @@ void worker_wake(struct worker *worker)
 		return;
 }
 
+void worker_give(struct worker *worker, struct conn *conn)
+{
+	pthread_mutex_lock(&worker->inbox_lock);
+	conn_set_next_waiting(conn, worker->inbox);
+	worker->inbox = conn;
+	pthread_mutex_unlock(&worker->inbox_lock);
+	worker_wake(worker);
+}
+
 /* Hand a connection to the worker with the fewest. */
 static void place(struct worker *self, struct conn *conn)
 {
@@ -64,11 +73,7 @@ static void place(struct worker *self, struct conn *conn)
 		conn_adopt(self, conn);
 		return;
 	}
-	pthread_mutex_lock(&best->inbox_lock);
-	conn_set_next_waiting(conn, best->inbox);
-	best->inbox = conn;
-	pthread_mutex_unlock(&best->inbox_lock);
-	worker_wake(best);
+	worker_give(best, conn);
 }
 
 /* Out of descriptors: take the waiting one with the reserve and hang up, so that

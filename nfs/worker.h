@@ -105,6 +105,8 @@ CLEANUP_DEFINE(struct worker *, worker_free);
 
 void *worker_main(void *worker); /* a thread's: until shared->stop and a wake */
 void worker_wake(struct worker *worker);
+/* Have it adopt a connection, from any thread. */
+void worker_give(struct worker *worker, struct conn *conn);
 
 /* One connection more (1) or less (-1) from an address.  Returns false, and counts
  * nothing, when that would be too many. */
@@ -113,6 +115,13 @@ bool worker_count(struct worker_shared *shared, uint32_t address, int change);
 /* conn.c */
 /* Takes `fd`, also on failure. */
 int conn_new(int fd, uint8_t programs, struct conn **out);
+/* The same of who is played: from these addresses, whatever `fd` is. */
+struct caller_route {
+	uint32_t address;
+	uint32_t local;
+	uint16_t port;
+};
+int conn_new_as(int fd, uint8_t programs, const struct caller_route *route, struct conn **out);
 void conn_adopt(struct worker *worker, struct conn *conn);
 void conn_run(struct worker *worker, struct conn *conn); /* its turn */
 void conn_sweep(struct worker *worker, struct conn *conn);

@@ -8,6 +8,7 @@
 #include "common/inventory.h"
 #include "common/log.h"
 #include "tftp/namespace.h"
+#include "tftp/play.h"
 
 enum { POLL_MS = 100, OPEN_FILES = 256 };
 
@@ -22,6 +23,7 @@ struct child {
 	struct loop_source content_source;
 	struct loop_timer poll;
 	struct control *control;
+	struct tftp_stage_set plays;
 };
 
 static void on_contents(struct loop_source *source, uint32_t events)
@@ -87,6 +89,15 @@ static void child_stats(void *ctx, struct stats *stats)
 		      n->bytes);
 }
 
+static void child_fetch(void *ctx, struct asker *asker, struct bytes args)
+{
+	const struct child *c = ctx;
+
+	tftp_play(&c->plays, asker, args);
+}
+
+static const struct control_verb child_verbs[] = {{"fetch", child_fetch}, {0}};
+
 static int child_open(struct child *c, const struct tftp_config *config, struct why *why)
 {
 	struct namespace_config nc;
@@ -104,15 +115,19 @@ static int child_open(struct child *c, const struct tftp_config *config, struct 
 				       .views = c->views,
 				       .contents = c->contents,
 				       .nfs_address = config->nfs_address};
+	c->plays = (struct tftp_stage_set){c->loop, config->state_dir, nc};
 	r = namespace_new(&nc, &c->namespace);
 	if (!r)
 		r = tftp_server_new(c->loop, namespace_tree(c->namespace), &config->server,
 				    &c->server);
 	if (!r)
-		r = control_new(c->loop,
-				&(struct control_config){
-					.door = config->control, .stats = child_stats, .ctx = c},
-				&c->control);
+		r = control_new(
+			c->loop,
+			&(struct control_config){.door = config->control,
+						 .stats = child_stats,
+						 .verbs = config->state_dir ? child_verbs : NULL,
+						 .ctx = c},
+			&c->control);
 	return r;
 }
 
