@@ -8,14 +8,7 @@
 #include "tftp/menu.h"
 #include "tftp/offer.h"
 
-enum { FILES_MOST = 4 };
-
-/* The names that each firmware asks for, in its order; "MAC" stands for the
- * host's own. */
-static const struct firmware {
-	const char *name;
-	const char *files[FILES_MOST];
-} firmwares[] = {
+const struct tftp_firmware tftp_firmwares[] = {
 	{"BIOS", {"pxelinux.0", "ldlinux.c32", "pxelinux.cfg/01-MAC"}},
 	{"UEFI x64", {"bootx64.efi", "grubx64.efi", "grub/grub.cfg"}},
 	{"UEFI arm64", {"bootaa64.efi", "grubaa64.efi", "grub/grub.cfg"}},
@@ -23,6 +16,7 @@ static const struct firmware {
 	{"UEFI, iPXE", {"boot.ipxe"}},
 	{"U-Boot", {"boot.scr.uimg", "pxelinux.cfg/01-MAC", "extlinux/extlinux.conf"}},
 	{"Raspberry Pi", {"config.txt", "cmdline.txt"}},
+	{NULL, {NULL}},
 };
 
 static void print_indented(FILE *out, const char *text, size_t len)
@@ -38,16 +32,16 @@ static void print_indented(FILE *out, const char *text, size_t len)
 	}
 }
 
-static void name_for(const char *pattern, const struct host *host, char out[TFTP_NAME_MAX])
+void tftp_firmware_file(const char *pattern, const struct mac *mac, char *out, size_t size)
 {
 	const char *at = strstr(pattern, "MAC");
-	const uint8_t *o = host->nmacs ? host->macs[0].octet : (const uint8_t[6]){0};
+	const uint8_t *o = mac->octet;
 
 	if (!at)
-		snprintf(out, TFTP_NAME_MAX, "%s", pattern);
+		snprintf(out, size, "%s", pattern);
 	else
-		snprintf(out, TFTP_NAME_MAX, "%.*s%02x-%02x-%02x-%02x-%02x-%02x",
-			 (int)(at - pattern), pattern, o[0], o[1], o[2], o[3], o[4], o[5]);
+		snprintf(out, size, "%.*s%02x-%02x-%02x-%02x-%02x-%02x", (int)(at - pattern),
+			 pattern, o[0], o[1], o[2], o[3], o[4], o[5]);
 }
 
 static int print_menu(const struct offer *offer, enum tftp_kind kind, const char *name, FILE *out)
@@ -132,6 +126,7 @@ int tftp_plan(const struct tftp_plan *plan, FILE *out, struct why *why)
 	cleanup(freep) struct offer *offer = malloc(sizeof(*offer));
 	cleanup(freep) struct offer *maintenance = malloc(sizeof(*maintenance));
 	const struct host *host = plan->host;
+	const struct mac nobody = {{0}};
 	struct offer_ask ask;
 	int r;
 
@@ -162,12 +157,13 @@ int tftp_plan(const struct tftp_plan *plan, FILE *out, struct why *why)
 						    : boot_dialect_word(offer->files.dialect),
 		offer->cmdline_boot_if);
 	print_maintenance(plan, &ask, offer, maintenance, out);
-	for (size_t i = 0; i < ARRAY_SIZE(firmwares); i++) {
-		fprintf(out, "\n%s\n", firmwares[i].name);
-		for (size_t j = 0; j < FILES_MOST && firmwares[i].files[j]; j++) {
+	for (const struct tftp_firmware *fw = tftp_firmwares; fw->name; fw++) {
+		fprintf(out, "\n%s\n", fw->name);
+		for (size_t j = 0; j < ARRAY_SIZE(fw->files) && fw->files[j]; j++) {
 			char name[TFTP_NAME_MAX];
 
-			name_for(firmwares[i].files[j], host, name);
+			tftp_firmware_file(fw->files[j], host->nmacs ? &host->macs[0] : &nobody,
+					   name, sizeof(name));
 			r = print_file(loaders, offer, name, out);
 			if (r)
 				return r;

@@ -21,6 +21,17 @@ struct tftp_plan {
 	const char *const *folders;	/* of the user's loaders, ended by NULL; NULL: none */
 };
 
+/* The names that each firmware asks for, in its order, ended by NULL; "MAC" stands for
+ * pxelinux's form of the host's own. */
+struct tftp_firmware {
+	const char *name;
+	const char *files[4];
+};
+extern const struct tftp_firmware tftp_firmwares[]; /* ended by a NULL name */
+
+/* Such a name, with the MAC in it; `size` of TFTP_NAME_MAX is enough. */
+void tftp_firmware_file(const char *pattern, const struct mac *mac, char *out, size_t size);
+
 /* Returns 0, or a negative errno with words in `why`; a host that cannot boot (no kernel
  * in its view, a bad setting) is -ENOENT, and what can be said is printed. */
 int tftp_plan(const struct tftp_plan *plan, FILE *out, struct why *why);

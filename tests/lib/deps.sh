@@ -17,7 +17,7 @@ declare -A deps=(
 		udhcpc busybox-static isc-dhcp-client tftp-hpa atftp curl tshark
 		isc-dhcp-relay dhcpcd-base klibc-utils dnsmasq-base strace pxelinux
 		nfs-common rpcbind sqlite3 cpio attr acl zstd xz-utils mandoc
-		shellcheck git"
+		shellcheck git nftables"
 	[boot]="qemu-system-x86 qemu-system-arm ipxe-qemu seabios ovmf u-boot-qemu
 		pxelinux syslinux-common ipxe shim-signed grub-efi-amd64-signed
 		dnsmasq-base mmdebstrap squashfs-tools cpio zstd"

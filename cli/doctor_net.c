@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Where the server stands in its network: is the interface there, who has the ports that
+ * it needs, and does somebody else answer DHCP?
+ */
+#include "cli/doctor_parts.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+
+#include "dhcp/link.h"
+#include "dhcp/probe.h"
+
+enum { PROBE_MS = 1500, HOLDER = 40 };
+
+const struct need *doctor_needs(const struct doctor *d, unsigned int *n)
+{
+	static struct need needs[] = {
+		{false, 67, "DHCP"},
+		{false, 4011, "PXE"},
+		{false, 69, "TFTP"},
+		{true, 111, "the port mapper"},
+		{false, 111, "the port mapper"},
+		{true, NFS_PORT, "NFS"},
+		{false, NFS_PORT, "NFS"},
+	};
+
+	if (d->config.nfs_port)
+		needs[5].port = needs[6].port = d->config.nfs_port;
+	*n = ARRAY_SIZE(needs);
+	return needs;
+}
+
+/* ---- interfaces ---- */
+
+static bool is_up(const char *name)
+{
+	cleanup(closep) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq ifr = {0};
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+	return fd >= 0 && !ioctl(fd, SIOCGIFFLAGS, &ifr) && ifr.ifr_flags & IFF_UP;
+}
+
+static bool has_carrier(const char *name)
+{
+	cleanup(closep) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq ifr = {0};
+
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
+	return fd >= 0 && !ioctl(fd, SIOCGIFFLAGS, &ifr) && ifr.ifr_flags & IFF_RUNNING;
+}
+
+static void look_at(struct doctor *d, const char *name)
+{
+	struct dhcp_interface face;
+	struct why why = {""};
+	char text[IP4_TEXT];
+	char mend[120];
+	bool served = !d->config.dhcp.nsubnets;
+	int r;
+
+	if (!if_nametoindex(name)) {
+		finding(d->f, FINDING_ERROR, "interface",
+			"ip link  # then name one of these by --interface or in the configuration",
+			"%s: there is no such interface", name);
+		return;
+	}
+	if (!is_up(name)) {
+		snprintf(mend, sizeof(mend), "ip link set %s up", name);
+		finding(d->f, FINDING_ERROR, "interface", mend, "%s: is down", name);
+		return;
+	}
+	r = dhcp_link_query(name, &face, &why);
+	if (r) {
+		snprintf(mend, sizeof(mend), "ip address add 10.0.0.1/24 dev %s", name);
+		finding(d->f, FINDING_ERROR, "interface", mend, "%s", why_text(&why, r));
+		return;
+	}
+	ip4_format(face.address, text);
+	for (unsigned int i = 0; i < d->config.dhcp.nsubnets; i++)
+		served |= (face.address & d->config.dhcp.subnets[i].mask) ==
+			  d->config.dhcp.subnets[i].network;
+	snprintf(mend, sizeof(mend), "ip link show %s  # is its cable plugged in?", name);
+	if (!served)
+		finding(d->f, FINDING_WARN, "interface",
+			"write a [subnet ...] of its network into the configuration, or mend that "
+			"which is there",
+			"%s: its address %s is in no subnet of the configuration: only what comes "
+			"by a relay is answered",
+			name, text);
+	else if (!has_carrier(name))
+		finding(d->f, FINDING_WARN, "interface", mend, "%s: %s, but no link", name, text);
+	else
+		finding(d->f, FINDING_OK, "interface", NULL, "%s: up, %s/%d", name, text,
+			__builtin_popcount(face.netmask));
+}
+
+void doctor_interfaces(struct doctor *d)
+{
+	for (unsigned int i = 0; i < d->config.ninterfaces; i++)
+		look_at(d, d->config.interfaces[i]);
+	if (!d->config.ninterfaces)
+		finding(d->f, FINDING_WARN, "interface",
+			"rootstock serve --interface IF, or interface = IF in /etc/rootstock.conf",
+			"none is named, in the configuration or by --interface");
+}
+
+/* ---- ports ---- */
+
+/* The socket's inode that has a port, by the kernel's table; 0: nobody. */
+static unsigned long port_inode(bool tcp, uint16_t port)
+{
+	cleanup(fclosep) FILE *f = fopen(tcp ? "/proc/net/tcp" : "/proc/net/udp", "re");
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		unsigned int local;
+		unsigned int state;
+		unsigned long inode;
+
+		if (sscanf(line, " %*d: %*8x:%4x %*8x:%*4x %2x %*s %*s %*s %*u %*d %lu", &local,
+			   &state, &inode) == 3 &&
+		    local == port && (!tcp || state == 0x0a))
+			return inode ? inode : 1;
+	}
+	return 0;
+}
+
+/* Does that process hold the socket?  Then what its program is called. */
+static bool holds(const char *pid, const char *link, char out[HOLDER])
+{
+	char path[300];
+	cleanup(closedirp) DIR *dir = NULL;
+	const struct dirent *e;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/fd", pid);
+	dir = opendir(path);
+	while (dir && (e = readdir(dir))) {
+		cleanup(fclosep) FILE *f = NULL;
+		char target[64];
+		ssize_t n;
+
+		snprintf(path, sizeof(path), "/proc/%.20s/fd/%.20s", pid, e->d_name);
+		n = readlink(path, target, sizeof(target) - 1);
+		if (n < 0)
+			continue;
+		target[n] = '\0';
+		if (strcmp(target, link))
+			continue;
+		snprintf(path, sizeof(path), "/proc/%.20s/comm", pid);
+		f = fopen(path, "re");
+		if (!f || !fgets(out, HOLDER, f))
+			snprintf(out, HOLDER, "process");
+		out[strcspn(out, "\n")] = '\0';
+		return true;
+	}
+	return false;
+}
+
+static bool find_holder(unsigned long inode, char name[HOLDER], int *pid)
+{
+	cleanup(closedirp) DIR *proc = opendir("/proc");
+	const struct dirent *e;
+	char link[64];
+
+	snprintf(link, sizeof(link), "socket:[%lu]", inode);
+	while (proc && (e = readdir(proc)))
+		if (isdigit((unsigned char)e->d_name[0]) && holds(e->d_name, link, name)) {
+			*pid = atoi(e->d_name);
+			return true;
+		}
+	return false;
+}
+
+static const char *mend_port(const char *holder, char out[160])
+{
+	static const struct {
+		const char *program;
+		const char *unit;
+	} known[] = {{"dnsmasq", "dnsmasq"},
+		     {"dhcpd", "isc-dhcp-server"},
+		     {"kea-dhcp4", "kea-dhcp4-server"},
+		     {"in.tftpd", "tftpd-hpa"},
+		     {"atftpd", "atftpd"},
+		     {"ganesha.nfsd", "nfs-ganesha"}};
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (!strcmp(holder, known[i].program)) {
+			snprintf(out, 160, "systemctl disable --now %s", known[i].unit);
+			return out;
+		}
+	return NULL;
+}
+
+static void look_at_port(struct doctor *d, const struct need *need)
+{
+	unsigned long inode = port_inode(need->tcp, need->port);
+	const char *proto = need->tcp ? "TCP" : "UDP";
+	char holder[HOLDER] = "";
+	char mend[160];
+	int pid = 0;
+
+	if (!inode) {
+		if (d->runs)
+			finding(d->f, FINDING_ERROR, "port", "systemctl restart rootstock",
+				"%s %u (%s): nobody listens, though a server runs", proto,
+				need->port, need->what);
+		else
+			finding(d->f, FINDING_OK, "port", NULL, "%s %u (%s): free", proto,
+				need->port, need->what);
+		return;
+	}
+	/* The kernel's own server has sockets that are no process's. */
+	if (!find_holder(inode, holder, &pid)) {
+		finding(d->f, FINDING_ERROR, "port",
+			need->port == d->config.nfs_port || need->port == NFS_PORT
+				? "systemctl disable --now nfs-server"
+				: "ss -lnp  # who is it?",
+			"%s %u (%s): taken by the kernel, or by a process of another container",
+			proto, need->port, need->what);
+		return;
+	}
+	if (!strcmp(holder, "rootstock")) {
+		finding(d->f, d->runs ? FINDING_OK : FINDING_WARN, "port", NULL, "%s %u (%s): %s",
+			proto, need->port, need->what,
+			d->runs ? "rootstock has it" : "a rootstock with another state has it");
+		return;
+	}
+	/* That one takes registrations, and so serves us. */
+	if (need->port == NFS_PORTMAP_PORT &&
+	    (!strcmp(holder, "rpcbind") || !strcmp(holder, "systemd"))) {
+		finding(d->f, FINDING_OK, "port", NULL, "%s 111: %s has it: NFS registers there",
+			proto, holder);
+		return;
+	}
+	if (!mend_port(holder, mend))
+		snprintf(mend, sizeof(mend), "kill %d  # %s; or keep it from starting", pid,
+			 holder);
+	finding(d->f, FINDING_ERROR, "port", mend, "%s %u (%s): taken by %s (process %d)%s", proto,
+		need->port, need->what, holder, pid,
+		need->port == NFS_PORTMAP_PORT ? ", which is no rpcbind" : "");
+}
+
+void doctor_ports(struct doctor *d)
+{
+	unsigned int n;
+	const struct need *needs = doctor_needs(d, &n);
+
+	for (unsigned int i = 0; i < n; i++)
+		look_at_port(d, &needs[i]);
+}
+
+/* ---- others ---- */
+
+void doctor_others(struct doctor *d)
+{
+	for (unsigned int i = 0; i < d->config.ninterfaces; i++) {
+		struct dhcp_interface face;
+		struct why why = {""};
+		char text[IP4_TEXT];
+		uint32_t other = 0;
+
+		if (dhcp_link_query(d->config.interfaces[i], &face, NULL))
+			continue;
+		if (dhcp_probe_server(&face, PROBE_MS, &other, &why))
+			finding(d->f, FINDING_WARN, "dhcp", NULL,
+				"other DHCP servers cannot be looked for: %s", why.text);
+		else if (!other || other == face.address)
+			finding(d->f, FINDING_OK, "dhcp", NULL, "%s: no other DHCP server answers",
+				face.name);
+		else if (d->config.dhcp.mode == DHCP_MODE_PROXY)
+			finding(d->f, FINDING_OK, "dhcp", NULL,
+				"%s: %s gives the addresses (mode = proxy)", face.name,
+				ip4_format(other, text));
+		else
+			finding(d->f, FINDING_ERROR, "dhcp",
+				"set mode = proxy in /etc/rootstock.conf, or end the other",
+				"%s: another DHCP server answers: %s", face.name,
+				ip4_format(other, text));
+	}
+}

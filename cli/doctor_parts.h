@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What the files of `doctor` share, and nobody else includes.
+ *
+ *	doctor.c           the command
+ *	doctor_net.c       interfaces, ports, rpcbind, other DHCP servers
+ *	doctor_firewall.c  rules that drop what has to come in
+ *	doctor_system.c    packages, clock, disk, limits, FUSE, confinement
+ *	doctor_host.c      plays one host, stage by stage
+ *	doctor_root.c      its way from the command line to init
+ *	doctor_dhcp.c      its DHCP exchanges
+ *	doctor_rpc.c       its calls to port mapper, MOUNT and NFS
+ *	doctor_initrd.c    what its kernel and its initrd can do
+ */
+#ifndef CLI_DOCTOR_PARTS_H
+#define CLI_DOCTOR_PARTS_H
+
+#include "cli/cmd.h"
+#include "cli/config.h"
+#include "cli/finding.h"
+#include "common/inventory.h"
+#include "tftp/bootfiles.h"
+#include "tftp/cmdline.h"
+
+struct doctor {
+	struct cli *cli;
+	struct findings *f;
+	struct config config;
+	bool runs; /* a server, on this state */
+};
+
+/* ---- doctor_net.c ---- */
+
+/* `serve` would not start, or is not heard: interfaces, ports, rpcbind, others' DHCP. */
+void doctor_interfaces(struct doctor *d);
+void doctor_ports(struct doctor *d);
+void doctor_others(struct doctor *d);
+
+/* ---- doctor_firewall.c ---- */
+
+void doctor_firewall(struct doctor *d);
+
+/* A port that has to be reached. */
+struct need {
+	bool tcp;
+	uint16_t port;
+	const char *what;
+};
+/* All of them; *n how many.  NFS's is as the configuration says. */
+const struct need *doctor_needs(const struct doctor *d, unsigned int *n);
+
+/* ---- doctor_system.c ---- */
+
+void doctor_system(struct doctor *d);
+
+/* ---- doctor_host.c ---- */
+
+int doctor_host(struct doctor *d, const char *name);
+
+/* A host that is played, and what it has been given so far. */
+struct host_play {
+	struct doctor *d;
+	const struct host *host; /* NULL: not registered */
+	struct mac mac;
+	char name[NAME_MAX_LEN + 1]; /* or the MAC */
+	uint32_t address;
+	uint32_t server;
+	char cmdline[CMDLINE_MAX];
+	char image[80];
+};
+
+/* The command that mends what a service refuses in these words; NULL: none is known. */
+const char *doctor_mend(const struct host_play *p, const char *words, char out[200]);
+
+/* ---- doctor_root.c ---- */
+
+/* From the command line to init.  Returns 0, 1: it would stop here, or a negative errno. */
+int doctor_root(struct host_play *p, enum boot_dialect dialect);
+
+/* ---- doctor_dhcp.c ---- */
+
+/* A program of a boot that asks for an address, and what it was given. */
+struct dhcp_part {
+	const char *name;   /* "BIOS ROM" */
+	int arch;	    /* option 93; -1: none */
+	const char *vendor; /* option 60; NULL: none */
+	bool ipxe;
+	bool kernel; /* asks as a kernel does */
+	uint32_t address;
+	uint32_t server;   /* siaddr */
+	char file[160];	   /* "": none */
+	char root[260];	   /* option 17 */
+	char refused[256]; /* why there was no answer; "": it was silent */
+};
+
+/* Opens the dialogue; -EBUSY, ... with words. */
+int dhcp_parts_open(struct doctor *d, int *fd);
+/* DISCOVER and REQUEST.  Returns 0 with what was given; 1: no answer, or a refusal, see
+ * `refused`; or a negative errno with words. */
+int dhcp_part_play(struct doctor *d, int fd, const char *interface, const struct mac *mac,
+		   struct dhcp_part *part);
+
+/* ---- doctor_rpc.c ---- */
+
+struct rpc_client;
+
+/* As `mac` at `address` with source port `port`, to a service of the nfs child; `to` is the
+ * server's own address. */
+int rpc_client_open(struct doctor *d, uint32_t address, uint16_t port, const struct mac *mac,
+		    uint32_t to, const char *service, struct rpc_client **out);
+void rpc_client_close(struct rpc_client *c); /* NULL is fine */
+CLEANUP_DEFINE(struct rpc_client *, rpc_client_close);
+
+/* Why the last call was refused, as the server would have logged it; "": it said nothing. */
+const char *rpc_client_reason(struct rpc_client *c);
+
+enum { RPC_HANDLE_MAX = 64 };
+struct rpc_handle {
+	uint32_t len;
+	uint8_t bytes[RPC_HANDLE_MAX];
+};
+
+/* Each returns 0, a positive status of its protocol, or a negative errno with words. */
+int rpc_getport(struct rpc_client *c, uint32_t program, uint32_t version, bool tcp, uint32_t *port);
+int rpc_mount(struct rpc_client *c, const char *path, bool auth_sys, struct rpc_handle *out);
+
+struct rpc_file {
+	struct rpc_handle handle;
+	uint32_t type; /* 1 file, 2 directory, 5 link */
+	uint32_t mode;
+	uint64_t size;
+};
+int rpc_attr(struct rpc_client *c, struct rpc_file *file); /* of file->handle */
+/* A link is not followed. */
+int rpc_lookup(struct rpc_client *c, const struct rpc_handle *dir, const char *name, size_t len,
+	       struct rpc_file *out);
+int rpc_readlink(struct rpc_client *c, const struct rpc_handle *file, char *out, size_t size);
+int rpc_read(struct rpc_client *c, const struct rpc_handle *file, uint64_t offset, void *buf,
+	     size_t size, size_t *len);
+const char *rpc_status_text(int status); /* of NFS and MOUNT version 3 */
+
+/* ---- doctor_initrd.c ---- */
+
+/* Look into the kernel and the initrd of `view`. */
+void doctor_kernel(struct doctor *d, struct cli_view *v, const struct boot_files *files);
+
+#endif

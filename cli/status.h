@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * How the server is, gathered from its control sockets and the databases: what `status`
+ * prints.
+ */
+#ifndef CLI_STATUS_H
+#define CLI_STATUS_H
+
+#include <stdio.h>
+
+#include <cjson/cJSON.h>
+
+#include "cli/cmd.h"
+
+/* An object: server, services, interfaces, images, hosts, boots, wrong (words of what is
+ * wrong).  Returns 0 with *out (the caller's, cJSON_Delete), or a negative errno. */
+int status_gather(struct cli *cli, cJSON **out);
+
+/* For people. */
+void status_print(const cJSON *status, FILE *out);
+
+/* Is something wrong? */
+bool status_bad(const cJSON *status);
+
+#endif

@@ -1,0 +1,33 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2154 # what the library sets
+# check: when=quick limit=120
+# Files that a boot needs and that cannot be read: init, whose origin has lost it, one
+# that nobody may run, one whose interpreter is not there, a link that leads nowhere.
+set -euo pipefail
+lib=$(dirname "$0")/../lib
+for part in test net server doctor; do
+	# shellcheck source=/dev/null
+	. "$lib/$part.sh"
+done
+
+doctor_up
+doctor_add
+rm "$work/image/usr/lib/systemd/systemd"
+doctor_serve
+doctor north
+doctor_only "/sbin/init cannot be read.*input/output error"
+
+echo "#!/bin/sh" | overlay_text all /usr/lib/systemd/systemd --mode 0644
+doctor north
+doctor_only "/sbin/init is not executable"
+echo "#!/usr/bin/python9" | overlay_text all /usr/lib/systemd/systemd --mode 0755
+doctor north
+doctor_only "/usr/bin/python9 cannot be found.*no such file"
+"$rootstock" overlay link host:north /usr/sbin/init /nowhere/init
+doctor north
+doctor_only "/sbin/init cannot be found, at nowhere"
+"$rootstock" overlay reset host:north /usr/sbin/init
+echo "#!/bin/sh" | overlay_text all /usr/lib/systemd/systemd --mode 0755
+doctor north
+equal "exit of doctor: $(grep ^error "$work/doctor")" 0 "$doctor_status"

@@ -1,0 +1,19 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2154 # what the library sets
+# check: when=quick limit=120
+# A host whose image has no kernel.
+set -euo pipefail
+lib=$(dirname "$0")/../lib
+for part in test net server doctor; do
+	# shellcheck source=/dev/null
+	. "$lib/$part.sh"
+done
+
+doctor_up
+rm "$work"/image/boot/vmlinuz-*
+doctor_add
+doctor_serve
+doctor north
+doctor_names "no kernel in its view"
+grep -q "install a kernel into the image" "$work/doctor" || fail "no remedy: $(cat "$work/doctor")"

@@ -1,0 +1,34 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2154 # what the library sets
+# check: when=quick limit=120
+# Kernels that ask for NFS version 2: by what they are, and by what they are told.
+set -euo pipefail
+lib=$(dirname "$0")/../lib
+for part in test net server doctor; do
+	# shellcheck source=/dev/null
+	. "$lib/$part.sh"
+done
+
+doctor_up
+printf "CONFIG_X=y\nCONFIG_NFS_FS=y\nCONFIG_NFS_V2=y\n# CONFIG_NFS_V3 is not set\n" \
+	>"$work/image/boot/config-6.1.0-1-amd64"
+rm -r "$work"/image/boot/initrd* "$work/image/usr/share/initramfs-tools"
+doctor_add
+doctor_serve
+doctor north
+doctor_only "no NFS version 3, only version 2"
+
+# One that could, and is told otherwise.
+printf "CONFIG_X=y\nCONFIG_%s=y\n" >"$work/config" \
+	NFS_FS NFS_V2 NFS_V3 ROOT_NFS IP_PNP IP_PNP_DHCP
+sed -i "1!s/^CONFIG_X=y$//" "$work/config"
+overlay_text all /boot/config-6.1.0-1-amd64 <"$work/config"
+doctor north
+equal "exit of doctor, of a kernel that is fine: $(grep ^error "$work/doctor")" 0 "$doctor_status"
+"$rootstock" host set north cmdline="nfsroot=10.77.0.1:/"
+doctor north
+doctor_only "no vers=3: one with NFS version 2"
+"$rootstock" host set north cmdline="nfsroot=10.77.0.1:/,vers=2,tcp"
+doctor north
+doctor_only "told vers=2"

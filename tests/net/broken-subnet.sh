@@ -1,0 +1,26 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2154 # what the library sets
+# check: when=quick limit=120
+# A configuration whose subnet is not that of the wire: nobody gets an address.
+set -euo pipefail
+lib=$(dirname "$0")/../lib
+for part in test net server doctor; do
+	# shellcheck source=/dev/null
+	. "$lib/$part.sh"
+done
+
+doctor_up
+doctor_add
+cat >"$work/conf" <<END
+[server]
+interface = br0
+[subnet 10.99.0.0/24]
+range = 10.99.0.10 - 10.99.0.99
+END
+doctor_serve --config "$work/conf"
+doctor north --config "$work/conf"
+doctor_names "in no subnet of the configuration"
+grep -q "write a \[subnet" "$work/doctor" || fail "no remedy: $(cat "$work/doctor")"
+doctor --config "$work/conf"
+grep -q "^warn *interface *br0: .* in no subnet" "$work/doctor" || fail "$(cat "$work/doctor")"

@@ -1,0 +1,129 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2154 # what the library sets
+# check: when=quick limit=120
+# doctor of a host that is well, and of the surroundings of a server: what it says is so,
+# and nothing of it is changed or recorded anywhere.
+set -euo pipefail
+lib=$(dirname "$0")/../lib
+for part in test net server doctor; do
+	# shellcheck source=/dev/null
+	. "$lib/$part.sh"
+done
+
+doctor_up
+doctor_add --wait
+doctor_serve
+is_sealed() {
+	[[ $(sqlite3 -readonly "$ROOTSTOCK_STATE/rootstock.db" \
+		"SELECT sealed IS NOT NULL FROM version") == 1 ]]
+}
+wait_for 20 "the image to be sealed" is_sealed
+
+# all: of the databases, the log and the services.
+all() {
+	local db service
+	for db in rootstock leases trace; do
+		sqlite3 -readonly "$ROOTSTOCK_STATE/$db.db" .dump
+	done
+	cksum "$ROOTSTOCK_STATE"/*.db "$ROOTSTOCK_STATE"/*.db-wal
+	find "$ROOTSTOCK_STATE/objects" "$ROOTSTOCK_STATE/secrets" -type f | sort
+	cat "$work/serve.log"
+	for service in dhcp tftp nfs copier; do
+		python3 - "$ROOTSTOCK_STATE/control/$service" <<PY
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+s.connect(sys.argv[1])
+s.send(b"stats")
+while (packet := s.recv(65536))[:1] == b"m":
+    print(packet[1:].decode())
+PY
+	done | grep -v "^#"
+}
+sleep 1 # what is written a moment after the start
+all >"$work/before"
+for i in 1 2 3; do
+	doctor north
+	equal "exit of doctor: $(cat "$work/doctor.err"; grep ^error "$work/doctor")" 0 \
+		"$doctor_status"
+done
+for said in "dhcp *BIOS ROM: 10.77.0" "dhcp *kernel: 10.77.0" "kernel .*a kernel for x86" \
+	"mount */, as klibc" "root */linuxrc" "root */sbin/init" "boot *north would come to its init"; do
+	grep -q "^ok *$said" "$work/doctor" || fail "not said: $said: $(cat "$work/doctor")"
+done
+all >"$work/after"
+diff "$work/before" "$work/after" || fail "it was recorded"
+
+# A machine that nobody knows, and one that waits: said, and neither is known afterwards.
+doctor 52:54:00:aa:00:99
+grep -q "^warn *host *52:54:00:aa:00:99 is not registered" "$work/doctor" || fail "$(cat "$work/doctor")"
+grep -q "^ok *dhcp *BIOS ROM" "$work/doctor" || fail "$(cat "$work/doctor")"
+doctor nobody
+grep -q "nobody: no such host" "$work/doctor.err" || fail "$(cat "$work/doctor.err")"
+"$rootstock" host set north address=10.99.0.9
+doctor north
+doctor_names "its reserved address is of another network"
+"$rootstock" host set north address=
+"$rootstock" lease list | grep -q 10.77 && fail "a lease was given"
+"$rootstock" host list | grep -q 99 && fail "a host was registered"
+
+# The surroundings.
+doctor --interface br0
+equal "exit of doctor: $(grep ^error "$work/doctor")" 0 "$doctor_status"
+grep -q "^ok *port *UDP 67 (DHCP): rootstock has it" "$work/doctor" || fail "$(cat "$work/doctor")"
+doctor
+grep -q "^ok *interface *br0: up" "$work/doctor" || fail "not found by itself: $(cat "$work/doctor")"
+doctor --interface nosuch
+doctor_names "nosuch: there is no such interface"
+
+# A firewall that lets NFS in and nothing else; then one that is fine.
+if command -v nft >/dev/null; then
+	net_run nft -f - <<END
+table inet f {
+	set open { type inet_service; elements = { 111, 2049 }
+	}
+	chain input {
+		type filter hook input priority 0; policy drop;
+		ct state established,related accept
+		iifname "other" accept
+		tcp dport @open accept
+		jump more
+	}
+	chain more {
+		udp dport 2000-3000 accept
+	}
+}
+END
+	doctor --interface br0
+	doctor_only "chain input of table inet f on br0 drops what comes to UDP 67"
+	grep -q "UDP 69 (TFTP), UDP 111 (the port mapper)$" "$work/doctor" || fail "$(cat "$work/doctor")"
+	mend=$(sed -n "/^error *firewall/{n;s/^ *-> //p}" "$work/doctor")
+	# shellcheck disable=SC2086 # it is a command
+	net_run ${mend//\"/} || fail "the remedy is no command: $mend"
+	doctor --interface br0
+	equal "exit of doctor, mended: $(grep ^error "$work/doctor")" 0 "$doctor_status"
+	net_run nft add chain inet f evil "{ type filter hook input priority 10; policy accept; }"
+	net_run nft add rule inet f evil udp dport 69 drop
+	doctor --interface br0
+	doctor_only "chain evil of table inet f on br0 drops what comes to UDP 69 (TFTP)$"
+	net_run nft delete table inet f
+fi
+
+# Another DHCP server on the wire.
+net_peer rival 52:54:00:aa:00:02
+net_peer_run rival ip address add 10.77.0.200/24 dev eth0
+spawn rival nsenter --net="/run/netns/$net_ns-rival" dnsmasq -d -C /dev/null -p 0 -i eth0 \
+	--dhcp-range=10.77.0.210,10.77.0.220 --dhcp-leasefile="$work/rival.leases"
+rival_is_seen() {
+	doctor --interface br0
+	grep -q "^error *dhcp *br0: another DHCP server answers: 10.77.0.200" "$work/doctor"
+}
+wait_for 30 "the other DHCP server to be seen" rival_is_seen
+
+# Without a server.
+stop "$server_pid"
+doctor --interface br0
+grep -q "^ok *server *none runs" "$work/doctor" || fail "$(cat "$work/doctor")"
+grep -q "^ok *port *UDP 67 (DHCP): free" "$work/doctor" || fail "$(cat "$work/doctor")"
+ROOTSTOCK_STATE=$work/none doctor --interface br0
+[[ ! -e $work/none ]] || fail "a state was made"
