@@ -163,6 +163,9 @@ static const struct call {
 	{NR(setsockopt), ALL},
 	{NR(wait4), D}, /* for the end of a snapshot of itself */
 	{NR(waitid), D},
+	{NR(dup2), D}, /* by that snapshot (dhcp/play.c), which lets go of all else */
+	{NR(close_range), D},
+	{NR(alarm), D},
 };
 
 /* What a library tries and can do without. */
