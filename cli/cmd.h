@@ -82,8 +82,8 @@ extern const struct command command_lease_list;
 extern const struct command command_boot_list, command_boot_show, command_boot_plan,
 	command_boot_end;
 extern const struct command command_export, command_import;
-extern const struct command command_mount, command_serve, command_doctor, command_status,
-	command_child;
+extern const struct command command_mount, command_serve, command_reload, command_doctor,
+	command_status, command_child;
 
 /* The usage line of the command that runs, on standard error; returns 2. */
 int cli_usage(const struct cli *cli);

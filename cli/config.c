@@ -308,21 +308,22 @@ static int take_nfs_port(struct config *c, char *value, struct why *why)
 static const struct server_key {
 	const char *name;
 	int (*set)(struct config *c, char *value, struct why *why);
+	unsigned int parts; /* whom it concerns */
 } server_keys[] = {
-	{"interface", take_interface},
-	{"mode", take_mode},
-	{"unknown", take_unknown},
-	{"authoritative", take_authoritative},
-	{"lease", take_lease},
-	{"offer", take_offer},
-	{"nfs-port", take_nfs_port},
-	{"tftp-ports", tftp_ports},
-	{"tftp-single-port", take_tftp_single_port},
-	{"loaders", take_loaders},
-	{"admin", take_admin},
-	{"reserved-port", take_reserved_port},
-	{"squash", take_squash},
-	{"log", take_log},
+	{"interface", take_interface, CONFIG_OF_DHCP | CONFIG_OF_TFTP},
+	{"mode", take_mode, CONFIG_OF_DHCP},
+	{"unknown", take_unknown, CONFIG_OF_DHCP},
+	{"authoritative", take_authoritative, CONFIG_OF_DHCP},
+	{"lease", take_lease, CONFIG_OF_DHCP},
+	{"offer", take_offer, CONFIG_OF_DHCP},
+	{"nfs-port", take_nfs_port, CONFIG_OF_NFS},
+	{"tftp-ports", tftp_ports, CONFIG_OF_TFTP},
+	{"tftp-single-port", take_tftp_single_port, CONFIG_OF_TFTP},
+	{"loaders", take_loaders, CONFIG_OF_TFTP},
+	{"admin", take_admin, CONFIG_OF_NFS},
+	{"reserved-port", take_reserved_port, CONFIG_OF_NFS},
+	{"squash", take_squash, CONFIG_OF_NFS},
+	{"log", take_log, CONFIG_OF_ALL},
 };
 
 static int subnet_range(struct dhcp_range *list, unsigned int *n, unsigned int max, char *value,
@@ -442,6 +443,16 @@ static int subnet_key(struct dhcp_subnet *s, const char *key, char *value, struc
 		return KEY_UNKNOWN;
 	r = value_number(key + 7, 1, 254, &code, why);
 	return r ? r : dhcp_subnet_add_extra(s, (unsigned int)code, value, why);
+}
+
+unsigned int config_key_parts(const char *section, const char *key)
+{
+	if (strcmp(section, "server") != 0)
+		return CONFIG_OF_DHCP; /* subnets */
+	for (size_t i = 0; i < ARRAY_SIZE(server_keys); i++)
+		if (!strcmp(key, server_keys[i].name))
+			return server_keys[i].parts;
+	return CONFIG_OF_ALL;
 }
 
 void config_list_keys(FILE *out)

@@ -47,6 +47,21 @@ void config_fini(struct config *c);
  * KEY: what is wrong").  Returns 0 or -EINVAL, ... with words. */
 int config_read(struct config *c, int fd, const char *name, struct why *why);
 
+/* Who has to start over when a key of `section` changes. */
+enum { CONFIG_OF_DHCP = 1, CONFIG_OF_TFTP = 2, CONFIG_OF_NFS = 4, CONFIG_OF_ALL = 7 };
+unsigned int config_key_parts(const char *section, const char *key);
+
+/* What one text sets otherwise than another, key by key; values of a key that stands
+ * more than once are joined by ", ".  NULL: not set, which is the default. */
+struct config_change {
+	const char *section;
+	const char *key;
+	const char *before;
+	const char *after;
+};
+int config_changes(int before_fd, int after_fd,
+		   void (*each)(void *ctx, const struct config_change *change), void *ctx);
+
 /* "key SECTION NAME" a line, of each that config_read() takes. */
 void config_list_keys(FILE *out);
 

@@ -38,7 +38,7 @@ static const struct command *const commands[] = {
 	&command_lease_list,	&command_boot_list,	 &command_boot_show,
 	&command_boot_plan,	&command_boot_end,	 &command_export,
 	&command_import,	&command_doctor,	 &command_status,
-	&command_child,
+	&command_reload,	&command_child,
 };
 
 static void usage_line(FILE *out, const char *before, const struct command *c)

@@ -20,106 +20,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "common/inventory.h"
 #include "common/state.h"
-#include "dhcp/probe.h"
-
-#define CONFIG_DEFAULT "/etc/rootstock.conf"
-
-enum { PROBE_MS = 1500 };
 
 static const char *const service_names[SERVICES] = {"copier", "dhcp", "tftp", "nfs"};
-
-static int load_config(struct serve *v, const char *file, bool must, struct why *why)
-{
-	cleanup(closep) int fd = open(file, O_RDONLY | O_CLOEXEC);
-	unsigned int given = v->config.ninterfaces;
-	int r;
-
-	if (fd < 0 && (must || errno != ENOENT))
-		return why_set(why, -errno, "%s: %m", file);
-	v->config_fd = memfd_create("rootstock.conf", MFD_CLOEXEC);
-	if (v->config_fd < 0)
-		return -errno;
-	if (fd >= 0) {
-		char chunk[4096];
-		ssize_t n;
-
-		r = config_read(&v->config, fd, file, why);
-		if (r)
-			return r;
-		lseek(fd, 0, SEEK_SET);
-		while ((n = read(fd, chunk, sizeof(chunk))) > 0)
-			if (write(v->config_fd, chunk, (size_t)n) != n)
-				return -EIO;
-	}
-	/* What the command line says is some more lines of the same text. */
-	if ((given || v->cli->log) && dprintf(v->config_fd, "\n[server]\n") < 0)
-		return -errno;
-	for (unsigned int i = 0; i < given; i++)
-		if (dprintf(v->config_fd, "interface = %s\n", v->config.interfaces[i]) < 0)
-			return -errno;
-	if (v->cli->log && dprintf(v->config_fd, "log = %s\n", v->cli->log) < 0)
-		return -errno;
-	if (!v->cli->log)
-		log_set_level(v->config.log);
-	if (!v->config.ninterfaces)
-		return why_set(why, -EINVAL, "no interface: name one in %s or by --interface",
-			       file);
-	return 0;
-}
-
-static int find_interfaces(struct serve *v, struct why *why)
-{
-	struct config *c = &v->config;
-
-	for (unsigned int i = 0; i < c->ninterfaces; i++) {
-		int r = wire_find(&v->wires[i], c->interfaces[i], why);
-
-		if (r)
-			return r;
-		c->dhcp.interfaces[c->dhcp.ninterfaces++] = v->wires[i].face;
-	}
-	return dhcp_config_derive(&c->dhcp, why);
-}
-
-/* Two servers that both give addresses give one address twice. */
-static int look_around(struct serve *v, struct why *why)
-{
-	for (unsigned int i = 0; i < v->config.ninterfaces && !v->config.mode_given; i++) {
-		char text[IP4_TEXT];
-		uint32_t other;
-		int r = dhcp_probe_server(&v->wires[i].face, PROBE_MS, &other, why);
-
-		if (r)
-			return r;
-		if (other)
-			return why_set(why, -EEXIST,
-				       "%s: %s answers DHCP there already: set mode = proxy to "
-				       "serve beside it, or mode = full to serve all the same",
-				       v->config.interfaces[i], ip4_format(other, text));
-	}
-	return 0;
-}
-
-/* What needs root and may be taken: before anything is made. */
-static int open_sockets(struct serve *v, struct why *why)
-{
-	int r = 0;
-
-	for (unsigned int i = 0; !r && i < v->config.ninterfaces; i++)
-		r = wire_open(&v->wires[i], why);
-	/* With one interface NFS answers there alone. */
-	v->nfs_address = v->config.ninterfaces == 1 ? v->wires[0].face.address : 0;
-	if (!r)
-		r = nfs_listen(v->nfs_address, v->config.nfs_port, &v->nfs, why);
-	return r;
-}
 
 /* What a kill left half made, keys among it. */
 static void tidy(const char *state_dir)
@@ -165,6 +73,8 @@ static void on_signal(struct loop_source *source, uint32_t events)
 	while (read(source->fd, &info, sizeof(info)) == sizeof(info)) {
 		if (info.ssi_signo == SIGCHLD)
 			children_reap(v);
+		else if (info.ssi_signo == SIGHUP)
+			serve_reload(v, NULL);
 		else
 			loop_stop(v->loop);
 	}
@@ -180,6 +90,7 @@ static int watch(struct serve *v)
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
 	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	r = loop_new(&v->loop);
 	if (r)
@@ -294,8 +205,8 @@ static void serve_fini(struct serve *v)
 
 static int serve_command(struct cli *cli)
 {
-	const char *file = cli_option(cli, 'c');
 	struct why *why = &cli->why;
+	struct footing footing;
 	struct serve *v = calloc(1, sizeof(*v));
 	int r = 0;
 
@@ -304,27 +215,18 @@ static int serve_command(struct cli *cli)
 	v->cli = cli;
 	v->config_fd = v->copier_listen = v->copier_lock = v->lock = v->control_listen = -1;
 	v->nfs = NFS_FDS_NONE;
-	for (unsigned int i = 0; i < CONFIG_INTERFACES_MAX; i++)
-		v->wires[i] = (struct wire){.face.fds = DHCP_LINK_FDS_NONE, .tftp = -1};
 	for (int i = 0; i < SERVICES; i++)
 		v->services[i] =
 			(struct service){.name = service_names[i], .ends = {-1, -1}, .control = -1};
 	config_init(&v->config);
-	for (unsigned int i = 0; !r && i < cli->ngiven; i++)
-		if (cli->given[i].val == 'i')
-			r = config_add_interface(&v->config, cli->given[i].value, why);
-	if (!r && geteuid())
+	if (geteuid())
 		r = why_set(why, -EPERM, "needs root: it opens ports below 1024");
 	if (!r)
-		r = load_config(v, file ? file : CONFIG_DEFAULT, file != NULL, why);
-	if (!r)
-		r = find_interfaces(v, why);
-	if (!r)
-		r = look_around(v, why);
-	if (!r)
-		r = open_sockets(v, why);
-	if (!r)
+		r = footing_make(v, &footing, why);
+	if (!r) {
+		footing_take(v, &footing);
 		r = open_state(v, why);
+	}
 	if (!r)
 		r = serve_run(v, why);
 	serve_fini(v);

@@ -64,6 +64,41 @@ static bool service_waits(const struct service *s)
 	return true;
 }
 
+/* What a child gets when it starts next. */
+static void share_fds(struct serve *v, int service)
+{
+	struct fds *fds = &v->services[service].fds;
+
+	fds->n = 0;
+	fds_add(fds, v->services[service].ends[1], "events");
+	fds_add(fds, v->config_fd, "config");
+	fds_add(fds, v->services[service].control, "control");
+	for (unsigned int i = 0; i < v->config.ninterfaces; i++) {
+		const struct wire *w = &v->wires[i];
+
+		if (service == SERVICE_DHCP) {
+			fds_add(fds, w->face.fds.udp, "udp:%s", w->name);
+			fds_add(fds, w->face.fds.pxe, "pxe:%s", w->name);
+			fds_add(fds, w->face.fds.raw, "raw:%s", w->name);
+			fds_add(fds, w->face.fds.arp, "arp:%s", w->name);
+			fds_add(fds, w->face.fds.icmp, "icmp:%s", w->name);
+		}
+		if (service == SERVICE_TFTP)
+			fds_add(fds, w->tftp, "tftp:%s", w->name);
+	}
+	if (service == SERVICE_COPIER) {
+		fds_add(fds, v->copier_listen, "copier");
+		fds_add(fds, v->copier_lock, "lock");
+		fds_add(fds, v->origins_fd, "origins");
+	}
+	if (service == SERVICE_NFS) {
+		fds_add(fds, v->nfs.tcp, "nfs-tcp");
+		fds_add(fds, v->nfs.udp, "nfs-udp");
+		fds_add(fds, v->nfs.portmap_tcp, "portmap-tcp");
+		fds_add(fds, v->nfs.portmap_udp, "portmap-udp");
+	}
+}
+
 /* A mount or a command that copies for itself has the lock: it answers our children
  * too, until it ends and the place is free. */
 static void copier_begin(struct serve *v)
@@ -80,9 +115,7 @@ static void copier_begin(struct serve *v)
 		return;
 	}
 	v->copier_waits = false;
-	fds_add(&s->fds, v->copier_listen, "copier");
-	fds_add(&s->fds, v->copier_lock, "lock");
-	fds_add(&s->fds, v->origins_fd, "origins");
+	share_fds(v, SERVICE_COPIER);
 	service_spawn(s);
 }
 
@@ -138,36 +171,6 @@ void children_reap(struct serve *v)
 				service_died(&v->services[i], status);
 }
 
-/* What a child gets when it starts next. */
-static void share_fds(struct serve *v, int service)
-{
-	struct fds *fds = &v->services[service].fds;
-
-	fds->n = 0;
-	fds_add(fds, v->services[service].ends[1], "events");
-	fds_add(fds, v->config_fd, "config");
-	fds_add(fds, v->services[service].control, "control");
-	for (unsigned int i = 0; i < v->config.ninterfaces; i++) {
-		const struct wire *w = &v->wires[i];
-
-		if (service == SERVICE_DHCP) {
-			fds_add(fds, w->face.fds.udp, "udp:%s", w->name);
-			fds_add(fds, w->face.fds.pxe, "pxe:%s", w->name);
-			fds_add(fds, w->face.fds.raw, "raw:%s", w->name);
-			fds_add(fds, w->face.fds.arp, "arp:%s", w->name);
-			fds_add(fds, w->face.fds.icmp, "icmp:%s", w->name);
-		}
-		if (service == SERVICE_TFTP)
-			fds_add(fds, w->tftp, "tftp:%s", w->name);
-	}
-	if (service == SERVICE_NFS) {
-		fds_add(fds, v->nfs.tcp, "nfs-tcp");
-		fds_add(fds, v->nfs.udp, "nfs-udp");
-		fds_add(fds, v->nfs.portmap_tcp, "portmap-tcp");
-		fds_add(fds, v->nfs.portmap_udp, "portmap-udp");
-	}
-}
-
 int children_init(struct serve *v)
 {
 	int r = 0;
@@ -185,10 +188,15 @@ int children_init(struct serve *v)
 	return r;
 }
 
-void children_begin(struct serve *v)
+void children_share(struct serve *v)
 {
 	for (int i = 0; i < SERVICES; i++)
 		share_fds(v, i);
+}
+
+void children_begin(struct serve *v)
+{
+	children_share(v);
 	copier_begin(v);
 	for (int i = SERVICE_COPIER + 1; i < SERVICES; i++)
 		service_spawn(&v->services[i]);

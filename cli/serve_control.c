@@ -37,6 +37,14 @@ static void serve_stats(void *ctx, struct stats *stats)
 		    v->trace_broken);
 }
 
+static void on_reload(void *ctx, struct asker *asker, struct bytes args)
+{
+	(void)args;
+	serve_reload(ctx, asker);
+}
+
+static const struct control_verb verbs[] = {{"reload", on_reload}, {NULL, NULL}};
+
 int controls_open(struct serve *v, struct why *why)
 {
 	int r = control_listen(v->cli->state_dir, CONTROL_NAME, &v->control_listen, why);
@@ -50,7 +58,7 @@ int controls_open(struct serve *v, struct why *why)
 int controls_begin(struct serve *v)
 {
 	const struct control_config config = {
-		.door = {.fd = v->control_listen}, .stats = serve_stats, .ctx = v};
+		.door = {.fd = v->control_listen}, .stats = serve_stats, .verbs = verbs, .ctx = v};
 
 	v->since = wall_now_ns();
 	return control_new(v->loop, &config, &v->control);

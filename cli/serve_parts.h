@@ -3,6 +3,8 @@
  * What the files of the supervisor share, and nobody else includes.
  *
  *	serve.c           the command: sets up, runs, takes down
+ *	serve_config.c    what it stands on: configuration, interfaces, sockets
+ *	serve_reload.c    the same again
  *	serve_children.c  starts children, and starts them again
  *	serve_events.c    acts on what children tell
  *	serve_wires.c     follows interfaces that come and go
@@ -61,7 +63,7 @@ struct serve {
 	int copier_lock; /* -1: somebody else's, for now */
 	bool copier_waits;
 	struct origins *origins;
-	int origins_fd; /* the copier's end; theirs */
+	int origins_fd;		 /* the copier's end; theirs */
 	struct objects *secrets; /* ours to mark: we put most of them, and can read them */
 	struct verifier *verifier;
 	struct db *db;
@@ -90,6 +92,28 @@ struct serve {
 
 #define container(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
+/* ---- serve_config.c ---- */
+
+struct footing {
+	struct config config;
+	int config_fd;
+	struct wire wires[CONFIG_INTERFACES_MAX];
+	struct nfs_fds nfs;
+	uint32_t nfs_address;
+	bool nfs_moved; /* `nfs` is new */
+};
+
+/* Read the configuration and open what it needs and `v` has not.  On failure, with words,
+ * nothing has changed. */
+int footing_make(struct serve *v, struct footing *out, struct why *why);
+/* It takes the place of what there was, which is closed as far as it is not kept. */
+void footing_take(struct serve *v, struct footing *footing);
+
+/* ---- serve_reload.c ---- */
+
+/* `asker` (NULL: none) is answered and gone. */
+int serve_reload(struct serve *v, struct asker *asker);
+
 /* ---- serve_children.c ---- */
 
 /* Sockets to the children, and the timers to start them again. */
@@ -98,6 +122,8 @@ int children_init(struct serve *v);
 void children_begin(struct serve *v);
 /* SIGCHLD came. */
 void children_reap(struct serve *v);
+/* What children are handed when they start next has changed. */
+void children_share(struct serve *v);
 /* Start a child over, with the descriptors that there are now. */
 void child_renew(struct serve *v, int service);
 /* End them, patiently, then not. */

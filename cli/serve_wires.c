@@ -25,12 +25,10 @@ static int nfs_follow(struct serve *v, struct why *why)
 
 	if (address == v->nfs_address)
 		return 0;
-	r = nfs_listen(address, v->config.nfs_port, &fds, why);
+	r = nfs_listen_beside(&v->nfs, address, v->config.nfs_port, &fds, why);
 	if (r)
 		return r;
-	nfs_unregister(&v->nfs);
-	nfs_fds_close(&v->nfs);
-	v->nfs = fds;
+	nfs_replace(&v->nfs, &fds);
 	v->nfs_address = address;
 	child_renew(v, SERVICE_NFS);
 	return 0;

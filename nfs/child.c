@@ -35,7 +35,8 @@ void nfs_fds_close(struct nfs_fds *fds)
 	*fds = NFS_FDS_NONE;
 }
 
-static int listen_one(uint32_t address, uint16_t port, int type, int *out, struct why *why)
+static int listen_one(uint32_t address, uint16_t port, int type, bool beside, int *out,
+		      struct why *why)
 {
 	const struct sockaddr_in sin = {
 		.sin_family = AF_INET,
@@ -61,6 +62,8 @@ static int listen_one(uint32_t address, uint16_t port, int type, int *out, struc
 		if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
 			setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	}
+	if (beside)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	if (bind(fd, (const struct sockaddr *)&sin, sizeof(sin)) ||
 	    (type == SOCK_STREAM && listen(fd, BACKLOG))) {
 		int err = errno;
@@ -80,13 +83,16 @@ static int listen_one(uint32_t address, uint16_t port, int type, int *out, struc
 }
 
 /* Our own port mapper, or a place in the one that is there. */
-static int listen_portmap(uint32_t address, uint16_t port, struct nfs_fds *fds, struct why *why)
+static int listen_portmap(uint32_t address, uint16_t port, bool beside, struct nfs_fds *fds,
+			  struct why *why)
 {
 	struct why in_use = {0};
-	int err = listen_one(address, NFS_PORTMAP_PORT, SOCK_STREAM, &fds->portmap_tcp, &in_use);
+	int err = listen_one(address, NFS_PORTMAP_PORT, SOCK_STREAM, beside, &fds->portmap_tcp,
+			     &in_use);
 
 	if (!err)
-		err = listen_one(address, NFS_PORTMAP_PORT, SOCK_DGRAM, &fds->portmap_udp, &in_use);
+		err = listen_one(address, NFS_PORTMAP_PORT, SOCK_DGRAM, beside, &fds->portmap_udp,
+				 &in_use);
 	if (!err)
 		return 0;
 	closep(&fds->portmap_tcp);
@@ -103,24 +109,63 @@ void nfs_unregister(const struct nfs_fds *fds)
 		rpcbind_unregister();
 }
 
-int nfs_listen(uint32_t address, uint16_t port, struct nfs_fds *out, struct why *why)
+static int listen_all(uint32_t address, uint16_t port, bool beside, struct nfs_fds *out,
+		      struct why *why)
 {
 	struct nfs_fds fds = NFS_FDS_NONE;
 	int err;
 
 	if (!port)
 		port = NFS_PORT;
-	err = listen_one(address, port, SOCK_STREAM, &fds.tcp, why);
+	err = listen_one(address, port, SOCK_STREAM, beside, &fds.tcp, why);
 	if (!err)
-		err = listen_one(address, port, SOCK_DGRAM, &fds.udp, why);
+		err = listen_one(address, port, SOCK_DGRAM, beside, &fds.udp, why);
 	if (!err)
-		err = listen_portmap(address, port, &fds, why);
+		err = listen_portmap(address, port, beside, &fds, why);
 	if (err) {
 		nfs_fds_close(&fds);
 		return err;
 	}
 	*out = fds;
 	return 0;
+}
+
+int nfs_listen(uint32_t address, uint16_t port, struct nfs_fds *out, struct why *why)
+{
+	return listen_all(address, port, false, out, why);
+}
+
+/* May somebody else of ours have the port too?  Only while one replaces the other: two
+ * servers on one port would share its packets. */
+static void share_ports(const struct nfs_fds *fds, int on)
+{
+	const int all[] = {fds->tcp, fds->udp, fds->portmap_tcp, fds->portmap_udp};
+
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+		if (all[i] >= 0)
+			setsockopt(all[i], SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+}
+
+int nfs_listen_beside(const struct nfs_fds *old, uint32_t address, uint16_t port,
+		      struct nfs_fds *out, struct why *why)
+{
+	int r;
+
+	share_ports(old, 1);
+	r = listen_all(address, port, true, out, why);
+	share_ports(old, 0);
+	if (!r)
+		share_ports(out, 0);
+	return r;
+}
+
+void nfs_replace(struct nfs_fds *old, const struct nfs_fds *by)
+{
+	/* The new registration has taken the old one's place. */
+	if (!by->registered)
+		nfs_unregister(old);
+	nfs_fds_close(old);
+	*old = *by;
 }
 
 static unsigned int or_default(unsigned int value, unsigned int standard)

@@ -64,6 +64,11 @@ struct nfs_config {
  * registers with that instead.  Needs privileges.
  * Returns 0, or a negative errno with `why` ("port 2049: in use ..."). */
 int nfs_listen(uint32_t address, uint16_t port, struct nfs_fds *out, struct why *why);
+/* The same while `old` serves: from one of its addresses to all of them, or back, on one
+ * port.  `old` stays the caller's; nfs_replace() once it is not needed. */
+int nfs_listen_beside(const struct nfs_fds *old, uint32_t address, uint16_t port,
+		      struct nfs_fds *out, struct why *why);
+void nfs_replace(struct nfs_fds *old, const struct nfs_fds *by);
 void nfs_fds_close(struct nfs_fds *fds);
 void nfs_unregister(const struct nfs_fds *fds); /* the supervisor's last act for nfs */
 
