@@ -14,14 +14,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
-
 #include "cli/table.h"
 #include "common/log.h"
 #include "fsd/objects.h"
 #include "fsd/view_source.h"
-
-CLEANUP_DEFINE(EVP_MD_CTX *, EVP_MD_CTX_free);
 
 /* ---- explain ---- */
 
@@ -201,7 +197,8 @@ static int text_fd(struct pair *p, struct view *view, uint32_t node)
 	if (size > 256 * 1024)
 		return -1;
 	data = malloc(size + 1);
-	if (!data || contents_read(p->v->contents, &c, data, size, 0) != (ssize_t)size || memchr(data, '\0', size))
+	if (!data || contents_read(p->v->contents, &c, data, size, 0) != (ssize_t)size ||
+	    memchr(data, '\0', size))
 		return -1;
 	fd = memfd_create("diff", 0);
 	if (fd >= 0 && write(fd, data, size) != (ssize_t)size) {
@@ -378,11 +375,11 @@ const struct command command_view_diff = {
 
 /* ---- digest ---- */
 
-static int digest_tree(struct cli_view *v, EVP_MD_CTX *md, uint32_t dir, unsigned int depth);
+static int digest_tree(struct cli_view *v, struct hasher *hasher, uint32_t dir, unsigned int depth);
 
 /* A record of fixed shape, then what varies by type: two trees that feed the same
  * bytes are the same. */
-static int digest_node(struct cli_view *v, EVP_MD_CTX *md, const struct name *name,
+static int digest_node(struct cli_view *v, struct hasher *hasher, const struct name *name,
 		       unsigned int depth)
 {
 	uint8_t record[64];
@@ -404,51 +401,50 @@ static int digest_node(struct cli_view *v, EVP_MD_CTX *md, const struct name *na
 	writer_be64(&w, S_ISDIR(a.mode) ? 0 : a.size);
 	writer_be64(&w, (uint64_t)a.mtime.sec);
 	writer_be32(&w, a.mtime.nsec);
-	EVP_DigestUpdate(md, record, writer_len(&w));
-	EVP_DigestUpdate(md, name->text, strlen(name->text));
+	hasher_add(hasher, record, writer_len(&w));
+	hasher_add(hasher, name->text, strlen(name->text));
 	if (S_ISREG(a.mode)) {
 		r = view_body_hash(v->contents, v->view, name->node, &hash);
 		if (!r)
-			EVP_DigestUpdate(md, hash.octet, sizeof(hash.octet));
+			hasher_add(hasher, hash.octet, sizeof(hash.octet));
 	} else if (S_ISLNK(a.mode)) {
 		r = view_readlink(v->view, name->node, &target);
 		if (!r)
-			EVP_DigestUpdate(md, target.at, target.len);
+			hasher_add(hasher, target.at, target.len);
 	} else if (S_ISDIR(a.mode)) {
-		r = digest_tree(v, md, name->node, depth + 1);
+		r = digest_tree(v, hasher, name->node, depth + 1);
 	}
 	return r;
 }
 
-static int digest_tree(struct cli_view *v, EVP_MD_CTX *md, uint32_t dir, unsigned int depth)
+static int digest_tree(struct cli_view *v, struct hasher *hasher, uint32_t dir, unsigned int depth)
 {
 	struct names names;
 	int r = names_read(v->view, dir, &names);
 
 	for (size_t i = 0; !r && i < names.n; i++)
-		r = digest_node(v, md, &names.list[i], depth);
+		r = digest_node(v, hasher, &names.list[i], depth);
 	names_free(&names);
 	return r;
 }
 
 static int digest_run(struct cli *cli)
 {
-	cleanup(EVP_MD_CTX_freep) EVP_MD_CTX *md = EVP_MD_CTX_new();
 	cleanup(cli_view_close) struct cli_view v = {0};
 	char empty[] = "";
 	const struct name root = {empty, VIEW_ROOT};
+	struct hasher hasher;
 	char text[2 * HASH_LEN + 1];
 	struct hash hash;
 	int r;
 
-	if (!md || !EVP_DigestInit_ex(md, EVP_sha256(), NULL))
-		return -ENOMEM;
+	hasher_init(&hasher);
 	r = cli_view_open(cli, cli->args[0], &v);
 	if (!r)
-		r = digest_node(&v, md, &root, 0);
+		r = digest_node(&v, &hasher, &root, 0);
 	if (r)
 		return r > 0 ? -EIO : r;
-	EVP_DigestFinal_ex(md, hash.octet, NULL);
+	hasher_end(&hasher, &hash);
 	hash_format(&hash, text);
 	puts(text);
 	return 0;

@@ -11,9 +11,6 @@
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 
-#include <openssl/evp.h>
-#include <openssl/sha.h>
-
 #include "fsd/view_source.h"
 
 int contents_new(const char *state_dir, unsigned int max_open, struct contents **out,
@@ -268,26 +265,25 @@ ssize_t contents_read(struct contents *cs, struct content **content, void *buf, 
 	return content_pread(*content, buf, len, offset);
 }
 
-CLEANUP_DEFINE(EVP_MD_CTX *, EVP_MD_CTX_free);
-
 /* The hash of what is still being copied, or cannot be kept. */
 static int content_hash(struct contents *cs, struct content **content, struct hash *out)
 {
-	cleanup(EVP_MD_CTX_freep) EVP_MD_CTX *md = EVP_MD_CTX_new();
 	cleanup(freep) uint8_t *buf = malloc(EXTENT_SIZE);
+	struct hasher hasher;
 	uint64_t at = 0;
 
-	if (!md || !buf || !EVP_DigestInit_ex(md, EVP_sha256(), NULL))
+	if (!buf)
 		return -ENOMEM;
+	hasher_init(&hasher);
 	while (at < content_size(*content)) {
 		ssize_t n = contents_read(cs, content, buf, EXTENT_SIZE, at);
 
 		if (n < 0)
 			return (int)n;
-		EVP_DigestUpdate(md, buf, (size_t)n);
+		hasher_add(&hasher, buf, (size_t)n);
 		at += (uint64_t)n;
 	}
-	EVP_DigestFinal_ex(md, out->octet, NULL);
+	hasher_end(&hasher, out);
 	return 0;
 }
 
@@ -302,7 +298,7 @@ int view_body_hash(struct contents *cs, struct view *view, uint32_t node, struct
 		return r;
 	switch (source.source) {
 	case TREE_TEXT:
-		SHA256(source.text.at, source.text.len, out->octet);
+		hash_of(source.text.at, source.text.len, out);
 		return 0;
 	case TREE_IMAGE:
 		if (version_known(source.version, source.pos, &record) &&

@@ -10,8 +10,6 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include <openssl/sha.h>
-
 #include "fsd/origin.h"
 
 static bool same_time(const struct timespec *a, const struct timespec *b)
@@ -175,7 +173,7 @@ uint64_t copy_stamp(const struct copy_from *from)
 	struct hash sum;
 	uint64_t stamp;
 
-	SHA256((const uint8_t *)state, sizeof(state), sum.octet);
+	hash_of(state, sizeof(state), &sum);
 	memcpy(&stamp, &sum, sizeof(stamp));
 	return stamp ? stamp : 1;
 }

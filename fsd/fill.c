@@ -8,8 +8,6 @@
 #include <limits.h>
 #include <stdio.h>
 
-#include <openssl/sha.h>
-
 enum { FILL_MAGIC = 0x46494c31, FILL_BATCH = 256 };
 
 /* As on disk: little-endian like the manifest beside it. */
@@ -27,7 +25,7 @@ static uint32_t row_check(const struct fill_record *record)
 	struct hash sum;
 	uint32_t word;
 
-	SHA256((const uint8_t *)record, sizeof(*record), sum.octet);
+	hash_of(record, sizeof(*record), &sum);
 	memcpy(&word, &sum, sizeof(word));
 	return word;
 }

@@ -5,8 +5,6 @@
 #include <fcntl.h>
 #include <sys/random.h>
 
-#include <openssl/evp.h>
-
 enum {
 	FLIGHT_SYNC = 8 /* extents: so many are on their way to the disk before the end */
 };
@@ -46,9 +44,9 @@ int flight_new(struct copy_from *from, struct objects *objects, bool kept, atomi
 	from->fd = -1;
 	f->draft.fd = f->read_fd = -1;
 	f->stamp = copy_stamp(&f->from);
-	f->md = EVP_MD_CTX_new();
+	hasher_init(&f->hasher);
 	f->buf = malloc(EXTENT_SIZE);
-	r = f->buf && f->md && EVP_DigestInit_ex(f->md, EVP_sha256(), NULL) ? 0 : -ENOMEM;
+	r = f->buf ? 0 : -ENOMEM;
 	if (!r && getrandom(&f->id, sizeof(f->id), 0) != sizeof(f->id))
 		r = -errno;
 	f->id |= 1; /* 0 is none */
@@ -73,7 +71,6 @@ void flight_free(struct objects *objects, struct flight *f)
 	objects_discard(objects, &f->draft);
 	closep(&f->read_fd);
 	extents_free(f->extents);
-	EVP_MD_CTX_free(f->md);
 	free(f->buf);
 	free(f);
 }
@@ -148,13 +145,13 @@ int flight_advance(struct flight *f, struct hash *hash)
 		r = read_all(f->draft.fd, f->buf, len, offset);
 	if (r)
 		return r;
-	EVP_DigestUpdate(f->md, f->buf, len);
+	hasher_add(&f->hasher, f->buf, len);
 	f->hashed++;
 	if (f->hashed % FLIGHT_SYNC == 0 && !f->cloned)
 		sync_file_range(f->draft.fd, (off_t)(offset + len - FLIGHT_SYNC * EXTENT_SIZE),
 				FLIGHT_SYNC * EXTENT_SIZE, SYNC_FILE_RANGE_WRITE);
 	if (f->hashed < extents_count(f->extents))
 		return 0;
-	EVP_DigestFinal_ex(f->md, hash->octet, NULL);
+	hasher_end(&f->hasher, hash);
 	return FLIGHT_IN;
 }

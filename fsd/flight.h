@@ -30,7 +30,7 @@ struct flight {
 	bool cloned;
 	bool announced; /* the copier's: somebody may have read of it */
 	uint64_t hashed;
-	struct evp_md_ctx_st *md;
+	struct hasher hasher;
 	uint8_t *buf; /* an extent's */
 };
 

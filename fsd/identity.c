@@ -12,7 +12,7 @@
 #include <sys/statvfs.h>
 #include <sys/wait.h>
 
-#include <openssl/hmac.h>
+#include <sodium.h>
 
 #include "common/clock.h"
 #include "fsd/objects.h"
@@ -167,8 +167,8 @@ static int machine_id(struct db *db, uint32_t host, char out[static 34])
 {
 	sqlite3_stmt *stmt = db_stmt(db, "SELECT value FROM site WHERE key = 'secret'");
 	struct bytes secret;
-	uint8_t mac[EVP_MAX_MD_SIZE];
-	unsigned int len;
+	uint8_t mac[crypto_auth_hmacsha256_BYTES];
+	crypto_auth_hmacsha256_state hmac;
 	char subject[32];
 	int r = db_query(db, stmt, "");
 
@@ -176,8 +176,9 @@ static int machine_id(struct db *db, uint32_t host, char out[static 34])
 		return r ? r : -EUCLEAN;
 	secret = db_column_bytes(stmt, 0);
 	snprintf(subject, sizeof(subject), "machine-id %u", host);
-	HMAC(EVP_sha256(), secret.at, (int)secret.len, (uint8_t *)subject, strlen(subject), mac,
-	     &len);
+	crypto_auth_hmacsha256_init(&hmac, secret.at, secret.len);
+	crypto_auth_hmacsha256_update(&hmac, (const uint8_t *)subject, strlen(subject));
+	crypto_auth_hmacsha256_final(&hmac, mac);
 	sqlite3_reset(stmt);
 	/* RFC 4122 version 4 bits, as systemd sets them. */
 	mac[6] = (mac[6] & 0x0f) | 0x40;

@@ -3,8 +3,6 @@
 
 #include <errno.h>
 
-#include <openssl/evp.h>
-
 enum {
 	INTAKE_SMALL = 1 << 20, /* hashed in memory before it is written at all */
 	INTAKE_BATCH = 512,	/* bodies that share a sync */
@@ -13,7 +11,7 @@ enum {
 
 struct intake {
 	struct objects *objects;
-	EVP_MD_CTX *md;
+	struct hasher hasher;
 	uint8_t *small;
 	uint64_t size;
 	uint64_t at;
@@ -32,8 +30,7 @@ int intake_new(struct objects *objects, struct intake **out)
 	in->objects = objects;
 	in->draft.fd = -1;
 	in->small = malloc(INTAKE_SMALL);
-	in->md = EVP_MD_CTX_new();
-	if (!in->small || !in->md)
+	if (!in->small)
 		return -ENOMEM;
 	*out = take(&in);
 	return 0;
@@ -51,7 +48,6 @@ void intake_free(struct intake *in)
 	if (!in)
 		return;
 	intake_drop(in);
-	EVP_MD_CTX_free(in->md);
 	free(in->small);
 	free(in);
 }
@@ -72,8 +68,7 @@ int intake_begin(struct intake *in, uint64_t size)
 		return 0;
 	if (size > INT64_MAX)
 		return -EFBIG;
-	if (!EVP_DigestInit_ex(in->md, EVP_sha256(), NULL))
-		return -ENOMEM;
+	hasher_init(&in->hasher);
 	r = objects_draft_unnamed(in->objects, &in->draft);
 	if (r)
 		return r;
@@ -92,7 +87,7 @@ static void intake_hole(struct intake *in, uint64_t until)
 	while (in->at < until) {
 		size_t n = until - in->at < INTAKE_ZEROS ? until - in->at : INTAKE_ZEROS;
 
-		EVP_DigestUpdate(in->md, zeros, n);
+		hasher_add(&in->hasher, zeros, n);
 		in->at += n;
 	}
 }
@@ -109,7 +104,7 @@ int intake_put(struct intake *in, const void *data, size_t len, uint64_t offset)
 		memcpy(in->small + offset, data, len);
 		return 0;
 	}
-	EVP_DigestUpdate(in->md, data, len);
+	hasher_add(&in->hasher, data, len);
 	return object_write(in->draft.fd, data, len, offset);
 }
 
@@ -140,12 +135,10 @@ int intake_end(struct intake *in, struct hash *hash)
 	int r;
 
 	intake_hole(in, in->size);
-	if (is_small(in)) {
-		if (!EVP_Digest(in->small, in->size, hash->octet, NULL, EVP_sha256(), NULL))
-			return -ENOMEM;
-	} else {
-		EVP_DigestFinal_ex(in->md, hash->octet, NULL);
-	}
+	if (is_small(in))
+		hash_of(in->small, in->size, hash);
+	else
+		hasher_end(&in->hasher, hash);
 	if (intake_has(in, hash)) {
 		objects_discard(in->objects, &in->draft);
 		return 0;

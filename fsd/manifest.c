@@ -9,8 +9,6 @@
 #include <stdio.h>
 #include <sys/mman.h>
 
-#include <openssl/sha.h>
-
 struct manifest {
 	const uint8_t *map;
 	size_t len;
@@ -27,7 +25,7 @@ static bool block_check(const struct manifest *m, size_t block)
 
 	if (end > m->header->sums_at)
 		end = m->header->sums_at;
-	SHA256(m->map + at, end - at, sum.octet);
+	hash_of(m->map + at, end - at, &sum);
 	if (memcmp(&sum, &m->sums[block], sizeof(sum)))
 		return false;
 	/* Two threads may check a block at once; both find the same. */
@@ -68,7 +66,7 @@ static const char *header_check(const struct manifest_header *h, size_t len, uin
 	if (h->format != MANIFEST_FORMAT)
 		return "of another format";
 	memset(&copy.self, 0, sizeof(copy.self));
-	SHA256((const uint8_t *)&copy, sizeof(copy), self.octet);
+	hash_of(&copy, sizeof(copy), &self);
 	if (memcmp(&self, &h->self, sizeof(self)))
 		return "damaged header";
 	if (h->version != version)
@@ -98,7 +96,7 @@ static int manifest_admit(struct manifest *m, uint32_t version, const char *path
 	if (wrong)
 		return why_set(why, -EUCLEAN, "%s: %s", path, wrong);
 	m->sums = (const void *)(m->map + h->sums_at);
-	SHA256(m->map + h->sums_at, h->sums_len, sums.octet);
+	hash_of(m->map + h->sums_at, h->sums_len, &sums);
 	if (memcmp(&sums, &h->sums_hash, sizeof(sums)))
 		return why_set(why, -EUCLEAN, "%s: damaged", path);
 	m->checked = calloc(h->sums_len / HASH_LEN / 64 + 1, sizeof(*m->checked));

@@ -30,19 +30,9 @@
 #include "common/bytes.h"
 #include "common/cleanup.h"
 #include "common/why.h"
+#include "fsd/hash.h"
 
-enum { HASH_LEN = 32, MANIFEST_NODES_MAX = 1 << 29 };
-
-struct hash {
-	uint8_t octet[HASH_LEN]; /* SHA-256; all zero is "not known" */
-};
-
-static inline bool hash_known(const struct hash *hash)
-{
-	static const struct hash none;
-
-	return memcmp(hash, &none, sizeof(none)) != 0;
-}
+enum { MANIFEST_NODES_MAX = 1 << 29 };
 
 /* One path.  As in the file: little-endian, no padding. */
 struct manifest_node {

@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <sys/random.h>
 
-#include <openssl/sha.h>
-
 #define NONE UINT32_MAX
 
 /* A growing run of bytes. */
@@ -470,7 +468,7 @@ static int output_block(struct output *o)
 	struct hash sum;
 	size_t at;
 
-	SHA256(o->block, o->fill, sum.octet);
+	hash_of(o->block, o->fill, &sum);
 	if (fwrite(o->block, 1, o->fill, o->file) != o->fill)
 		return -errno;
 	o->fill = 0;
@@ -549,8 +547,8 @@ static int parts_put(const struct parts *p, struct output *o, struct hash *diges
 		return r;
 	h.sums_at = at;
 	h.sums_len = o->sums.len;
-	SHA256(o->sums.data, o->sums.len, h.sums_hash.octet);
-	SHA256((const uint8_t *)&h, sizeof(h), h.self.octet);
+	hash_of(o->sums.data, o->sums.len, &h.sums_hash);
+	hash_of(&h, sizeof(h), &h.self);
 	memcpy(page, &h, sizeof(h));
 	if (fwrite(o->sums.data, 1, o->sums.len, o->file) != o->sums.len ||
 	    fseek(o->file, 0, SEEK_SET) || fwrite(page, 1, sizeof(page), o->file) != sizeof(page) ||

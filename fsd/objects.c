@@ -9,11 +9,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 
-#include <openssl/evp.h>
-
 #include "fsd/objects_parts.h"
-
-CLEANUP_DEFINE(EVP_MD_CTX *, EVP_MD_CTX_free);
 
 void hash_format(const struct hash *hash, char out[static 2 * HASH_LEN + 1])
 {
@@ -392,12 +388,13 @@ int object_write(int fd, const uint8_t *data, size_t len, uint64_t offset)
 static int pass(int from, int to, const atomic_bool *stop, struct hash *hash, uint64_t *size)
 {
 	enum { CHUNK = 256 * 1024 };
-	cleanup(EVP_MD_CTX_freep) EVP_MD_CTX *md = EVP_MD_CTX_new();
 	cleanup(freep) uint8_t *chunk = malloc(CHUNK);
+	struct hasher hasher;
 	uint64_t total = 0;
 
-	if (!md || !chunk || !EVP_DigestInit_ex(md, EVP_sha256(), NULL))
+	if (!chunk)
 		return -ENOMEM;
+	hasher_init(&hasher);
 	for (;;) {
 		ssize_t n = pread(from, chunk, CHUNK, (off_t)total);
 		int r;
@@ -410,13 +407,13 @@ static int pass(int from, int to, const atomic_bool *stop, struct hash *hash, ui
 			return -errno;
 		if (!n)
 			break;
-		EVP_DigestUpdate(md, chunk, (size_t)n);
+		hasher_add(&hasher, chunk, (size_t)n);
 		r = to < 0 ? 0 : object_write(to, chunk, (size_t)n, total);
 		if (r)
 			return r;
 		total += (uint64_t)n;
 	}
-	EVP_DigestFinal_ex(md, hash->octet, NULL);
+	hasher_end(&hasher, hash);
 	*size = total;
 	return 0;
 }
@@ -481,6 +478,6 @@ int objects_put_bytes(struct objects *o, const void *data, size_t len, struct ha
 		objects_discard(o, &draft);
 		return r;
 	}
-	EVP_Digest(data, len, hash->octet, NULL, EVP_sha256(), NULL);
+	hash_of(data, len, hash);
 	return objects_finish(o, &draft, hash);
 }

@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include <openssl/evp.h>
-
 enum { OCI_CHUNK = 256 * 1024 };
 
 static const char algorithm[] = "sha256:";
@@ -61,7 +59,7 @@ struct oci_stream {
 	struct oci_layout *layout;
 	struct oci_blob blob;
 	int fd;
-	EVP_MD_CTX *md;
+	struct hasher hasher;
 	uint64_t got;
 	uint8_t chunk[OCI_CHUNK];
 };
@@ -83,7 +81,7 @@ static ssize_t stream_read(struct tar_stream *stream, const void **data)
 	ssize_t n = read_some(s->fd, s->chunk, sizeof(s->chunk));
 
 	if (n > 0) {
-		EVP_DigestUpdate(s->md, s->chunk, (size_t)n);
+		hasher_add(&s->hasher, s->chunk, (size_t)n);
 		s->got += (uint64_t)n;
 	}
 	*data = s->chunk;
@@ -118,12 +116,10 @@ int oci_stream_open(struct oci_layout *l, const struct oci_blob *blob, struct oc
 	s->stream.read = stream_read;
 	s->layout = l;
 	s->blob = *blob;
-	s->md = EVP_MD_CTX_new();
 	s->fd = blob_open(l, blob);
 	if (s->fd < 0)
 		return s->fd;
-	if (!s->md || !EVP_DigestInit_ex(s->md, EVP_sha256(), NULL))
-		return -ENOMEM;
+	hasher_init(&s->hasher);
 	*out = take(&s);
 	return 0;
 }
@@ -145,7 +141,7 @@ int oci_stream_check(struct oci_stream *s)
 	if (n < 0)
 		return why_set(l->why, (int)n, "%s: %s: %s", l->path, s->blob.digest,
 			       strerror((int)-n));
-	EVP_DigestFinal_ex(s->md, hash.octet, NULL);
+	hasher_end(&s->hasher, &hash);
 	if (s->got != s->blob.size || memcmp(&hash, &s->blob.hash, sizeof(hash)))
 		return why_set(l->why, -EBADMSG, "%s: %s: its bytes have another digest", l->path,
 			       s->blob.digest);
@@ -157,7 +153,6 @@ void oci_stream_close(struct oci_stream *s)
 	if (!s)
 		return;
 	closep(&s->fd);
-	EVP_MD_CTX_free(s->md);
 	free(s);
 }
 

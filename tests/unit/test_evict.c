@@ -33,7 +33,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct hash hash_of(const void *data, size_t len)
+static struct hash sum_of(const void *data, size_t len)
 {
 	struct hash hash;
 
@@ -43,7 +43,7 @@ static struct hash hash_of(const void *data, size_t len)
 
 static bool there(struct site *s, const char *text)
 {
-	const struct hash hash = hash_of(text, strlen(text));
+	const struct hash hash = sum_of(text, strlen(text));
 
 	return objects_has(s->objects, &hash);
 }
@@ -187,7 +187,7 @@ static void the_coldest_goes_first(void **state)
 	copied(s, version, 2, "new");
 	usleep(20000);
 	copied(s, version, 3, "newer");
-	hash = hash_of("old and read", 12);
+	hash = sum_of("old and read", 12);
 	fd = objects_get(s->objects, &hash, 12);
 	assert_int_equal(read(fd, &byte, 1), 1);
 	close(fd);
@@ -289,7 +289,7 @@ static int small_stored(const struct small *t, int *lacks)
 		struct hash hash;
 
 		small_body(body, i);
-		hash = hash_of(body, BODY);
+		hash = sum_of(body, BODY);
 		if (objects_has(t->site->objects, &hash))
 			n++;
 		else
