@@ -571,6 +571,8 @@ int config_read(struct config *c, int fd, const char *name, struct why *why)
 	line = ini_parse_stream(next_line, &rd, on_key, &rd);
 	if (rd.r)
 		return rd.r;
+	if (ferror(file))
+		return why_set(why, -EIO, "%s: cannot be read", name);
 	if (line)
 		return why_set(why, -EINVAL, "%s:%d: not a [section], KEY = VALUE or comment", name,
 			       line);

@@ -38,7 +38,7 @@ static int text_take(const struct cli *cli, const char *file, int fd, struct con
 		     struct why *why)
 {
 	char chunk[4096];
-	ssize_t n;
+	ssize_t n = 0;
 	int r = 0;
 
 	for (unsigned int i = 0; !r && i < cli->ngiven; i++)
@@ -53,6 +53,8 @@ static int text_take(const struct cli *cli, const char *file, int fd, struct con
 	while (fd >= 0 && (n = read(fd, chunk, sizeof(chunk))) > 0)
 		if (write(text, chunk, (size_t)n) != n)
 			return -EIO;
+	if (n < 0)
+		return why_set(why, -errno, "%s: %m", file);
 	if (!c->ninterfaces)
 		return why_set(why, -EINVAL, "no interface: name one in %s or by --interface",
 			       file);
