@@ -122,6 +122,7 @@ struct copier {
 	struct verifier *verifier; /* NULL: not ours to do */
 	struct db *db;
 	int64_t db_seen;
+	bool db_broken; /* and said so */
 	struct instant db_again;
 	struct loop *loop;
 	struct loop_source listener;

@@ -205,6 +205,9 @@ void sources_poll(struct copier *c)
 		if (s)
 			s->listed = true;
 	}
+	if (r && !c->db_broken)
+		log_error("rootstock.db: %s; new images wait", db_error(c->db));
+	c->db_broken = r != 0;
 	if (r)
 		return;
 	c->db_seen = seen;

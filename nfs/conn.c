@@ -20,8 +20,10 @@
 #include <sys/socket.h>
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "nfs/outq.h"
 #include "nfs/record.h"
+#include "nfs3.h"
 
 enum {
 	TURN_CALLS = 512,
@@ -29,6 +31,7 @@ enum {
 	/* Below this a READ's data is copied behind its header and leaves with the
 	 * other replies; from here on sendfile is cheaper (HACKING.md, Measuring). */
 	SENDFILE_MIN = 32 << 10,
+	DOUBT_SECS = 60,
 	FLUSH_AT = 256 << 10
 };
 
@@ -308,16 +311,71 @@ static int conn_flush(struct worker *worker, struct conn *conn, bool more)
 	return 0;
 }
 
-int reply_copy_body(struct reply *reply)
+static void disk_failed(struct worker *worker, int err)
 {
-	cleanup(content_unrefp) struct content *body = take(&reply->body);
-	uint8_t *p = writer_room(&reply->w, reply->body_len);
-	ssize_t n = p ? content_pread(body, p, reply->body_len, reply->body_offset) : 0;
+	if (log_allow(&worker->disk_limit, worker->nfs.now_ns, 10, 1000))
+		log_error("a file of the store cannot be read: %s", strerror(-err));
+}
 
-	if (n != (ssize_t)reply->body_len)
-		return -EIO;
-	writer_zero(&reply->w, reply_padding(reply));
+/* The results begin anew, and are an error: a client that was cut off instead would come
+ * back for the same bytes without end. */
+static void reply_fail(struct worker *worker, struct reply *reply, int err)
+{
+	disk_failed(worker, err);
+	content_unref(take(&reply->body));
+	reply->w.at = reply->w.start + RPC_REPLY_HEADER;
+	writer_be32(&reply->w, NFS3ERR_IO);
+	writer_be32(&reply->w, 0); /* no attributes */
+}
+
+int reply_copy_body(struct worker *worker, struct reply *reply)
+{
+	uint8_t *at = reply->w.at;
+	uint8_t *p = writer_room(&reply->w, reply->body_len);
+	ssize_t n = p ? content_pread(reply->body, p, reply->body_len, reply->body_offset) : 0;
+
+	if (n == (ssize_t)reply->body_len) {
+		content_unref(take(&reply->body));
+		writer_zero(&reply->w, reply_padding(reply));
+	} else if (n < 0) {
+		reply->w.at = at;
+		reply_fail(worker, reply, (int)n);
+	} else {
+		content_unref(take(&reply->body));
+		return -EIO; /* shorter than was promised */
+	}
 	return reply->w.full ? -EIO : 0;
+}
+
+/* Half sent: that cannot be taken back. */
+static int body_failed(struct worker *worker, int err)
+{
+	if (err == -EIO) {
+		disk_failed(worker, err);
+		worker->doubt_ns = worker->nfs.now_ns + DOUBT_SECS * NS_PER_SEC;
+	}
+	return err;
+}
+
+/* Once a disk has failed under sendfile, when the header had left already: is all of it
+ * readable?  For the next minute, which is longer than a client takes to come back. */
+static int body_check(struct worker *worker, const struct reply *reply)
+{
+	uint64_t at = reply->body_offset;
+	uint64_t end = at + reply->body_len;
+
+	if (worker->nfs.now_ns >= worker->doubt_ns)
+		return 0;
+	while (at < end) {
+		size_t room = writer_left(&reply->w);
+		size_t len = end - at < room ? (size_t)(end - at) : room;
+		ssize_t n = content_pread(reply->body, reply->w.at, len, at);
+
+		if (n <= 0)
+			return n ? (int)n : -EIO;
+		at += (uint64_t)n;
+	}
+	return 0;
 }
 
 static struct reply reply_begin(struct worker *worker)
@@ -339,21 +397,25 @@ static int reply_commit(struct worker *worker, struct conn *conn, struct reply *
 	ssize_t n = 0;
 	int err;
 
-	writer_be32(&mark, RECORD_LAST | (uint32_t)(writer_len(&reply->w) + len + padding));
+	err = reply->body && len >= SENDFILE_MIN ? body_check(worker, reply) : 0;
+	if (err)
+		reply_fail(worker, reply, err);
 	if (!reply->body || len < SENDFILE_MIN) {
-		err = reply->body ? reply_copy_body(reply) : 0;
+		err = reply->body ? reply_copy_body(worker, reply) : 0;
 		if (err)
 			return err;
+		writer_be32(&mark, RECORD_LAST | (uint32_t)writer_len(&reply->w));
 		worker->out_len += 4 + (uint32_t)writer_len(&reply->w);
 		return 0;
 	}
+	writer_be32(&mark, RECORD_LAST | (uint32_t)(writer_len(&reply->w) + len + padding));
 	worker->out_len += 4 + (uint32_t)writer_len(&reply->w);
 	err = conn_flush(worker, conn, true);
 	if (!err && outq_empty(&conn->out))
 		n = send_content(conn->fd, reply->body, offset, len, false);
 	if (err || n < 0) {
 		content_unref(take(&reply->body));
-		return err ? err : (int)n;
+		return err ? err : body_failed(worker, (int)n);
 	}
 	if ((size_t)n == len) {
 		content_unref(take(&reply->body));
@@ -584,6 +646,7 @@ static void conn_ready(struct worker *worker, struct source *source, uint32_t ev
 		ssize_t n = outq_drain(&conn->out, conn->fd);
 
 		if (n < 0) {
+			body_failed(worker, (int)n);
 			conn_close(worker, conn);
 			return;
 		}

@@ -195,7 +195,7 @@ static void udp_commit(struct worker *worker, const struct udp_route *route, str
 	struct udp *udp = worker->udp;
 	uint32_t len;
 
-	if (reply->body && reply_copy_body(reply))
+	if (reply->body && reply_copy_body(worker, reply))
 		return; /* shorter than it said: no answer is better than a wrong one */
 	len = (uint32_t)writer_len(&reply->w);
 	udp->out_route[udp->nout] = *route;

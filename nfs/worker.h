@@ -90,6 +90,8 @@ struct worker {
 	unsigned int nheld;
 	uint64_t held_seen; /* the exports' generation that they were last asked with */
 	struct log_limit full_limit;
+	struct log_limit disk_limit;
+	int64_t doubt_ns; /* until then files are read before they are promised */
 
 	pthread_mutex_t inbox_lock; /* guards inbox */
 	struct conn *inbox;	    /* accepted by others for this one */
@@ -138,8 +140,9 @@ int udp_new(struct udp **out);
 void udp_free(struct worker *worker, struct udp *udp);
 void udp_ready(struct worker *worker, struct source *source, uint32_t events);
 
-/* Put the data of a reply behind it, and the zeros: what fits in memory.
+/* Put the data of a reply behind it, and the zeros: what fits in memory.  A disk that
+ * fails makes it an error of NFS.
  * Returns 0, or -EIO: the content is shorter than it said. */
-int reply_copy_body(struct reply *reply);
+int reply_copy_body(struct worker *worker, struct reply *reply);
 
 #endif

@@ -279,6 +279,18 @@ static void end_stopped(struct session *s, const char *why, struct instant now)
 	server_forget(s);
 }
 
+/* Not for the client's sake, and nothing that it can mend. */
+static void end_failed(struct session *s, int err, struct instant now)
+{
+	char name[4 * 120];
+
+	if (log_allow(&s->server->failures, now.ns, 20, 200))
+		log_error("tftp: %s cannot be sent: %s", name_text(s, name, sizeof(name)),
+			  strerror(-err));
+	s->server->counts.stopped++;
+	server_forget(s);
+}
+
 /* ---- the course of things ---- */
 
 static void go_on(struct session *s, int outcome, const struct tftp_reply *reply,
@@ -334,7 +346,7 @@ static void try_later(struct session *s, int r, struct instant now)
 	default:
 		session_send_error(s->port->source.fd, from_address(s), &s->peer, TFTP_UNDEFINED,
 				   "read error");
-		end_stopped(s, strerror(-r), now);
+		end_failed(s, r, now);
 	}
 }
 

@@ -87,6 +87,7 @@ struct tftp_server {
 	struct instant now;	      /* of this turn */
 	struct log_limit refusals;
 	struct log_limit troubles;
+	struct log_limit failures;
 	struct log_limit told; /* events about what did not come to its end */
 	struct log_limit finished;
 	struct log_limit finished_by[TELLERS]; /* by a hash of the address */
