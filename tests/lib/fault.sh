@@ -18,3 +18,18 @@ fault_needs() {
 	fi
 	export TMPDIR
 }
+
+# fault_server: a network with one machine, and a small file system for a state of its own, so
+# that tests/fault/faults.c tells it from others.
+fault_server() {
+	need_root
+	[[ -x $rootstock ]] || skip "not built: $rootstock"
+	[[ -e $build/tests/faults.so ]] || skip "not built: $build/tests/faults.so"
+	net_prefix=16
+	net_up
+	net_peer pc 52:54:00:00:00:09
+	net_peer_run pc ip address add 10.77.0.9/16 dev eth0
+	mkdir "$work/state"
+	mount -t tmpfs -o mode=750 rootstock-test "$work/state" || skip "may not mount a tmpfs"
+	at_exit umount -l "$work/state"
+}
