@@ -21,6 +21,7 @@ declare -A deps=(
 	[boot]="qemu-system-x86 qemu-system-arm ipxe-qemu seabios ovmf u-boot-qemu
 		pxelinux syslinux-common ipxe shim-signed grub-efi-amd64-signed
 		dnsmasq-base mmdebstrap squashfs-tools cpio zstd"
+	[variants]="clang llvm libclang-rt-dev cppcheck"
 	[kernel]="linux-source-6.1 make flex bison bc libelf-dev libssl-dev
 		xz-utils cpio rsync"
 	[bench]="nfs-ganesha nfs-ganesha-vfs dnsmasq-base kea-admin kea-dhcp4-server atftpd

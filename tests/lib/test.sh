@@ -7,6 +7,7 @@ tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 top=$(dirname "$tests")
 undo=()
 rootstock=${ROOTSTOCK:-$top/build/rootstock}
+build=$(dirname "$rootstock")
 
 at_exit() {
 	undo+=("$(printf '%q ' "$@")")
@@ -29,6 +30,19 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/rootstock-${0##*/}.XXXXXX")
 # NFS and FUSE servers may have given up root before they read in here.
 chmod 755 "$work"
 at_exit rm -rf --one-file-system "$work"
+
+# What a sanitizer has said of any process of the script, once all have ended: a child that
+# dies of it is started again, and nothing else would tell.
+sanitizers() {
+	local found
+	found=$(grep -rlIsE '(Address|Leak|Thread|UndefinedBehavior)Sanitizer|runtime error: ' \
+		"$work") || return 0
+	# shellcheck disable=SC2034 # undo_all's
+	status=1
+	# shellcheck disable=SC2086 # names of our own
+	cat $found | grep -E -A 60 -m 1 'Sanitizer|runtime error: ' >&2
+}
+[[ -z ${CHECK_VARIANT-} ]] || at_exit sanitizers
 
 fail() {
 	echo "${0##*/}: $*" >&2
@@ -87,6 +101,8 @@ stop() {
 spawn() {
 	local log=$work/$1.log
 	shift
+	# Of one that ran before: sanitizers() reads it.
+	[[ ! -s $log ]] || mv "$log" "$log.$SRANDOM"
 	"$@" >"$log" 2>&1 </dev/null &
 	spawned=$!
 	at_exit stop "$spawned"

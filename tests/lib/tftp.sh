@@ -15,7 +15,7 @@ for tftp_part in test net; do
 done
 
 # shellcheck disable=SC2154 # tests/lib/test.sh sets it
-tftp_driver=$top/build/tftp/tftp-driver
+tftp_driver=$build/tftp/tftp-driver
 
 tftp_up() {
 	local command

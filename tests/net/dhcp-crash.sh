@@ -9,7 +9,7 @@ set -euo pipefail
 # shellcheck source=tests/lib/net.sh
 . "$tests/lib/net.sh"
 need_root
-driver=$top/build/dhcp/dhcp-driver
+driver=$build/dhcp/dhcp-driver
 [[ -x $driver ]] || fail "no $driver: build first"
 
 net_up

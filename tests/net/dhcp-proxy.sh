@@ -9,7 +9,7 @@ set -euo pipefail
 # shellcheck source=tests/lib/net.sh
 . "$tests/lib/net.sh"
 need_root
-driver=$top/build/dhcp/dhcp-driver
+driver=$build/dhcp/dhcp-driver
 [[ -x $driver ]] || fail "no $driver: build first"
 command -v dnsmasq >/dev/null || skip "needs dnsmasq-base"
 command -v qemu-system-x86_64 >/dev/null || skip "needs qemu-system-x86"

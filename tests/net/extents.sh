@@ -17,12 +17,12 @@ for command in nfs-cat curl fusermount3; do
 done
 net_up
 server_state
-[[ -x $top/build/tests/gate ]] || skip "not built: build/tests/gate"
+[[ -x $build/tests/gate ]] || skip "not built: build/tests/gate"
 
 mib=120
 mkdir "$work/origin"
 mkfifo "$work/say" "$work/hear"
-"$top/build/tests/gate" "$work/origin" $mib <"$work/say" >"$work/hear" 2>"$work/gate.log" &
+"$build/tests/gate" "$work/origin" $mib <"$work/say" >"$work/hear" 2>"$work/gate.log" &
 gate_pid=$!
 at_exit stop $gate_pid
 exec 6>"$work/say" 7<"$work/hear"
@@ -55,7 +55,7 @@ drip() {
 	done
 	wait $pid
 }
-"$top/build/tests/gate" --bytes 0 $mib >"$work/want"
+"$build/tests/gate" --bytes 0 $mib >"$work/want"
 
 net_peer pc 52:54:00:aa:bb:dd
 net_peer_run pc ip address add 10.77.0.50/24 dev eth0

@@ -1,0 +1,170 @@
+# shellcheck shell=bash
+# shellcheck disable=SC2154 # what tests/check sets
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What tests/check does beside build/: each variant is a folder build-NAME of its own, made
+# by another compiler or with other options, and what is run in it.
+#
+#	clang		no warnings from the other compiler either; the unit tests
+#	asan		wrong addresses, leaks, undefined behaviour: unit and network tests
+#	tsan		threads that race: unit tests, and the network tests of what has threads
+#	fuzz		every fuzzer for some seconds, from its corpus and seeds
+#	coverage	how much of each folder's lines the unit and network tests run
+#	analyse		cppcheck, which looks at paths that no test takes
+#
+# A result is a line of $logs/results, as everywhere.  What a sanitizer finds in a process
+# that a script started, the supervisor's children among them, is that script's failure
+# (tests/lib/test.sh).
+#
+# Reads tests/check's own functions: say, unit, run_scripts, result.
+
+variants=(clang asan tsan fuzz coverage analyse)
+fuzz_seconds=${FUZZ_SECONDS:-15}
+
+variant_build() {
+	local compiler=gcc
+	local -a options=()
+	case $1 in
+	clang)
+		compiler=clang
+		options=(-Dwerror=true)
+		;;
+	asan) options=("-Db_sanitize=address,undefined" -Db_lundef=false) ;;
+	tsan) options=(-Db_sanitize=thread -Db_lundef=false) ;;
+	fuzz)
+		compiler=clang
+		options=(-Dfuzz=true -Dtests=disabled "-Db_sanitize=address,undefined"
+			-Db_lundef=false -Dc_args=-fno-sanitize-recover=undefined)
+		;;
+	coverage)
+		# Counters in memory that is the file: a process that ends without a word, or
+		# that may write nowhere any more, is counted too.
+		compiler=clang
+		options=(-Dbuildtype=debug -Dc_link_args=-fprofile-instr-generate
+			"-Dc_args=-fprofile-instr-generate -fcoverage-mapping -mllvm -runtime-counter-relocation")
+		;;
+	analyse) return 0 ;;
+	esac
+	! command -v ccache >/dev/null || compiler="ccache $compiler"
+	if [[ ! -e build-$1/build.ninja ]]; then
+		rm -rf "build-$1"
+		CC=$compiler meson setup "build-$1" "${options[@]}" >"$logs/$1-meson.log" || {
+			cat "$logs/$1-meson.log"
+			return 1
+		}
+	fi
+	ninja --quiet -C "build-$1"
+}
+
+# Scripts with threads of ours at work in them; a boot or a storm would only be slower.
+variant_scripts() {
+	local script
+	case $1 in
+	asan | coverage)
+		for script in tests/net/*.sh; do
+			[[ $(when_of "$script") != quick ]] || echo "$script"
+		done
+		;;
+	tsan) printf 'tests/net/%s.sh\n' image-life mount-log nfs-clients nfs-conformance \
+		nfs-siege server-life whole-path ;;
+	esac
+}
+
+variant_run() {
+	local name=$1
+	export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:exitcode=99
+	export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=99
+	export TSAN_OPTIONS=second_deadlock_stack=1:exitcode=99
+	export LLVM_PROFILE_FILE=$logs/profile/%p-%m%c.profraw
+	if ! variant_build "$name"; then
+		result fail "$name/build"
+		return 0
+	fi
+	[[ $name != clang ]] || result pass clang/build
+	case $name in
+	clang) unit build-clang clang/ ;;
+	asan | tsan)
+		unit "build-$name" "$name/"
+		mapfile -t scripts < <(variant_scripts "$name")
+		run_scripts "$name" "${scripts[@]}"
+		;;
+	fuzz) fuzz_run ;;
+	coverage) coverage_run ;;
+	analyse) analyse_run ;;
+	esac
+}
+
+# ---- fuzz ----
+
+# fuzz_one NAME: from its kept corpus and what its seeds are made of; what it finds stays
+# in the logs.
+fuzz_one() {
+	local name=$1 start=$SECONDS log=$logs/fuzz-$1.log new=$logs/fuzz-$1
+	local -a folders=("$new")
+	mkdir -p "$new"
+	[[ ! -x tests/fuzz/fuzz_${name}_seeds.py ]] || "tests/fuzz/fuzz_${name}_seeds.py" "$new"
+	[[ ! -d tests/fuzz/corpus_$name ]] || folders+=("tests/fuzz/corpus_$name")
+	if "build-fuzz/tests/fuzz_$name" -max_total_time="$fuzz_seconds" -timeout=60 \
+		-rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$logs/fuzz-$name-" \
+		"${folders[@]}" >"$log" 2>&1; then
+		result pass "fuzz/$name" $((SECONDS - start)) "$(sed -n \
+			's/^stat::number_of_executed_units: */, runs: /p' "$log")"
+	else
+		result fail "fuzz/$name" $((SECONDS - start))
+		grep -vE '^#[0-9]+\s' "$log" | tail -n 40 | sed 's/^/     | /'
+	fi
+}
+
+fuzz_run() {
+	local fuzzer
+	# On two processors two of them at a time.
+	for fuzzer in build-fuzz/tests/fuzz_*; do
+		[[ -f $fuzzer && -x $fuzzer ]] || continue
+		while (($(jobs -rp | wc -l) >= 2)); do
+			wait -n
+		done
+		fuzz_one "${fuzzer##*/fuzz_}" &
+	done
+	wait
+}
+
+# ---- coverage ----
+
+coverage_run() {
+	local -a objects=(build-coverage/rootstock)
+	local program figures
+	mkdir -p "$logs/profile"
+	chmod 1777 "$logs/profile" # children are other users by then
+	unit build-coverage coverage/
+	mapfile -t scripts < <(variant_scripts coverage)
+	run_scripts coverage "${scripts[@]}"
+	find "$logs/profile" -name '*.profraw' -size +0 >"$logs/profiles"
+	for program in build-coverage/tests/test_* build-coverage/{dhcp,tftp,nfs}/*-driver*; do
+		[[ ! -f $program || ! -x $program ]] || objects+=(-object "$program")
+	done
+	if llvm-profdata merge --failure-mode=all -sparse --input-files="$logs/profiles" \
+		-o "$logs/coverage.profdata" &&
+		llvm-cov export -summary-only -instr-profile "$logs/coverage.profdata" \
+			"${objects[@]}" >"$logs/coverage.json" 2>"$logs/coverage.log" &&
+		figures=$(python3 tests/lib/coverage.py "$logs/coverage.json"); then
+		result pass coverage/figures
+		echo "$figures"
+	else
+		result fail coverage/figures
+	fi
+	rm -rf "$logs/profile"
+}
+
+# ---- analyse ----
+
+analyse_run() {
+	local start=$SECONDS
+	if cppcheck --quiet --error-exitcode=1 -j 2 --std=c11 --platform=unix64 \
+		--enable=warning,portability,performance --inline-suppr \
+		--suppressions-list=tests/lib/cppcheck.list --template=gcc \
+		--project=build/compile_commands.json >"$logs/cppcheck.log" 2>&1; then
+		result pass analyse/cppcheck $((SECONDS - start))
+	else
+		result fail analyse/cppcheck $((SECONDS - start))
+		tail -n 40 "$logs/cppcheck.log" | sed 's/^/     | /'
+	fi
+}
