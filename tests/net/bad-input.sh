@@ -65,7 +65,7 @@ conf '[server]\nlease = 5\n' 'conf:2: lease: 5: not a number from 60'
 conf "[server]\ninterface = $(printf 'x%.0s' {1..300})\n" 'conf:2: line:'
 conf '[server]\ninterface = br0\njust words\n' 'conf:3: not a'
 mkdir "$work/folder"
-refused 1 'folder: Is a directory' net_run "$rootstock" serve --config "$work/folder" --interface br0
+refused 1 'folder: cannot be read' net_run "$rootstock" serve --config "$work/folder" --interface br0
 nothing_made "a configuration that cannot be read"
 
 # A port in use, by a server that nobody here wrote.
