@@ -199,7 +199,7 @@ static const char *mend_port(const char *holder, char out[160])
 	return NULL;
 }
 
-static void look_at_port(struct doctor *d, const struct need *need)
+static void look_at_port(struct doctor *d, const struct need *need, bool errors)
 {
 	unsigned long inode = port_inode(need->tcp, need->port);
 	const char *proto = need->tcp ? "TCP" : "UDP";
@@ -212,7 +212,7 @@ static void look_at_port(struct doctor *d, const struct need *need)
 			finding(d->f, FINDING_ERROR, "port", "systemctl restart rootstock",
 				"%s %u (%s): nobody listens, though a server runs", proto,
 				need->port, need->what);
-		else
+		else if (!errors)
 			finding(d->f, FINDING_OK, "port", NULL, "%s %u (%s): free", proto,
 				need->port, need->what);
 		return;
@@ -227,6 +227,8 @@ static void look_at_port(struct doctor *d, const struct need *need)
 			proto, need->port, need->what);
 		return;
 	}
+	if (errors && !strcmp(holder, "rootstock"))
+		return;
 	if (!strcmp(holder, "rootstock")) {
 		finding(d->f, d->runs ? FINDING_OK : FINDING_WARN, "port", NULL, "%s %u (%s): %s",
 			proto, need->port, need->what,
@@ -236,6 +238,8 @@ static void look_at_port(struct doctor *d, const struct need *need)
 	/* That one takes registrations, and so serves us. */
 	if (need->port == NFS_PORTMAP_PORT &&
 	    (!strcmp(holder, "rpcbind") || !strcmp(holder, "systemd"))) {
+		if (errors)
+			return;
 		finding(d->f, FINDING_OK, "port", NULL, "%s 111: %s has it: NFS registers there",
 			proto, holder);
 		return;
@@ -254,7 +258,19 @@ void doctor_ports(struct doctor *d)
 	const struct need *needs = doctor_needs(d, &n);
 
 	for (unsigned int i = 0; i < n; i++)
-		look_at_port(d, &needs[i]);
+		look_at_port(d, &needs[i], false);
+}
+
+bool doctor_port_mapper(struct doctor *d)
+{
+	unsigned int before = findings_errors(d->f);
+	unsigned int n;
+	const struct need *needs = doctor_needs(d, &n);
+
+	for (unsigned int i = 0; i < n; i++)
+		if (needs[i].port == NFS_PORTMAP_PORT)
+			look_at_port(d, &needs[i], true);
+	return findings_errors(d->f) == before;
 }
 
 /* ---- others ---- */

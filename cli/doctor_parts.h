@@ -35,6 +35,9 @@ struct doctor {
 void doctor_interfaces(struct doctor *d);
 void doctor_ports(struct doctor *d);
 void doctor_others(struct doctor *d);
+/* Who has port 111, where a server runs: said only where it is a stranger, and then
+ * false. */
+bool doctor_port_mapper(struct doctor *d);
 
 /* ---- doctor_firewall.c ---- */
 

@@ -105,8 +105,12 @@ static int play_ports(struct host_play *p, const struct root *root)
 		const char *option;
 	} wanted[] = {{100005, "MOUNT", "mountport="}, {100003, "NFS", ",port="}};
 	cleanup(rpc_client_closep) struct rpc_client *c = NULL;
-	int r = rpc_client_open(p->d, p->address, SOURCE_PORT, &p->mac, p->server, "portmap", &c);
+	int r;
 
+	/* What is played does not go by that port. */
+	if (!doctor_port_mapper(p->d))
+		return 1;
+	r = rpc_client_open(p->d, p->address, SOURCE_PORT, &p->mac, p->server, "portmap", &c);
 	for (size_t i = 0; i < ARRAY_SIZE(wanted) && !r; i++) {
 		uint32_t port = 0;
 

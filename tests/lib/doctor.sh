@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A machine that is to boot, whole or with one thing broken: a small image with all that a
-# boot by NFS asks for, and what `doctor` says of it.
+# boot by NFS asks for; what `doctor` says of it; a machine that tries, by clients that
+# others wrote; and what `boot show` says of that.
 #
 # Reads tests/lib/test.sh, net.sh and server.sh first.
 
@@ -83,4 +84,72 @@ doctor_names() {
 doctor_only() {
 	doctor_names "$1"
 	[[ $(grep -c '^error' "$work/doctor") == 1 ]] || fail "more errors: $(grep '^error' "$work/doctor")"
+}
+
+# machine COMMAND...: as the host north.
+machine() {
+	net_peer_run north "$@"
+}
+
+# machine_dhcp OPTIONS...: an address by udhcpc; fails where there is none.
+machine_dhcp() {
+	cat >"$work/udhcpc" <<-'END'
+		#!/bin/sh
+		[ "$1" != bound ] || ip address replace "$ip/24" dev "$interface"
+	END
+	chmod 755 "$work/udhcpc"
+	machine busybox udhcpc -f -q -n -i eth0 -t 4 -T 3 -s "$work/udhcpc" "$@" \
+		>>"$work/machine.log" 2>&1
+}
+
+machine_rom() {
+	machine_dhcp -V PXEClient:Arch:00000:UNDI:002001 -x 0x5d:0000
+}
+
+# machine_files NAME...: by TFTP, one after another; the last one may be refused.
+machine_files() {
+	local name
+	for name; do
+		rm -f "$work/got"
+		(cd "$work" && machine tftp -m binary 10.77.0.1 -c get "$name" got) \
+			>>"$work/machine.log" 2>&1 || true
+	done
+}
+
+# machine_loads: all that comes by TFTP.
+machine_loads() {
+	machine_rom || fail "no address: $(cat "$work/machine.log")"
+	machine_files pxelinux.0 pxelinux.cfg/01-52-54-00-aa-00-01 kernel initrd
+	[[ -s $work/got ]] || fail "no initrd: $(cat "$work/machine.log")"
+}
+
+machine_initrd() {
+	machine_dhcp -V "Linux ipconfig" || fail "no address: $(cat "$work/machine.log")"
+}
+
+# The machine was told of WORDS, and then nothing came for a while: what was told is made
+# older, so that nobody waits for it.
+machine_is_silent() {
+	wait_for 20 "an event: $1" was_told "$1"
+	sqlite3 -cmd '.timeout 20000' "$ROOTSTOCK_STATE/trace.db" \
+		"UPDATE event SET at = at - 600000000000"
+	sqlite3 -cmd '.timeout 20000' "$ROOTSTOCK_STATE/leases.db" \
+		"UPDATE boot SET opened = opened - 600000000000"
+}
+
+was_told() {
+	"$rootstock" boot show north 2>/dev/null | grep -q "$1"
+}
+
+# shown STAGE REASON: what `boot show` says of the machine's last boot.
+shown() {
+	wait_for 20 "boot show to say so: $2" is_shown "$1" "$2" || {
+		"$rootstock" boot show north
+		false
+	}
+}
+
+is_shown() {
+	"$rootstock" boot show north >"$work/show" 2>&1 &&
+		grep -q "^stopped at: $1" "$work/show" && grep -q "^reason: .*$2" "$work/show"
 }

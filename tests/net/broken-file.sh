@@ -17,6 +17,10 @@ rm "$work/image/usr/lib/systemd/systemd"
 doctor_serve
 doctor north
 doctor_only "/sbin/init cannot be read.*input/output error"
+machine_loads
+machine_initrd
+! machine nfs-cat nfs://10.77.0.1/usr/lib/systemd/systemd >"$work/lost" 2>&1 || fail "it was read"
+shown root "a file of its root cannot be read"
 
 echo "#!/bin/sh" | overlay_text all /usr/lib/systemd/systemd --mode 0644
 doctor north

@@ -37,3 +37,7 @@ doctor_only "has no nfsmount"
 echo rubbish | overlay_text all /boot/initrd.img-6.1.0-1-amd64
 doctor north
 doctor_only "is no initrd, or a damaged one"
+
+machine_loads
+machine_is_silent initrd
+shown "initrd dhcp" "the initrd lacks the driver of the network card"

@@ -32,3 +32,16 @@ doctor_only "no vers=3: one with NFS version 2"
 "$rootstock" host set north cmdline="nfsroot=10.77.0.1:/,vers=2,tcp"
 doctor north
 doctor_only "told vers=2"
+
+# One that does so: MOUNT version 1, as a kernel with CONFIG_NFS_V2 asks.
+machine_rom
+machine_files pxelinux.0 pxelinux.cfg/01-52-54-00-aa-00-01 kernel
+cat >"$work/v1.py" <<'END'
+import socket, struct
+s = socket.create_connection(("10.77.0.1", 2049), 20)
+call = struct.pack(">10I", 77, 0, 2, 100005, 1, 1, 0, 0, 0, 0) + struct.pack(">I4s", 1, b"/")
+s.sendall(struct.pack(">I", 0x80000000 | len(call)) + call)
+assert len(s.recv(100)) >= 24
+END
+machine python3 "$work/v1.py"
+shown mount "asks for NFS version 2 or 4"

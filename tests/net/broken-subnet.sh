@@ -24,3 +24,6 @@ doctor_names "in no subnet of the configuration"
 grep -q "write a \[subnet" "$work/doctor" || fail "no remedy: $(cat "$work/doctor")"
 doctor --config "$work/conf"
 grep -q "^warn *interface *br0: .* in no subnet" "$work/doctor" || fail "$(cat "$work/doctor")"
+
+! machine_rom || fail "it has an address"
+shown "rom dhcp" "the configuration has no subnet for"
