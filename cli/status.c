@@ -19,8 +19,6 @@ enum {
 	PROGRESS_SECS = 15 * 60 /* a boot that takes longer has failed */
 };
 
-static const char *const services[] = {"copier", "dhcp", "tftp", "nfs"};
-
 static void wrong(cJSON *status, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void wrong(cJSON *status, const char *format, ...)
@@ -71,6 +69,8 @@ static void ask_service(struct cli *cli, cJSON *status, const char *service, cJS
 	size_t len;
 	int r = control_ask(cli->state_dir, service, "stats", ANSWER_MS, &stats, &len, &why);
 
+	if (r == -ENOENT)
+		return; /* it is not one that is asked */
 	cJSON_AddBoolToObject(row, "answers", !r);
 	if (r) {
 		wrong(status, "%s does not answer: %s", service, why_text(&why, r));
@@ -90,32 +90,40 @@ static void ask_service(struct cli *cli, cJSON *status, const char *service, cJS
 		cJSON_AddNumberToObject(row, "leases", value);
 }
 
+static void gather_service(struct cli *cli, cJSON *status, const char *stats, const char *name,
+			   cJSON *row)
+{
+	bool up = figure_of_service(stats, "rootstock_service_up", name) != 0;
+	double restarts = figure_of_service(stats, "rootstock_service_restarts_total", name);
+	double up_secs = figure_of_service(stats, "rootstock_service_uptime_seconds", name);
+
+	cJSON_AddStringToObject(row, "service", name);
+	cJSON_AddNumberToObject(row, "pid",
+				figure_of_service(stats, "rootstock_service_pid", name));
+	cJSON_AddNumberToObject(row, "uptime_seconds", up_secs);
+	cJSON_AddNumberToObject(row, "restarts", restarts);
+	if (up)
+		ask_service(cli, status, name, row);
+	else
+		wrong(status, "%s does not run", name);
+	if (restarts > 0 && up_secs < CALM_SECS)
+		wrong(status, "%s died %.0f time%s since the server was started: see its log", name,
+		      restarts, restarts > 1 ? "s" : "");
+}
+
 static void gather_services(struct cli *cli, cJSON *status, const char *stats)
 {
+	static const char key[] = "\nrootstock_service_up{service=\"";
 	cJSON *list = cJSON_AddArrayToObject(status, "services");
+	char name[32];
 
-	for (size_t i = 0; i < ARRAY_SIZE(services); i++) {
-		const char *name = services[i];
-		bool up = figure_of_service(stats, "rootstock_service_up", name) != 0;
-		double restarts =
-			figure_of_service(stats, "rootstock_service_restarts_total", name);
-		double up_secs = figure_of_service(stats, "rootstock_service_uptime_seconds", name);
+	for (const char *at = stats; (at = strstr(at, key));) {
 		cJSON *row = cJSON_CreateObject();
 
+		at += strlen(key);
 		cJSON_AddItemToArray(list, row);
-		cJSON_AddStringToObject(row, "service", name);
-		cJSON_AddNumberToObject(row, "pid",
-					figure_of_service(stats, "rootstock_service_pid", name));
-		cJSON_AddNumberToObject(row, "uptime_seconds", up_secs);
-		cJSON_AddNumberToObject(row, "restarts", restarts);
-		if (up)
-			ask_service(cli, status, name, row);
-		else
-			wrong(status, "%s does not run", name);
-		if (restarts > 0 && up_secs < CALM_SECS)
-			wrong(status,
-			      "%s died %.0f time%s since the server was started: see its log", name,
-			      restarts, restarts > 1 ? "s" : "");
+		if (sscanf(at, "%31[^\"]", name) == 1)
+			gather_service(cli, status, stats, name, row);
 	}
 }
 
@@ -361,7 +369,7 @@ static void print_services(const cJSON *list, FILE *out)
 		print_duration(out, number(row, "uptime_seconds"));
 		if (number(row, "restarts") > 0)
 			fprintf(out, ", restarted %.0f times", number(row, "restarts"));
-		if (!is_true(row, "answers"))
+		if (cJSON_IsFalse(cJSON_GetObjectItemCaseSensitive(row, "answers")))
 			fprintf(out, ", does not answer");
 		for (size_t i = 0; i < ARRAY_SIZE(loads); i++)
 			if (cJSON_HasObjectItem(row, loads[i].key))

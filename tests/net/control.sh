@@ -33,8 +33,8 @@ value() {
 }
 
 for service in serve copier dhcp tftp nfs; do
+	wait_for 20 "$service to answer" stats "$service" >/dev/null 2>&1
 	equal "the mode of $service's socket" 660 "$(stat -c %a "$ROOTSTOCK_STATE/control/$service")"
-	wait_for 20 "$service to answer" stats "$service" >/dev/null
 	stats "$service" >"$work/stats"
 	# Each sample has a family before it, each line is well formed.
 	awk '/^# HELP / { help = $3; next }
@@ -44,6 +44,84 @@ for service in serve copier dhcp tftp nfs; do
 	grep -q '^rootstock_' "$work/stats" || fail "$service: no figures"
 done
 equal "services that run" 4 "$(stats serve | grep -c '^rootstock_service_up{.*} 1$')"
+
+# What status makes of it.
+! "$rootstock" status >"$work/status" || fail "nothing is wrong: $(cat "$work/status")"
+grep -q "^wrong: there is no image" "$work/status" || fail "$(cat "$work/status")"
+mkdir -p "$work/image/etc"
+"$rootstock" image add lab "$work/image" >/dev/null
+"$rootstock" status >"$work/status" || fail "something is wrong: $(cat "$work/status")"
+for said in "rootstock on $ROOTSTOCK_STATE, up .*, br0 up" "  copier *pid [0-9]* *up" \
+	"  nfs *pid .* connections"; do
+	grep -q "^$said" "$work/status" || fail "not said: $said: $(cat "$work/status")"
+done
+
+# Any request at all: refused, and nobody the worse.
+cat >"$work/hostile.py" <<'END'
+import array, os, random, socket, sys
+folder = sys.argv[1]
+def dial(name):
+    s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    s.settimeout(20)
+    s.connect(folder + "/" + name)
+    return s
+def ask(name, request, fd=None):
+    with dial(name) as s:
+        along = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))] if fd else []
+        s.sendmsg([request], along)
+        try:
+            return s.recv(65536)
+        except ConnectionResetError:
+            return b""
+pipe = os.pipe()[0]
+dgram = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].fileno()
+mac = b"52:54:00:00:00:01"
+for request in [b"fetch", b"fetch ", b"fetch a b c d", b"fetch 1.2.3.4 " + mac + b" 1.2.3.4",
+                b"fetch 1.2.3.4 " + mac + b" 1.2.3 x", b"fetch 1.2.3.4 " + mac[:-1] + b"g 1.2.3.4 x",
+                b"fetch " + b"9" * 4000, b"fetch 1.2.3.4 " + mac + b" 1.2.3.4 \0", b"fetch \0" * 9]:
+    assert ask("tftp", request)[:1] == b"f", request
+for name in [b"", b"../../etc/passwd", b"x" * 3900, bytes(range(1, 256))]:
+    reply = ask("tftp", b"fetch 1.2.3.4 " + mac + b" 1.2.3.4 " + name)
+    assert reply[:1] == b"m" and reply[5:9] != b"\xff" * 4, (name, reply[:100])
+good = b"connect 10.77.0.9 700 " + mac + b" 10.77.0.1 nfs"
+for request, fd in [(b"connect", None), (good, None), (good, pipe), (good, dgram),
+                    (good + b"x", pipe), (good.replace(b"nfs", b"all"), pipe),
+                    (b"connect " + b"1" * 4000, pipe), (good.replace(b"700", b"-1"), pipe)]:
+    assert ask("nfs", request, fd)[:1] == b"f", request
+# As many plays as there may be, and one more; all end with their askers.
+for turn in range(3):
+    pairs = [socket.socketpair() for i in range(5)]
+    askers = [dial("nfs") for i in range(5)]
+    answers = []
+    for s, pair in zip(askers, pairs):
+        s.sendmsg([good], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
+                            array.array("i", [pair[1].fileno()]))])
+        answers.append(s.recv(100)[:1])
+    assert answers == [b"e"] * 4 + [b"f"], answers
+    for pair in pairs:
+        pair[0].sendall(os.urandom(random.randrange(1, 5000)))
+    for s in askers:
+        s.close()
+    # The next turn has to find them gone.
+    import time
+    time.sleep(1)
+# One copy of dhcp at a time; rubbish ends it.
+first = dial("dhcp")
+first.send(b"play")
+first.send(bytes(300))
+assert first.recv(65536)[:1] in b"me"
+assert ask("dhcp", b"play")[:1] == b"f"
+first.send(b"short")
+while first.recv(65536):
+    pass
+END
+"$rootstock" host add 52:54:00:00:00:01 --name amy
+python3 "$work/hostile.py" "$ROOTSTOCK_STATE/control"
+for service in serve copier dhcp tftp nfs; do
+	wait_for 20 "$service to answer" stats "$service" >/dev/null
+done
+equal "deaths" 0 "$(stats serve | sed -n 's/^rootstock_service_restarts_total{.*} //p' |
+	awk '{ n += $1 } END { print n }')"
 
 # A child that dies is asked at the same place when it is back.
 pid=$(value serve 'rootstock_service_pid{service="tftp"}')
