@@ -76,7 +76,7 @@ def ask(name, request, fd=None):
 pipe = os.pipe()[0]
 dgram = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].fileno()
 mac = b"52:54:00:00:00:01"
-for request in [b"fetch", b"fetch ", b"fetch a b c d", b"fetch 1.2.3.4 " + mac + b" 1.2.3.4",
+for request in [b"fetch", b"fetch ", b"fetch a b c d",
                 b"fetch 1.2.3.4 " + mac + b" 1.2.3 x", b"fetch 1.2.3.4 " + mac[:-1] + b"g 1.2.3.4 x",
                 b"fetch " + b"9" * 4000, b"fetch 1.2.3.4 " + mac + b" 1.2.3.4 \0", b"fetch \0" * 9]:
     assert ask("tftp", request)[:1] == b"f", request
