@@ -3,9 +3,10 @@
  * Many TFTP clients in one process: each downloads NAME once, all at once, as
  * RFC 7440 has it, and counts its bytes.
  *
- *	tftp-load [-n CLIENTS] [-b BLKSIZE] [-w WINDOW] [-d ACK_DELAY_US] ADDRESS PORT NAME SIZE
+ *	tftp-load [-n CLIENTS] [-b BLKSIZE] [-w WINDOW] ADDRESS PORT NAME SIZE
  *
- * Prints seconds, MB/s and how many downloads were whole.
+ * Prints seconds, MB/s, how many downloads were whole, and the window that the server
+ * granted.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -13,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -36,14 +36,12 @@ struct client {
 	bool done;
 	bool failed;
 	struct instant heard;
-	struct instant ack_at; /* a delayed ACK is due; 0: none */
 };
 
 struct load {
 	struct sockaddr_in server;
 	struct tftp_request req;
 	uint64_t size;
-	int64_t delay_ns;
 	unsigned int n;
 	unsigned int open;
 	struct client *clients;
@@ -62,17 +60,8 @@ static void send_ack(struct client *c)
 	uint8_t buf[4];
 
 	c->in_window = 0;
-	c->ack_at.ns = 0;
 	sendto(c->fd, buf, tftp_ack_build(buf, sizeof(buf), (uint16_t)c->got), 0,
 	       (struct sockaddr *)&c->peer, sizeof(c->peer));
-}
-
-static void ack(struct load *l, struct client *c, struct instant now)
-{
-	if (l->delay_ns)
-		c->ack_at.ns = now.ns + l->delay_ns;
-	else
-		send_ack(c);
 }
 
 static void finish(struct load *l, struct client *c, bool failed)
@@ -106,11 +95,11 @@ static void take_packet(struct load *l, struct client *c, const struct bytes *in
 			send_ack(c);
 			finish(l, c, c->bytes != l->size);
 		} else if (++c->in_window >= c->window) {
-			ack(l, c, now);
+			send_ack(c);
 		}
 	} else if (p.op == TFTP_DATA && !c->complained && (uint16_t)(p.block - c->got) < 32768) {
 		c->complained = true;
-		ack(l, c, now);
+		send_ack(c);
 	}
 }
 
@@ -142,7 +131,7 @@ static void receive(struct load *l, struct client *c, struct instant now)
 	}
 }
 
-/* Repeats for clients that heard nothing, and ACKs that are due. */
+/* Repeats for clients that heard nothing. */
 static void on_time(struct load *l, struct instant now)
 {
 	for (unsigned int i = 0; i < l->n; i++) {
@@ -150,8 +139,6 @@ static void on_time(struct load *l, struct instant now)
 
 		if (c->done)
 			continue;
-		if (c->ack_at.ns && now.ns >= c->ack_at.ns)
-			send_ack(c);
 		if (now.ns - c->heard.ns < 2 * NS_PER_SEC)
 			continue;
 		c->heard = now;
@@ -184,13 +171,13 @@ static int run(struct load *l)
 	while (l->open) {
 		struct epoll_event batch[256];
 		struct instant now;
-		struct timespec patience = {0, l->delay_ns ? 20000 : 100000000};
+		struct timespec patience = {0, 100000000};
 		int n = epoll_pwait2(ep, batch, 256, &patience, NULL);
 
 		now = instant_now();
 		for (int i = 0; i < n; i++)
 			receive(l, batch[i].data.ptr, now);
-		if (l->delay_ns || n < 256)
+		if (n < 256)
 			on_time(l, now);
 	}
 	return 0;
@@ -206,7 +193,7 @@ int main(int argc, char **argv)
 	uint32_t address;
 	int c;
 
-	while ((c = getopt(argc, argv, "n:b:w:d:")) != -1)
+	while ((c = getopt(argc, argv, "n:b:w:")) != -1)
 		switch (c) {
 		case 'n':
 			l.n = (unsigned int)atoi(optarg);
@@ -216,9 +203,6 @@ int main(int argc, char **argv)
 			break;
 		case 'w':
 			l.req.options.windowsize = (uint32_t)atoi(optarg);
-			break;
-		case 'd':
-			l.delay_ns = atoll(optarg) * 1000;
 			break;
 		default:
 			return 2;
@@ -234,7 +218,6 @@ int main(int argc, char **argv)
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
 	}
-	prctl(PR_SET_TIMERSLACK, 1);
 	start = instant_now();
 	if (run(&l)) {
 		perror("tftp-load");
@@ -243,6 +226,7 @@ int main(int argc, char **argv)
 	secs = (double)(instant_now().ns - start.ns) / NS_PER_SEC;
 	for (unsigned int i = 0; i < l.n; i++)
 		whole += !l.clients[i].failed;
-	printf("%.3f %.1f %u\n", secs, (double)l.size * whole / 1e6 / secs, whole);
+	printf("%.3f %.2f %u %u\n", secs, (double)l.size * whole / 1e6 / secs, whole,
+	       l.clients[0].window);
 	return whole == l.n ? 0 : 1;
 }
