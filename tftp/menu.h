@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "tftp/cmdline.h"
+
 struct menu_entry {
 	const char *image;   /* "debian@3" */
 	const char *kernel;  /* as served: "kernel" */
@@ -30,6 +32,9 @@ struct menu {
 	unsigned int wait_secs;
 	bool memtest; /* served as "memtest.bin" and "memtest.efi" */
 };
+
+/* Room for any menu: two of the longest command lines, each byte quoted by four. */
+enum { MENU_MAX = 2 * 4 * CMDLINE_MAX + 4096 };
 
 /* Each returns the length of the text, or 0 when `size` is too small. */
 size_t menu_pxelinux(const struct menu *m, char *out, size_t size);

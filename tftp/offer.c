@@ -9,8 +9,6 @@
 #include "tftp/addition.h"
 #include "tftp/menu.h"
 
-enum { MENU_SIZE = 8192 };
-
 /* `key` of the site, of each group and of the host, joined: arguments add up, where
  * other settings replace.  A host without own settings but with one group asks for
  * that group's. */
@@ -150,7 +148,7 @@ int offer_render(const struct offer *o, enum tftp_kind kind, char **text, size_t
 		.ask = o->ask,
 		.wait_secs = o->wait_secs,
 	};
-	cleanup(freep) char *buf = malloc(MENU_SIZE);
+	cleanup(freep) char *buf = malloc(MENU_MAX);
 	size_t n;
 
 	if (!buf)
@@ -162,25 +160,25 @@ int offer_render(const struct offer *o, enum tftp_kind kind, char **text, size_t
 	}
 	switch (kind) {
 	case TFTP_KIND_PXELINUX:
-		n = menu_pxelinux(&m, buf, MENU_SIZE);
+		n = menu_pxelinux(&m, buf, MENU_MAX);
 		break;
 	case TFTP_KIND_IPXE:
-		n = menu_ipxe(&m, buf, MENU_SIZE);
+		n = menu_ipxe(&m, buf, MENU_MAX);
 		break;
 	case TFTP_KIND_EXTLINUX:
-		n = menu_extlinux(&m, buf, MENU_SIZE);
+		n = menu_extlinux(&m, buf, MENU_MAX);
 		break;
 	case TFTP_KIND_UBOOT:
-		n = menu_uboot(&m, buf, MENU_SIZE);
+		n = menu_uboot(&m, buf, MENU_MAX);
 		break;
 	case TFTP_KIND_GRUB:
-		n = menu_grub(&m, buf, MENU_SIZE);
+		n = menu_grub(&m, buf, MENU_MAX);
 		break;
 	case TFTP_KIND_RPI_CONFIG:
-		n = menu_rpi_config(&m, buf, MENU_SIZE);
+		n = menu_rpi_config(&m, buf, MENU_MAX);
 		break;
 	case TFTP_KIND_RPI_CMDLINE:
-		n = menu_rpi_cmdline(&m, buf, MENU_SIZE);
+		n = menu_rpi_cmdline(&m, buf, MENU_MAX);
 		break;
 	default:
 		return -ENOENT;

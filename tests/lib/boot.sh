@@ -8,6 +8,7 @@
 #	boot_host NAME KEY=VALUE...	the machine: a registered host with settings
 #	boot_machine [OPTIONS...]	serve, and switch it on
 #	boot_check			as above
+#	boot_hook			all of these, by the hook behind the image's initrd
 #
 # Reads all other parts that it needs.
 
@@ -74,6 +75,21 @@ boot_check() {
 	qemu_wait_off "$boot_name" 300
 	selfcheck_compare "$boot_name" "$image" "$boot_probe" "$boot_writes"
 	equal "the image" "$boot_before" "$(image_digest "$image")"
+}
+
+# boot_hook: a whole boot in overlay mode where /linuxrc is hidden, so that the hook that
+# goes along with the image's initrd makes the root writable.
+boot_hook() {
+	boot_host hook mode=overlay
+	"$rootstock" overlay hide host:hook /linuxrc
+	grep -q 'hook that makes the root writable' < <("$rootstock" boot plan hook) ||
+		fail "no hook planned"
+	boot_writes="done"
+	boot_machine
+	boot_check
+	boot_shows 'rootstock: the root is writable, in memory'
+	! "$rootstock" view cat hook /usr/written 2>/dev/null ||
+		fail "the guest's file is in its view"
 }
 
 # boot_kernel: $kernel, a small one with ROOT_NFS.  Building it takes many minutes:

@@ -12,7 +12,7 @@ static const struct menu plain = {
 	.wait_secs = 10,
 };
 
-static char out[8192];
+static char out[MENU_MAX];
 
 static void pxelinux_boots_at_once(void **state)
 {
@@ -170,6 +170,25 @@ static void a_menu_that_does_not_fit_is_none(void **state)
 	}
 }
 
+static void two_of_the_longest_command_lines_fit(void **state)
+{
+	static char cmdline[CMDLINE_MAX];
+	struct menu_entry other = {"other@1", "maintenance/kernel", "maintenance/initrd", cmdline};
+	struct menu m = plain;
+
+	(void)state;
+	memset(cmdline, '\'', sizeof(cmdline) - 1);
+	m.own.cmdline = cmdline;
+	m.maintenance = &other;
+	m.console = "tty0 ttyS1,115200n8";
+	m.ask = m.memtest = true;
+	assert_in_range(menu_grub(&m, out, sizeof(out)), 2 * 4 * (CMDLINE_MAX - 1), MENU_MAX);
+	assert_in_range(menu_pxelinux(&m, out, sizeof(out)), 2 * (CMDLINE_MAX - 1), MENU_MAX);
+	assert_in_range(menu_ipxe(&m, out, sizeof(out)), 2 * (CMDLINE_MAX - 1), MENU_MAX);
+	assert_in_range(menu_extlinux(&m, out, sizeof(out)), 2 * (CMDLINE_MAX - 1), MENU_MAX);
+	assert_in_range(menu_rpi_cmdline(&m, out, sizeof(out)), CMDLINE_MAX - 1, MENU_MAX);
+}
+
 static void only_a_serial_console_is_a_serial_line(void **state)
 {
 	unsigned int line;
@@ -194,6 +213,7 @@ int main(void)
 		cmocka_unit_test(u_boots_script_is_an_image),
 		cmocka_unit_test(a_pi_keeps_its_own_kernel_and_settings),
 		cmocka_unit_test(a_menu_that_does_not_fit_is_none),
+		cmocka_unit_test(two_of_the_longest_command_lines_fit),
 		cmocka_unit_test(only_a_serial_console_is_a_serial_line),
 	};
 
