@@ -70,23 +70,19 @@ static void add_message(struct outbox *o, const struct outbox_blocks *b, unsigne
 
 void outbox_add(struct outbox *o, const struct outbox_blocks *b)
 {
-	const uint8_t *at = b->bytes;
-
 	for (unsigned int i = 0; i < b->n; i++) {
 		uint32_t len = i + 1 < b->n ? b->size : b->last_size;
 		struct iovec *iov = &o->iov[2 * o->nblocks];
 
 		tftp_data_header(o->header[o->nblocks], (uint16_t)(b->first + i));
 		iov[0] = (struct iovec){o->header[o->nblocks++], TFTP_HEADER};
-		iov[1] = (struct iovec){(void *)(uintptr_t)at, len};
-		at += len;
+		iov[1] = (struct iovec){o->bytes + o->used, len};
+		o->used += len;
 		if (!b->segment)
 			add_message(o, b, 1);
 	}
 	if (b->segment)
 		add_message(o, b, b->n);
-	if (b->bytes >= o->bytes && b->bytes < o->bytes + sizeof(o->bytes))
-		o->used += (size_t)(at - b->bytes);
 }
 
 /* Send from message `i` on, as many as go.  Returns how many, or a negative errno of

@@ -6,6 +6,10 @@
  * with UDP_SEGMENT, where its path takes that.
  *
  *	outbox_room(), bytes read into what it returns, outbox_add(); ... outbox_flush()
+ *
+ * That buffer is used again and again, and so stays in the processor's cache.  Reading
+ * ahead into one of each session's own saves system calls and costs more than it saves:
+ * 300 clients' next bytes are out of the cache when their turn comes (measured, 9 %).
  */
 #ifndef TFTP_OUTBOX_H
 #define TFTP_OUTBOX_H
@@ -31,11 +35,10 @@ struct outbox_blocks {
 	const struct sockaddr_in *peer; /* borrowed until the flush */
 	uint32_t from;			/* source address; 0: the socket's own */
 	uint64_t first;
-	unsigned int n;	      /* 1 to OUTBOX_BLOCKS */
-	uint32_t size;	      /* of each but the last */
-	uint32_t last_size;   /* of the last */
-	const uint8_t *bytes; /* all of them, one after the other; borrowed until the flush */
-	bool segment;	      /* try UDP_SEGMENT */
+	unsigned int n;	    /* 1 to OUTBOX_BLOCKS */
+	uint32_t size;	    /* of each but the last */
+	uint32_t last_size; /* of the last */
+	bool segment;	    /* try UDP_SEGMENT */
 };
 
 struct outbox {
@@ -64,7 +67,7 @@ void outbox_init(struct outbox *o, void (*left)(struct session *s, unsigned int 
  * new batch if `fd` is another one.  Returns where `len` bytes may be put. */
 uint8_t *outbox_room(struct outbox *o, int fd, unsigned int n, size_t len);
 
-/* After outbox_room() for as much. */
+/* After outbox_room() for as much: the bytes are there, one block after the other. */
 void outbox_add(struct outbox *o, const struct outbox_blocks *b);
 
 void outbox_flush(struct outbox *o);

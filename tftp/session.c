@@ -12,7 +12,6 @@
 enum {
 	HOLD_SECS = 5, /* for a machine that is being registered */
 	HOLD_POLL_MS = 50,
-	AHEAD = 16384,
 	STARVED_POLL_MS = 10, /* bytes that the copier has not written yet */
 	STARVED_MOST = 3000,
 	FETCH_SECS = 60,
@@ -66,36 +65,6 @@ static int read_whole(struct tftp_file *file, uint8_t *buf, size_t want, uint64_
 	return 0;
 }
 
-/* Small blocks one at a time are read some ahead: a system call for each would be a
- * tenth of what a block costs. */
-static int read_blocks(struct session *s, size_t want, uint8_t *buf, const uint8_t **out)
-{
-	uint64_t at = tftp_block_offset(&s->transfer, s->next);
-	uint64_t left = s->file->size - at;
-	int r;
-
-	if (want > AHEAD / 4 || left <= want) {
-		*out = buf;
-		return read_whole(s->file, buf, want, at);
-	}
-	if (!s->ahead)
-		s->ahead = malloc(AHEAD);
-	if (!s->ahead)
-		return -ENOMEM;
-	if (at < s->ahead_at || at + want > s->ahead_at + s->ahead_len) {
-		size_t len = left < AHEAD ? (size_t)left : AHEAD;
-
-		s->ahead_len = 0;
-		r = read_whole(s->file, s->ahead, len, at);
-		if (r)
-			return r;
-		s->ahead_at = at;
-		s->ahead_len = len;
-	}
-	*out = s->ahead + (at - s->ahead_at);
-	return 0;
-}
-
 /* Put some of the blocks that are to leave into the outbox.  Returns 0 or a negative
  * errno of reading them. */
 static int put_blocks(struct session *s)
@@ -121,7 +90,7 @@ static int put_blocks(struct session *s)
 	b.last_size = tftp_block_len(t, s->next + b.n - 1);
 	len = (size_t)(b.n - 1) * b.size + b.last_size;
 	room = outbox_room(o, s->port->source.fd, b.n, len);
-	r = read_blocks(s, len, room, &b.bytes);
+	r = read_whole(s->file, room, len, tftp_block_offset(t, s->next));
 	if (!r)
 		outbox_add(o, &b);
 	return r;
@@ -523,6 +492,5 @@ void session_free(struct session *s)
 	if (s->waiting)
 		s->server->tree->cancel(s->server->tree, &s->wait);
 	tftp_file_close(s->file);
-	free(s->ahead);
 	free(s);
 }

@@ -47,9 +47,6 @@ struct session {
 	struct tftp_wait wait;
 	struct tftp_answer answer;
 	struct tftp_file *file;
-	uint8_t *ahead; /* bytes of the file that come next; NULL until used */
-	uint64_t ahead_at;
-	size_t ahead_len;
 	struct tftp_transfer transfer;
 	uint64_t next; /* blocks of the reply that are yet to leave: next to last */
 	uint64_t last;
