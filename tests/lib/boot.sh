@@ -43,6 +43,7 @@ boot_host() {
 }
 
 # boot_machine [OPTIONS...]: to the server.
+# shellcheck disable=SC2120 # the scripts pass them
 boot_machine() {
 	boot_before=$(image_digest "$image")
 	server_start "$@"

@@ -14,8 +14,9 @@ for size in 0 1 511 512 513 1024 1428 1468 2856 65464 130928 1000000; do
 	head -c $size /dev/urandom >"$work/served/$size"
 done
 head -c $((70000 * 512)) /dev/urandom >"$work/served/rolls"
-printf 'unix\nmac\rdos\r\nend' >"$work/served/text"
 sizes=$(ls "$work/served")
+head -c 70001 /dev/urandom >"$work/served/odd"
+printf 'unix\nmac\rdos\r\nend' >"$work/served/text"
 
 # Every client's own words for one download of $1 into the file "out".
 hpa() {
@@ -64,7 +65,29 @@ all_clients() {
 	done
 }
 
+# Every block size that somebody's firmware asks for, what lies beside it, and the ends of
+# what RFC 2348 allows; by windows where a client has them.
+all_options() {
+	local blksize window
+	for blksize in 8 9 511 512 513 1023 1024 1408 1428 1432 1456 1468 8192 16384 65463 65464; do
+		if ((blksize >= 24)); then # it takes no less
+			: >out
+			busybox_at odd $blksize || fail "busybox_at odd"
+			tftp_same odd out "busybox, $blksize"
+		fi
+		: >out
+		curl_at odd $blksize || fail "curl_at odd"
+		tftp_same odd out "curl, $blksize"
+		for window in 1 2 3 4 8 16 32 64 256; do
+			rm -f out
+			atftp_at odd $blksize $window || fail "atftp_at odd"
+			tftp_same odd out "atftp, $blksize, $window"
+		done
+	done
+}
+
 tftp_serve
+all_options
 all_clients
 net_run tftp -m ascii "$net_address" -c get text out
 # tftp-hpa turns CR NUL and CR LF back: only what netascii keeps is the same.

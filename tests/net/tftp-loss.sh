@@ -13,6 +13,24 @@ size=500000
 head -c $size /dev/urandom >"$work/served/file"
 tftp_serve
 
+# Meanwhile somebody asks, by every kind of request, and never answers: a made-up source.
+cat >"$work/silent.py" <<'END'
+import select, socket, sys, time
+requests = [b'\0\1file\0octet\0', b'\0\1file\0octet\0blksize\x001428\0windowsize\x0064\0']
+socks = {}
+for request in requests:
+    s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    s.sendto(request, (sys.argv[1], 69))
+    socks[s] = 0
+end = time.monotonic() + 75
+while time.monotonic() < end:
+    for s in select.select(list(socks), [], [], 1)[0]:
+        s.recv(66000)
+        socks[s] += 1
+print('packets', *socks.values())
+END
+spawn silent nsenter --net="/run/netns/$net_ns" python3 "$work/silent.py" "$net_address"
+
 # A proxy at 127.0.0.1:69: each client has a socket towards either side.
 cat >"$work/proxy.py" <<'END'
 import random, select, socket, sys, time
@@ -92,3 +110,9 @@ grep -o 'blk=.*' "$work/server.log"
 awk '/retx=/ { match($0, /retx=[0-9]+/); n = substr($0, RSTART + 5, RLENGTH - 5) + 0
 	if (n > 2 * 351) { print; bad = 1 } } END { exit bad }' "$work/server.log" ||
 	fail "a storm of repeats (above)"
+
+told() {
+	grep -q packets "$work/silent.log"
+}
+wait_for 90 "who never answers" told
+equal "packets to who never answers" "packets 6 6" "$(<"$work/silent.log")"
