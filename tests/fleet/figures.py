@@ -8,6 +8,7 @@ import os
 import time
 
 
+TICKS = os.sysconf("SC_CLK_TCK")
 LONG_SECS = 100  # a third from which growth is told from warming up
 
 
@@ -15,10 +16,14 @@ class Process:
     def __init__(self, name, pid):
         self.name, self.pid = name, pid
         self.samples = []  # (when, RSS KiB, PSS KiB, descriptors)
+        self.cpu = 0.0  # seconds
 
     def sample(self):
         with open("/proc/%d/smaps_rollup" % self.pid) as f:
             rollup = dict(line.split()[:2] for line in f if line[0].isupper())
+        with open("/proc/%d/stat" % self.pid) as f:
+            fields = f.read().rsplit(")", 1)[1].split()
+        self.cpu = (int(fields[11]) + int(fields[12])) / TICKS
         self.samples.append((time.monotonic(), int(rollup["Rss:"]), int(rollup["Pss:"]),
                              len(os.listdir("/proc/%d/fd" % self.pid))))
 
@@ -78,17 +83,19 @@ class Figures:
         lines += ["%-40s %12d" % (k, v) for k, v in sorted(self.counts.items())]
         lines += ["-- slowest, s"]
         lines += ["%-40s %12.2f" % (k, v) for k, v in sorted(self.slowest.items())]
-        lines += ["-- processes at %12s %20s %20s %20s" % (
-            "began..ended", "RSS MiB first..last", "PSS MiB first..last", "fds first..most..last")]
+        lines += ["%-12s %12s %20s %20s %22s %8s" % (
+            "-- process", "began..ended", "RSS MiB first..last", "PSS MiB first..last",
+            "fds first..most..last", "CPU s")]
         for p in sorted(self.processes.values(), key=lambda p: (p.name, p.pid)):
             if len(p.samples) < 5:
                 continue
             first, last = p.samples[0], p.samples[-1]
             # Its first sample comes while it still starts.
             first = p.samples[min(2, len(p.samples) - 1)]
-            lines.append("%-12s %12s %20s %20s %20s" % (
+            lines.append("%-12s %12s %20s %20s %22s %8.1f" % (
                 p.name, "%.0f..%.0f" % (first[0] - self.began, last[0] - self.began),
                 "%.1f..%.1f" % (first[1] / 1024, last[1] / 1024),
                 "%.1f..%.1f" % (first[2] / 1024, last[2] / 1024),
-                "%d..%d..%d" % (first[3], max(s[3] for s in p.samples), last[3])))
+                "%d..%d..%d" % (first[3], max(s[3] for s in p.samples), last[3]), p.cpu))
+        lines.append("%-12s %86s %8.1f" % ("the machines", "", time.process_time()))
         return "\n".join(lines)
