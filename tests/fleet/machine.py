@@ -245,7 +245,7 @@ class Machine:
                   min(len(want), len(body)))
         raise Wrong("%s: %s: %d bytes of %s, differing at %d: has %s, must have %s" % (
             by, path, len(body), [n and (n.size, n.rev) for n in nodes], at,
-            self.world.explain(body[at:]), self.world.explain(want[at:])))
+            self.world.explain(path, body[at:]), self.world.explain(path, want[at:])))
 
     async def file(self, path):
         """Look at one path as an open and a read do."""
@@ -348,8 +348,8 @@ class Machine:
                         path, len(data), len(want), offset, eof))
                 at = next((i for i, (a, b) in enumerate(zip(data, want)) if a != b), 0)
                 raise Wrong("%s: at %d of %d: has %s, must have %s (revision %d), end %d" % (
-                    path, offset + at, node.size, self.world.explain(data[at:]),
-                    self.world.explain(want[at:]), node.rev, eof))
+                    path, offset + at, node.size, self.world.explain(path, data[at:]),
+                    self.world.explain(path, want[at:]), node.rev, eof))
 
     async def identity(self):
         """What is its own: name, keys, secrets."""

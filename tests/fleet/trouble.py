@@ -110,7 +110,6 @@ class Overlays:
 
     def node(self, path, large):
         self.revs += 1
-        self.world.revs = self.revs
         size = self.rng.choice((0, 1, 77, 3000, 20000 if large else 4000))
         return Node("f", self.rng.choice((0o644, 0o600, 0o755)), size,
                     self.world.bodies.body("put", self.revs, size), self.revs)

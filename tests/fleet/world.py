@@ -31,7 +31,7 @@ class Wrong(Exception):
 class Bytes:
     """Bodies: a name, a revision and a size say all of it."""
 
-    SIZE = 16 << 20
+    SIZE = 128 << 20  # so that few of them overlap
 
     def __init__(self, seed):
         self.block = random.Random(seed).randbytes(self.SIZE)
@@ -45,19 +45,18 @@ class Bytes:
         at = self.start(name, rev, size)
         return self.view[at:at + size]
 
-    def whose(self, piece, names, revs):
-        """Where wrong bytes are from, in words."""
+    def whose(self, piece, bodies):
+        """Where wrong bytes are from, in words; `bodies` are (name, revision, size)."""
         piece = bytes(piece[:64])
         if piece and not piece.strip(b"\0"):
             return "zeros"
         at = self.block.find(piece) if len(piece) >= 8 else -1
         if at < 0:
             return "no file's: " + piece[:32].hex()
-        for name, size in names:
-            for rev in revs:
-                start = self.start(name, rev, size)
-                if start <= at < start + size:
-                    return "%s, revision %d, at %d" % (name, rev, at - start)
+        for name, rev, size in bodies:
+            start = self.start(name, rev, size)
+            if start <= at < start + size:
+                return "%s, revision %d, at %d" % (name, rev, at - start)
         return "another file's"
 
 
@@ -199,7 +198,6 @@ class World:
         self.entries = {}  # (scope, path) -> Line of None, ("hide",), ("file", Node), ...
         self.holders = {}  # address -> (mac, until, what of it was seen last)
         self.secrets = {}  # bytes -> whose
-        self.revs = 0
 
     # ---- overlays ----
 
@@ -262,10 +260,13 @@ class World:
         if was != body:
             raise Wrong("%s of %s changed from %r to %r" % (what, owner, was[:80], body[:80]))
 
-    def explain(self, body):
-        names = list(self.images.sizes.items()) + [
-            ("put", 20000)]
-        return self.bodies.whose(body, names, range(max(self.revs, 200) + 1))
+    def explain(self, path, body):
+        """Whose bytes these are that were read as `path`'s."""
+        bodies = {(p, n.rev, n.size) for v in self.images.versions.values()
+                  for p, n in v.tree.items() if n.kind == "f"}
+        bodies |= {("put", s[1].rev, s[1].size) for line in self.entries.values()
+                   for s in (c.value for c in line.changes) if s and s[0] == "file"}
+        return self.bodies.whose(body, sorted(bodies, key=lambda b: b[0] != path))
 
 
 KINDS = {1: "f", 2: "d", 5: "l"}
