@@ -410,10 +410,10 @@ int exports_grant(struct exports *exports, uint32_t address, const char *path, s
 	int r;
 
 	pthread_mutex_lock(&exports->lock);
+	/* A lease or a boot of a moment ago, a host just added: a kernel mounts right behind
+	 * its ACK, and with the boot before it would get the version before. */
+	exports_poll_locked(exports);
 	r = grant_locked(exports, address, path, &grant, mac);
-	/* A lease of a moment ago, a host just added: do not make it wait. */
-	if (r && exports_poll_locked(exports))
-		r = grant_locked(exports, address, path, &grant, mac);
 	pthread_mutex_unlock(&exports->lock);
 	if (!r)
 		*out = grant;

@@ -81,7 +81,7 @@ enum grant_code {
 	GRANT_NOENT   /* no such host or image */
 };
 
-/* May `address` mount `path`?  An unknown address is looked up once more.
+/* May `address` mount `path`?  By what both databases say now, not at the last poll.
  * Returns 0 with *out, or a grant_code; `mac` is set with GRANT_UNREGISTERED. */
 int exports_grant(struct exports *exports, uint32_t address, const char *path, struct grant *out,
 		  struct mac *mac);

@@ -338,6 +338,30 @@ static void a_mnt_by_udp_counts_when_its_handle_comes_back(void **state)
 	assert_int_equal(told(u, EVENT_MOUNT), 0);
 }
 
+/* A kernel mounts a few milliseconds behind its ACK, sooner than the next poll. */
+static void mnt_is_of_a_boot_that_was_not_polled_yet(void **state)
+{
+	struct unit_nfs *u = *state;
+	fhandle3 fh = {0};
+
+	assert_int_equal(db_exec(u->leases,
+				 "INSERT INTO lease (address, mac, state, started, expires) VALUES"
+				 " (167772165, x'525400000001', 2, 0, 0);"
+				 "INSERT INTO boot (mac, address, version, change, opened, mounted)"
+				 " VALUES (x'525400000001', 167772165, 7, 3, 0, 1)"),
+			 0);
+	exports_poll(u->nfs.exports);
+	nfs_refresh(&u->nfs);
+	assert_int_equal(db_exec(u->leases,
+				 "INSERT INTO boot (mac, address, version, change, opened)"
+				 " VALUES (x'525400000001', 167772165, 5, 5, 0)"),
+			 0);
+	assert_int_equal(mnt(u, "/", &fh), MNT3_OK);
+	assert_memory_equal(fh.fhandle3_val, unit_handle_of(u, 1, 5, fake_node("/")).data.data_val,
+			    HANDLE_SIZE);
+	xdr_free(XDR_OF(xdr_fhandle3), &fh);
+}
+
 static void mnt_gives_the_maintenance_image_that_the_host_has(void **state)
 {
 	struct unit_nfs *u = *state;
@@ -694,6 +718,7 @@ int main(void)
 		T(a_mnt_by_udp_counts_when_its_handle_comes_back),
 		T(only_a_handle_of_its_own_shows_that_a_client_lives),
 		T(a_running_client_keeps_its_change_until_a_newer_boot_mounts),
+		T(mnt_is_of_a_boot_that_was_not_polled_yet),
 		T(mnt_gives_the_maintenance_image_that_the_host_has),
 		T(mnt_refuses_at_once_and_says_why_once),
 		T(a_lease_without_a_host_is_told_to_the_supervisor),
