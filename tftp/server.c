@@ -135,9 +135,9 @@ static struct session *session_find(struct tftp_server *server, const struct soc
 {
 	struct session *s;
 
-	LIST_FOREACH(s, of_peer(server, peer), of_peer)
-	if (s->peer.sin_port == peer->sin_port && is_from(s, peer))
-		break;
+	LIST_FOREACH (s, of_peer(server, peer), of_peer)
+		if (s->peer.sin_port == peer->sin_port && is_from(s, peer))
+			break;
 	return s;
 }
 
@@ -180,8 +180,8 @@ static bool address_is_full(struct tftp_server *server, const struct sockaddr_in
 	unsigned int n = 0;
 	struct session *s;
 
-	LIST_FOREACH(s, of_address(server, peer), of_address)
-	n += is_from(s, peer);
+	LIST_FOREACH (s, of_address(server, peer), of_address)
+		n += is_from(s, peer);
 	return n >= server->config.per_address;
 }
 
@@ -191,9 +191,9 @@ static struct session *oldest_of_address(struct tftp_server *server, const struc
 	struct session *oldest = NULL;
 	struct session *s;
 
-	LIST_FOREACH(s, of_address(server, peer), of_address)
-	if (is_from(s, peer) && s->in_opening)
-		oldest = s; /* the newest come first */
+	LIST_FOREACH (s, of_address(server, peer), of_address)
+		if (is_from(s, peer) && s->in_opening)
+			oldest = s; /* the newest come first */
 	return oldest;
 }
 
