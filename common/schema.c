@@ -141,6 +141,10 @@ static const char *const leases_steps[] = {
 	" last_seen INTEGER NOT NULL) WITHOUT ROWID;",
 	/* 3 */
 	"ALTER TABLE boot ADD COLUMN mode TEXT;", /* pinned; NULL: by the settings of the day */
+	/* 4 */
+	"CREATE TABLE clock (" /* dhcp/wall.h */
+	" id INTEGER PRIMARY KEY CHECK (id = 1),"
+	" wall INTEGER NOT NULL);", /* when these rows were written */
 };
 
 static const char *const trace_steps[] = {

@@ -130,6 +130,7 @@ static void boot_pin(struct boot *b, const struct boot_pin *pin, struct dhcp_now
 	b->change = pin->change;
 	b->mode = pin->mode;
 	b->opened = now.wall_ns;
+	b->heard = now.mono;
 }
 
 static struct boot *boot_open(struct boots *bs, const struct mac *mac, int arch,
@@ -267,6 +268,7 @@ void boots_mount(struct boots *bs, const struct mac *mac, uint32_t address,
 		return;
 	boot_settle(bs, b, address);
 	b->last_alive = now.wall_ns;
+	b->heard = now.mono;
 	if (!b->mounted) {
 		b->mounted = now.wall_ns;
 		boot_changed(bs, b);
@@ -292,6 +294,7 @@ void boots_init(struct boots *bs, const struct mac *mac, const struct mac *other
 	if (!b || b->init)
 		return;
 	b->init = b->last_alive = now.wall_ns;
+	b->heard = now.mono;
 	boot_changed(bs, b);
 	for (struct boot *e = boot_earlier(b); e; e = next) {
 		next = boot_earlier(e);
@@ -309,6 +312,7 @@ void boots_alive(struct boots *bs, const struct mac *mac, struct dhcp_now now)
 	if (!b)
 		return;
 	b->last_alive = now.wall_ns;
+	b->heard = now.mono;
 	if (now.wall_ns - b->alive_stored > BOOT_ALIVE_STORE_NS || now.wall_ns < b->alive_stored)
 		boot_changed(bs, b);
 }
@@ -332,13 +336,27 @@ void boots_sweep(struct boots *bs, struct dhcp_now now)
 		starting_drop(bs, bs->starting_oldest);
 	for (unsigned int i = 0; i < BOOT_BUCKETS; i++)
 		for (struct boot *b = bs->bucket[i]; b; b = b->next) {
-			int64_t last = b->last_alive ? b->last_alive : b->opened;
-
 			if (!b->ended && !boot_is_starting(b) &&
-			    now.wall_ns - last > BOOT_SILENT_NS)
+			    now.mono.ns - b->heard.ns > BOOT_SILENT_NS)
 				boot_end(bs, b, "no call for 30 days", now);
 		}
+}
+
+void boots_forget(struct boots *bs, struct dhcp_now now)
+{
 	bs->forget = now.wall_ns;
+}
+
+void boots_rewrite(struct boots *bs, int64_t by_ns)
+{
+	for (unsigned int i = 0; i < BOOT_BUCKETS; i++)
+		for (struct boot *b = bs->bucket[i]; b; b = b->next) {
+			if (b->last_alive &&
+			    __builtin_add_overflow(b->last_alive, by_ns, &b->last_alive))
+				b->last_alive = b->opened;
+			if (b->id && !b->ended)
+				boot_changed(bs, b);
+		}
 }
 
 void boots_register(struct boots *bs, const struct inventory *inv)
@@ -432,6 +450,7 @@ int boots_load(struct db *db, struct dhcp_now now, struct boots **out)
 		b->mounted = sqlite3_column_int64(stmt, 8);
 		b->init = sqlite3_column_int64(stmt, 9);
 		b->last_alive = b->alive_stored = sqlite3_column_int64(stmt, 10);
+		b->heard = instant_as_of(b->last_alive ? b->last_alive : b->opened, now);
 		b->mode = root_mode_parse((const char *)sqlite3_column_text(stmt, 11));
 		/* The stage is not kept; a ROM that retries opens a new one. */
 		b->stage = b->init ? STAGE_OS : STAGE_ROM;
@@ -492,7 +511,7 @@ static int boot_write(struct boots *bs, const struct boot *b, int64_t *id)
 }
 
 /* A few at a time: a commit holds clients up. */
-static int boots_forget(struct boots *bs)
+static int forget_rows(struct boots *bs)
 {
 	int r = db_run(bs->db,
 		       "DELETE FROM boot WHERE id IN (SELECT id FROM boot INDEXED BY boot_ended"
@@ -523,7 +542,7 @@ static int boots_press(struct boots *bs, int64_t newest, unsigned int added)
 
 int boots_write(struct boots *bs)
 {
-	int r = bs->forget ? boots_forget(bs) : 0;
+	int r = bs->forget ? forget_rows(bs) : 0;
 	unsigned int added = 0;
 	int64_t newest = 0;
 

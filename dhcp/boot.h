@@ -41,6 +41,7 @@ struct boot {
 	int64_t mounted;
 	int64_t init;
 	int64_t last_alive;
+	struct instant heard;  /* the same, or `opened`: for how long it is silent */
 	enum dhcp_stage stage; /* of the last message */
 	/* private */
 	int64_t id;	/* 0: no row yet */
@@ -65,6 +66,7 @@ enum {
 
 struct boots;
 
+/* `now`: as for leases_load(). */
 int boots_load(struct db *db, struct dhcp_now now, struct boots **out);
 void boots_free(struct boots *boots); /* NULL is fine */
 CLEANUP_DEFINE(struct boots *, boots_free);
@@ -107,9 +109,13 @@ unsigned int boots_open_count(const struct boots *boots, const struct mac *mac);
 /* Another connection wrote to the database: those whose row it ended are over. */
 int boots_reread(struct boots *boots, struct dhcp_now now);
 
-/* End what has not called for 30 days; drop starting ones after ten minutes; forget
+/* End what has not called for 30 days; drop starting ones after ten minutes.  Forget
  * rows that ended 90 days ago, or a day ago without ever having mounted. */
 void boots_sweep(struct boots *boots, struct dhcp_now now);
+void boots_forget(struct boots *boots, struct dhcp_now now);
+
+/* The wall clock was set by so much: rows say when they were heard of by the new one. */
+void boots_rewrite(struct boots *boots, int64_t by_ns);
 
 /* How many rows of ended boots there may be, about; beyond that the oldest go. */
 void boots_keep(struct boots *boots, unsigned int rows);

@@ -193,6 +193,17 @@ void lease_changed(struct leases *l, struct lease *lease)
 	l->dirty = lease;
 }
 
+static void rewrite(void *ctx, struct lease *lease)
+{
+	if (lease->stored)
+		lease_changed(ctx, lease);
+}
+
+void leases_rewrite(struct leases *l)
+{
+	leases_each(l, rewrite, l);
+}
+
 void lease_forget(struct leases *l, struct lease *lease)
 {
 	offer_unlink(l, lease);
@@ -289,9 +300,14 @@ static int64_t shift(int64_t x, int64_t from, int64_t base)
 	return sum;
 }
 
-static struct instant instant_of(int64_t wall_ns, struct dhcp_now now)
+struct instant instant_as_of(int64_t wall_ns, struct dhcp_now now)
 {
-	return (struct instant){shift(wall_ns, now.wall_ns, now.mono.ns)};
+	int64_t at = shift(wall_ns, now.wall_ns, now.mono.ns);
+
+	/* So that it can be counted from. */
+	if (at < INT64_MIN / 2)
+		at = INT64_MIN / 2;
+	return (struct instant){at > INT64_MAX / 2 ? INT64_MAX / 2 : at};
 }
 
 static int64_t wall_of(struct instant at, struct dhcp_now now)
@@ -323,9 +339,9 @@ static int leases_read(struct leases *l, struct dhcp_now now)
 		/* Offers are not kept; an older program's become a memory. */
 		lease->state = state == LEASE_OFFERED ? LEASE_RELEASED : (enum lease_state)state;
 		lease->started = sqlite3_column_int64(stmt, 4);
-		lease->expires = instant_of(sqlite3_column_int64(stmt, 5), now);
+		lease->expires = instant_as_of(sqlite3_column_int64(stmt, 5), now);
 		if (sqlite3_column_type(stmt, 6) != SQLITE_NULL) {
-			lease->alive = instant_of(sqlite3_column_int64(stmt, 6), now);
+			lease->alive = instant_as_of(sqlite3_column_int64(stmt, 6), now);
 			/* The wall clock may have been set back since. */
 			if (lease->alive.ns > now.mono.ns)
 				lease->alive = now.mono;

@@ -25,6 +25,9 @@ struct dhcp_now {
 	int64_t wall_ns;
 };
 
+/* The instant of a row's wall time; long ago, where that is none. */
+struct instant instant_as_of(int64_t wall_ns, struct dhcp_now now);
+
 enum { LEASE_ID_MAX = 64, LEASE_HOSTNAME_MAX = 64 };
 
 /* Fields are the caller's to change, followed by lease_changed(); address and mac
@@ -59,7 +62,8 @@ struct lease {
 
 struct leases;
 
-/* Borrows `db`.  Returns 0 or a negative errno. */
+/* Borrows `db`, whose rows are from the point of view of `now` (dhcp/wall.h).  Returns 0 or
+ * a negative errno. */
 int leases_load(struct db *db, struct dhcp_now now, struct leases **out);
 void leases_free(struct leases *leases); /* NULL is fine */
 CLEANUP_DEFINE(struct leases *, leases_free);
@@ -78,6 +82,9 @@ struct lease *lease_assign(struct leases *leases, uint32_t address, const struct
 
 /* To be written by the next commit. */
 void lease_changed(struct leases *leases, struct lease *lease);
+
+/* The wall clock was set: all rows, that is. */
+void leases_rewrite(struct leases *leases);
 
 /* Nobody's any more.  The record may be freed at once: let go of it. */
 void lease_forget(struct leases *leases, struct lease *lease);

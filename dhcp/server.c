@@ -9,6 +9,27 @@
 
 #define SWEEP_MS (60 * INT64_C(1000))
 
+/* ---- the wall clock ---- */
+
+/* Rows are by the wall clock: what they say is moved along with it. */
+static void clock_was_set(struct dhcp_server *s, int64_t by_ns)
+{
+	leases_rewrite(s->leases);
+	boots_rewrite(s->boots, by_ns);
+	strangers_rewrite(s->strangers, by_ns);
+}
+
+static void look_at_clock(struct dhcp_server *s, struct dhcp_now now)
+{
+	int64_t by_ns = wall_look(&s->wall, now);
+
+	if (!by_ns)
+		return;
+	log_warn("the clock was set %s by %lld s: leases and boots run on as if it were not",
+		 by_ns < 0 ? "back" : "forth", (long long)llabs(by_ns / NS_PER_SEC));
+	clock_was_set(s, by_ns);
+}
+
 /* ---- a packet's way in ---- */
 
 static bool request_from_relay(struct dhcp_request *rq)
@@ -118,6 +139,7 @@ static void handle(struct dhcp_server *s, const struct dhcp_packet *in, bool pro
 void dhcp_server_packet(struct dhcp_server *s, const struct dhcp_packet *in, struct dhcp_now now,
 			struct dhcp_output *out)
 {
+	look_at_clock(s, now);
 	handle(s, in, false, now, out);
 }
 
@@ -160,6 +182,7 @@ void dhcp_server_event(struct dhcp_server *s, const struct event *event, struct 
 	struct lease *lease;
 	struct mac mac;
 
+	look_at_clock(s, now);
 	/* Who has the address is known here best; a static one, by its reservation. */
 	if (at)
 		mac = at->mac;
@@ -210,7 +233,11 @@ void dhcp_server_tick(struct dhcp_server *s, struct dhcp_now now, struct dhcp_ou
 		pools_forget(s->pools, lease);
 	if (s->sweep.ns <= now.mono.ns) {
 		s->sweep = instant_add_ms(now.mono, SWEEP_MS);
+		look_at_clock(s, now);
+		s->wall_due = wall_is_due(&s->wall, now);
 		boots_sweep(s->boots, now);
+		if (wall_is_settled(&s->wall, now))
+			boots_forget(s->boots, now);
 		strangers_sweep(s->strangers, now);
 	}
 }
@@ -233,6 +260,8 @@ int dhcp_server_new(const struct dhcp_config *config, struct db *db, struct dhcp
 		    struct dhcp_server **out, struct why *why)
 {
 	cleanup(dhcp_server_freep) struct dhcp_server *s = calloc(1, sizeof(*s));
+	struct dhcp_now as_of;
+	int leapt;
 	int r;
 
 	if (!s)
@@ -241,13 +270,24 @@ int dhcp_server_new(const struct dhcp_config *config, struct db *db, struct dhcp
 	s->db = db;
 	s->waits_end = &s->waits;
 	s->sweep = instant_add_ms(now.mono, SWEEP_MS);
-	r = leases_load(db, now, &s->leases);
+	leapt = wall_start(&s->wall, db, now, &as_of);
+	r = leapt < 0 ? leapt : leases_load(db, as_of, &s->leases);
 	if (!r)
-		r = boots_load(db, now, &s->boots);
+		r = boots_load(db, as_of, &s->boots);
 	if (!r)
-		r = strangers_load(db, config->unknown == DHCP_UNKNOWN_PENDING, &s->strangers);
+		r = strangers_load(db, config->unknown == DHCP_UNKNOWN_PENDING, as_of,
+				   &s->strangers);
 	if (r)
 		return why_set(why, r, "leases.db: %s", db_error(db));
+	if (leapt && now.wall_ns < as_of.wall_ns)
+		log_warn("the clock is %lld s before the end of the last run: leases and boots run "
+			 "on from there",
+			 (long long)((as_of.wall_ns - now.wall_ns) / NS_PER_SEC));
+	else if (leapt)
+		log_warn("by the clock the last run ended over a week ago: leases and boots run on "
+			 "as if it were a week");
+	if (leapt)
+		clock_was_set(s, now.wall_ns - as_of.wall_ns);
 	r = pools_new(config, s->leases, &s->pools);
 	if (!r)
 		r = clients_new(&s->clients);
@@ -330,19 +370,23 @@ int dhcp_server_reread(struct dhcp_server *s, struct dhcp_now now)
 
 bool dhcp_server_dirty(const struct dhcp_server *s)
 {
-	return leases_dirty(s->leases) || boots_dirty(s->boots) || strangers_dirty(s->strangers);
+	return s->wall_due || leases_dirty(s->leases) || boots_dirty(s->boots) ||
+	       strangers_dirty(s->strangers);
 }
 
 int dhcp_server_commit(struct dhcp_server *s, struct dhcp_now now)
 {
 	int r;
 
+	look_at_clock(s, now);
 	if (!dhcp_server_dirty(s))
 		return 0;
 	r = db_begin(s->db);
 	if (r)
 		return r;
-	r = leases_write(s->leases, now);
+	r = wall_write(s->db, now);
+	if (!r)
+		r = leases_write(s->leases, now);
 	if (!r)
 		r = boots_write(s->boots);
 	if (!r)
@@ -354,6 +398,8 @@ int dhcp_server_commit(struct dhcp_server *s, struct dhcp_now now)
 	r = db_commit(s->db);
 	if (r)
 		return r;
+	s->wall.written = now.mono;
+	s->wall_due = false;
 	leases_written(s->leases);
 	boots_written(s->boots);
 	strangers_written(s->strangers);

@@ -10,6 +10,7 @@
 #include "dhcp/pool.h"
 #include "dhcp/request.h"
 #include "dhcp/stranger.h"
+#include "dhcp/wall.h"
 
 #define QUARANTINE_MS (600 * INT64_C(1000))
 
@@ -37,6 +38,8 @@ struct dhcp_server {
 	struct wait **waits_end;
 	unsigned int nwaits;
 	struct instant sweep;
+	struct wall wall;
+	bool wall_due; /* a row to be written for its own sake */
 	struct log_limit declines;
 	struct log_limit faults;
 	struct log_limit foreign;

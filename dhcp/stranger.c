@@ -23,6 +23,7 @@ struct stranger {
 	int64_t first; /* wall ns */
 	int64_t last;
 	int64_t last_stored;
+	struct instant heard; /* `last`, by the other clock */
 	bool used;
 	bool dirty;
 	bool gone;     /* its row has to go; then the slot is free */
@@ -133,6 +134,7 @@ void strangers_note(struct strangers *ss, const struct mac *mac, int arch, struc
 	if (vendor.len)
 		log_escape(s->vendor, sizeof(s->vendor), vendor.at, vendor.len);
 	s->last = now.wall_ns;
+	s->heard = now.mono;
 	if (s->last - s->last_stored > STORE_NS || s->last < s->last_stored)
 		stranger_changed(ss, s);
 }
@@ -152,8 +154,22 @@ void strangers_sweep(struct strangers *ss, struct dhcp_now now)
 	for (unsigned int i = 0; i < STRANGERS_MAX; i++) {
 		struct stranger *s = &ss->slot[i];
 
-		if (s->used && !s->gone && now.wall_ns - s->last > FORGET_NS)
+		if (s->used && !s->gone && now.mono.ns - s->heard.ns > FORGET_NS)
 			stranger_remove(ss, s);
+	}
+}
+
+void strangers_rewrite(struct strangers *ss, int64_t by_ns)
+{
+	for (unsigned int i = 0; i < STRANGERS_MAX; i++) {
+		struct stranger *s = &ss->slot[i];
+
+		if (!s->used || s->gone)
+			continue;
+		if (__builtin_add_overflow(s->first, by_ns, &s->first) ||
+		    __builtin_add_overflow(s->last, by_ns, &s->last))
+			s->first = s->last = 0;
+		stranger_changed(ss, s);
 	}
 }
 
@@ -164,7 +180,7 @@ unsigned int strangers_count(const struct strangers *ss)
 
 /* ---- rows ---- */
 
-int strangers_load(struct db *db, bool keep, struct strangers **out)
+int strangers_load(struct db *db, bool keep, struct dhcp_now now, struct strangers **out)
 {
 	cleanup(strangers_freep) struct strangers *ss = calloc(1, sizeof(*ss));
 	sqlite3_stmt *stmt;
@@ -192,6 +208,7 @@ int strangers_load(struct db *db, bool keep, struct strangers **out)
 		db_column_text(stmt, 2, s->vendor, sizeof(s->vendor));
 		s->first = sqlite3_column_int64(stmt, 3);
 		s->last = s->last_stored = sqlite3_column_int64(stmt, 4);
+		s->heard = instant_as_of(s->last, now);
 		stranger_link(ss, s);
 	}
 	sqlite3_reset(stmt);

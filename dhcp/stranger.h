@@ -18,7 +18,9 @@ enum { STRANGERS_MAX = 1024, STRANGER_VENDOR_MAX = 64 };
 struct strangers;
 
 /* Borrows `db`.  Rows of a time when another policy held go unless `keep`. */
-int strangers_load(struct db *db, bool keep, struct strangers **out);
+int strangers_load(struct db *db, bool keep, struct dhcp_now now, struct strangers **out);
+/* As boots_rewrite(). */
+void strangers_rewrite(struct strangers *strangers, int64_t by_ns);
 void strangers_free(struct strangers *strangers); /* NULL is fine */
 CLEANUP_DEFINE(struct strangers *, strangers_free);
 
