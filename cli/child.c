@@ -16,6 +16,7 @@
 
 #include "cli/config.h"
 #include "cli/fds.h"
+#include "cli/metrics.h"
 #include "cli/origins.h"
 #include "common/control.h"
 #include "common/event.h"
@@ -155,6 +156,16 @@ static int run_nfs(struct child *child)
 	return nfs_child(&config);
 }
 
+static int run_metrics(struct child *child)
+{
+	const struct metrics_config config = {
+		.state_dir = child->cli->state_dir,
+		.listen_fd = fds_get(&child->fds, "metrics"),
+	};
+
+	return metrics_child(&config);
+}
+
 /* ---- all of them ---- */
 
 /* What looks at the system is prepared; what serves runs in the sandbox. */
@@ -168,6 +179,7 @@ static const struct kind {
 	{"dhcp", SANDBOX_DHCP, prepare_dhcp, run_dhcp},
 	{"tftp", SANDBOX_TFTP, prepare_tftp, run_tftp},
 	{"nfs", SANDBOX_NFS, NULL, run_nfs},
+	{"metrics", SANDBOX_METRICS, NULL, run_metrics},
 };
 
 static const struct kind *kind_find(const char *name)
@@ -181,9 +193,12 @@ static const struct kind *kind_find(const char *name)
 static int child_prepare(struct child *child, const struct kind *kind, struct why *why)
 {
 	int r = fds_inherit(&child->fds, child->cli->args[1], why);
+	struct sandbox metrics;
 
 	child->event_fd = fds_get(&child->fds, "events");
 	child->control.fd = fds_get(&child->fds, "control");
+	sandbox_identity(SANDBOX_METRICS, &metrics);
+	child->control.metrics = metrics.uid;
 	if (!r)
 		r = config_read(&child->config, fds_get(&child->fds, "config"), "config", why);
 	log_set_level(child->config.log);

@@ -9,6 +9,7 @@
 
 #include <ini.h>
 
+#include "cli/metrics.h"
 #include "common/cleanup.h"
 #include "common/mac.h"
 
@@ -278,6 +279,15 @@ static int take_log(struct config *c, char *value, struct why *why)
 		       : 0;
 }
 
+static int take_metrics(struct config *c, char *value, struct why *why)
+{
+	int r = metrics_parse(value, why);
+
+	if (!r)
+		snprintf(c->metrics, sizeof(c->metrics), "%s", value);
+	return r;
+}
+
 static int take_lease(struct config *c, char *value, struct why *why)
 {
 	unsigned long n = c->dhcp.lease_secs;
@@ -324,6 +334,7 @@ static const struct server_key {
 	{"reserved-port", take_reserved_port, CONFIG_OF_NFS},
 	{"squash", take_squash, CONFIG_OF_NFS},
 	{"log", take_log, CONFIG_OF_ALL},
+	{"metrics", take_metrics, CONFIG_OF_METRICS},
 };
 
 static int subnet_range(struct dhcp_range *list, unsigned int *n, unsigned int max, char *value,

@@ -5,9 +5,8 @@
  *
  *	[server]	interface mode unknown authoritative lease offer
  *			nfs-port tftp-ports tftp-single-port loaders admin reserved-port squash log
- *	[subnet 10.0.0.0/24]
- *			range exclude router dns ntp domain mtu lease next-server
- *			shared option.N
+ *metrics [subnet 10.0.0.0/24] range exclude router dns ntp domain mtu lease next-server shared
+ *option.N
  */
 #ifndef CLI_CONFIG_H
 #define CLI_CONFIG_H
@@ -37,6 +36,7 @@ struct config {
 	char loaders[CONFIG_LOADERS_MAX][256];
 	unsigned int nloaders;
 	enum log_level log;
+	char metrics[108]; /* cli/metrics.h; "": none */
 };
 
 /* Defaults; the caller calls config_fini() in any case. */
@@ -48,7 +48,13 @@ void config_fini(struct config *c);
 int config_read(struct config *c, int fd, const char *name, struct why *why);
 
 /* Who has to start over when a key of `section` changes. */
-enum { CONFIG_OF_DHCP = 1, CONFIG_OF_TFTP = 2, CONFIG_OF_NFS = 4, CONFIG_OF_ALL = 7 };
+enum {
+	CONFIG_OF_DHCP = 1,
+	CONFIG_OF_TFTP = 2,
+	CONFIG_OF_NFS = 4,
+	CONFIG_OF_METRICS = 8,
+	CONFIG_OF_ALL = 15
+};
 unsigned int config_key_parts(const char *section, const char *key);
 
 /* What one text sets otherwise than another, key by key; values of a key that stands

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The supervisor: opens every socket while it is root, makes the state directory,
- * starts the four children and starts them again when they die, keeps the
+ * starts the children and starts them again when they die, keeps the
  * databases open for their readers, and acts on what the children tell it.
  *
  *	children --events--> supervisor --rows--> trace.db
@@ -24,10 +24,11 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "cli/metrics.h"
 #include "common/inventory.h"
 #include "common/state.h"
 
-static const char *const service_names[SERVICES] = {"copier", "dhcp", "tftp", "nfs"};
+static const char *const service_names[SERVICES] = {"copier", "dhcp", "tftp", "nfs", "metrics"};
 
 /* What a kill left half made, keys among it. */
 static void tidy(const char *state_dir)
@@ -173,6 +174,10 @@ static int serve_run(struct serve *v, struct why *why)
 static void serve_fini(struct serve *v)
 {
 	controls_close(v);
+	if (v->metrics >= 0) {
+		close(v->metrics);
+		metrics_unlink(v->config.metrics);
+	}
 	for (int i = 0; i < SERVICES; i++) {
 		closep(&v->services[i].ends[0]);
 		closep(&v->services[i].ends[1]);
@@ -213,7 +218,8 @@ static int serve_command(struct cli *cli)
 	if (!v)
 		return -ENOMEM;
 	v->cli = cli;
-	v->config_fd = v->copier_listen = v->copier_lock = v->lock = v->control_listen = -1;
+	v->config_fd = v->copier_listen = v->copier_lock = v->lock = v->control_listen =
+		v->metrics = -1;
 	v->nfs = NFS_FDS_NONE;
 	for (int i = 0; i < SERVICES; i++)
 		v->services[i] =

@@ -51,6 +51,11 @@ static void service_spawn(struct service *s)
 	s->started = instant_now();
 }
 
+static bool service_is_used(const struct service *s)
+{
+	return s - s->serve->services < services_used(s->serve);
+}
+
 /* DHCP and TFTP are of no use without any interface. */
 static bool service_waits(const struct service *s)
 {
@@ -73,6 +78,8 @@ static void share_fds(struct serve *v, int service)
 	fds_add(fds, v->services[service].ends[1], "events");
 	fds_add(fds, v->config_fd, "config");
 	fds_add(fds, v->services[service].control, "control");
+	if (service == SERVICE_METRICS)
+		fds_add(fds, v->metrics, "metrics");
 	for (unsigned int i = 0; i < v->config.ninterfaces; i++) {
 		const struct wire *w = &v->wires[i];
 
@@ -123,6 +130,8 @@ static void service_restart(struct loop_timer *timer, struct instant now)
 {
 	struct service *s = container(timer, struct service, restart);
 
+	if (!service_is_used(s))
+		return;
 	if (service_waits(s)) {
 		loop_timer_set(s->serve->loop, timer, instant_add_ms(now, LOOK_AGAIN_MS));
 		return;
@@ -140,8 +149,10 @@ static void service_died(struct service *s, int status)
 	char how[48];
 
 	s->pid = 0;
-	if (v->stopping)
+	if (v->stopping || !service_is_used(s)) {
+		s->renewed = false;
 		return;
+	}
 	if (s->renewed) {
 		s->renewed = false;
 		service_spawn(s);
@@ -190,7 +201,7 @@ int children_init(struct serve *v)
 
 void children_share(struct serve *v)
 {
-	for (int i = 0; i < SERVICES; i++)
+	for (int i = 0; i < services_used(v); i++)
 		share_fds(v, i);
 }
 
@@ -198,7 +209,7 @@ void children_begin(struct serve *v)
 {
 	children_share(v);
 	copier_begin(v);
-	for (int i = SERVICE_COPIER + 1; i < SERVICES; i++)
+	for (int i = SERVICE_COPIER + 1; i < services_used(v); i++)
 		service_spawn(&v->services[i]);
 }
 
@@ -210,6 +221,8 @@ void child_renew(struct serve *v, int service)
 	s->renewed = s->pid != 0;
 	if (s->pid)
 		kill(s->pid, SIGTERM);
+	else if (service == SERVICE_METRICS && service_is_used(s) && !s->restart.loop)
+		service_spawn(s); /* a reload asks for it */
 }
 
 void children_stop(struct serve *v)

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "cli/metrics.h"
 #include "dhcp/probe.h"
 
 #define CONFIG_DEFAULT "/etc/rootstock.conf"
@@ -159,7 +160,10 @@ static int open_sockets(struct serve *v, struct footing *f, struct why *why)
 	f->nfs_address = c->ninterfaces == 1 ? f->wires[0].face.address : 0;
 	f->nfs_moved = v->nfs.tcp < 0 || f->nfs_address != v->nfs_address ||
 		       c->nfs_port != v->config.nfs_port;
-	if (f->nfs_moved)
+	f->metrics_moved = strcmp(c->metrics, v->config.metrics) != 0;
+	if (f->metrics_moved && *c->metrics)
+		r = metrics_listen(c->metrics, &f->metrics, why);
+	if (!r && f->nfs_moved)
 		r = nfs_listen_beside(&v->nfs, f->nfs_address, c->nfs_port, &f->nfs, why);
 	return r;
 }
@@ -169,6 +173,10 @@ static void footing_drop(struct serve *v, struct footing *f)
 	for (unsigned int i = 0; i < f->config.ninterfaces; i++)
 		if (!wire_of(v, f->config.interfaces[i]))
 			wire_close(&f->wires[i]);
+	if (f->metrics >= 0) {
+		close(f->metrics);
+		metrics_unlink(f->config.metrics);
+	}
 	closep(&f->config_fd);
 	config_fini(&f->config);
 }
@@ -177,7 +185,7 @@ int footing_make(struct serve *v, struct footing *f, struct why *why)
 {
 	int r;
 
-	*f = (struct footing){.config_fd = -1, .nfs = NFS_FDS_NONE};
+	*f = (struct footing){.config_fd = -1, .nfs = NFS_FDS_NONE, .metrics = -1};
 	for (unsigned int i = 0; i < CONFIG_INTERFACES_MAX; i++)
 		f->wires[i] = (struct wire){.face.fds = DHCP_LINK_FDS_NONE, .tftp = -1};
 	config_init(&f->config);
@@ -209,6 +217,13 @@ void footing_take(struct serve *v, struct footing *f)
 		if (!config_names(&f->config, v->config.interfaces[i]))
 			wire_close(&v->wires[i]);
 	memcpy(v->wires, f->wires, sizeof(v->wires));
+	if (f->metrics_moved) {
+		if (v->metrics >= 0) {
+			close(v->metrics);
+			metrics_unlink(v->config.metrics);
+		}
+		v->metrics = f->metrics;
+	}
 	closep(&v->config_fd);
 	config_fini(&v->config);
 	v->config_fd = f->config_fd;

@@ -202,6 +202,30 @@ static void trace_trim(struct loop_timer *timer, struct instant now)
 	loop_timer_set(v->loop, timer, instant_add_ms(now, INT64_C(86400000)));
 }
 
+static void count(struct serve *v, const struct event *e)
+{
+	uint64_t *n = v->steps[e->step < EVENT_STEPS ? e->step : STEP_NONE];
+
+	switch (e->kind) {
+	case EVENT_ACK:
+	case EVENT_LOADER:
+	case EVENT_FILE:
+	case EVENT_PORTMAP:
+	case EVENT_MOUNT:
+	case EVENT_INIT:
+		n[0]++;
+		break;
+	case EVENT_REFUSED:
+		n[1]++;
+		break;
+	case EVENT_BROKEN:
+		n[2]++;
+		break;
+	default:
+		break;
+	}
+}
+
 static void event_act(struct serve *v, const struct service *from, const struct event *e)
 {
 	switch (e->kind) {
@@ -233,6 +257,7 @@ static void event_act(struct serve *v, const struct service *from, const struct 
 	if (from == &v->services[SERVICE_NFS] &&
 	    (e->kind == EVENT_MOUNT || e->kind == EVENT_INIT || e->kind == EVENT_ALIVE))
 		event_send(v->services[SERVICE_DHCP].ends[0], e);
+	count(v, e);
 	if (e->kind != EVENT_ALIVE)
 		trace_write(v, e);
 }

@@ -22,13 +22,21 @@
 #include "cli/wire.h"
 #include "common/clock.h"
 #include "common/control.h"
+#include "common/event.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "fsd/hot.h"
 #include "fsd/objects.h"
 #include "fsd/verify.h"
 
-enum { SERVICE_COPIER, SERVICE_DHCP, SERVICE_TFTP, SERVICE_NFS, SERVICES };
+enum {
+	SERVICE_COPIER,
+	SERVICE_DHCP,
+	SERVICE_TFTP,
+	SERVICE_NFS,
+	SERVICE_METRICS, /* where it is asked for: services_used() */
+	SERVICES
+};
 
 enum {
 	REGISTER_QUEUE = 256,
@@ -58,6 +66,7 @@ struct serve {
 	struct loop_source wires_moved;
 	struct loop_timer wires_timer;
 	struct nfs_fds nfs;
+	int metrics;	      /* where it is asked for metrics; -1: not at all */
 	uint32_t nfs_address; /* 0: any */
 	int copier_listen;
 	int copier_lock; /* -1: somebody else's, for now */
@@ -70,6 +79,8 @@ struct serve {
 	struct db *leases;
 	struct db *trace;
 	bool trace_broken;
+	/* Events by where in a boot they are: done, refused, broken off. */
+	uint64_t steps[EVENT_STEPS][3];
 	struct loop *loop;
 	struct loop_source signals;
 	struct service services[SERVICES];
@@ -90,6 +101,11 @@ struct serve {
 	int64_t since; /* wall ns */
 };
 
+static inline int services_used(const struct serve *v)
+{
+	return *v->config.metrics ? SERVICES : SERVICE_METRICS;
+}
+
 #define container(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 /* ---- serve_config.c ---- */
@@ -101,6 +117,8 @@ struct footing {
 	struct nfs_fds nfs;
 	uint32_t nfs_address;
 	bool nfs_moved; /* `nfs` is new */
+	int metrics;
+	bool metrics_moved;
 };
 
 /* Read the configuration and open what it needs and `v` has not.  On failure, with words,

@@ -51,6 +51,7 @@ static void renew(struct serve *v, unsigned int parts)
 		{CONFIG_OF_DHCP, SERVICE_DHCP},
 		{CONFIG_OF_TFTP, SERVICE_TFTP},
 		{CONFIG_OF_NFS, SERVICE_NFS},
+		{CONFIG_OF_METRICS, SERVICE_METRICS},
 	};
 
 	children_share(v);

@@ -20,10 +20,9 @@ enum { SANDBOX_FIRST_ID = 64110 }; /* within systemd's range of dynamic users */
 void sandbox_identity(enum sandbox_child child, struct sandbox *out)
 {
 	static const char *const names[SANDBOX_CHILDREN] = {
-		[SANDBOX_COPIER] = "rootstock-copier",
-		[SANDBOX_DHCP] = "rootstock-dhcp",
-		[SANDBOX_TFTP] = "rootstock-tftp",
-		[SANDBOX_NFS] = "rootstock-nfs",
+		[SANDBOX_COPIER] = "rootstock-copier",	 [SANDBOX_DHCP] = "rootstock-dhcp",
+		[SANDBOX_TFTP] = "rootstock-tftp",	 [SANDBOX_NFS] = "rootstock-nfs",
+		[SANDBOX_METRICS] = "rootstock-metrics",
 	};
 	const struct passwd *pw = getpwnam(names[child]);
 	const struct group *gr = getgrnam("rootstock");

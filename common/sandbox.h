@@ -17,7 +17,14 @@
 
 #include "common/why.h"
 
-enum sandbox_child { SANDBOX_COPIER, SANDBOX_DHCP, SANDBOX_TFTP, SANDBOX_NFS, SANDBOX_CHILDREN };
+enum sandbox_child {
+	SANDBOX_COPIER,
+	SANDBOX_DHCP,
+	SANDBOX_TFTP,
+	SANDBOX_NFS,
+	SANDBOX_METRICS,
+	SANDBOX_CHILDREN
+};
 
 /* One child's identity: its own user, the group all of them share. */
 struct sandbox {
@@ -25,7 +32,7 @@ struct sandbox {
 	gid_t gid;
 };
 
-/* The users: rootstock-copier, -dhcp, -tftp, -nfs and the group rootstock where
+/* The users: rootstock-copier, -dhcp, -tftp, -nfs, -metrics and the group rootstock where
  * they exist (the package makes them); else numbers that systemd keeps for
  * services of a moment (61184-65519) and that no account holds, so that a tree
  * just built needs no account.  The same on every start. */

@@ -30,7 +30,8 @@ enum {
 	D = 1 << SANDBOX_DHCP,
 	T = 1 << SANDBOX_TFTP,
 	N = 1 << SANDBOX_NFS,
-	ALL = C | D | T | N,
+	M = 1 << SANDBOX_METRICS,
+	ALL = C | D | T | N | M,
 };
 
 /* As pthread_create() and fork() ask for them. */
@@ -170,10 +171,10 @@ static const struct call {
 
 /* What a library tries and can do without. */
 static const struct call missing[] = {
-	{NR(clone3), ALL},	/* its arguments cannot be seen here: clone() is taken then */
-	{NR(ioctl), D | T | N}, /* is it a terminal? */
-	{NR(prctl), ALL},	/* names of threads and of memory */
-	{NR(mbind), ALL},	{NR(get_mempolicy), ALL},
+	{NR(clone3), ALL},	    /* its arguments cannot be seen here: clone() is taken then */
+	{NR(ioctl), D | T | N | M}, /* is it a terminal? */
+	{NR(prctl), ALL},	    /* names of threads and of memory */
+	{NR(mbind), ALL},	    {NR(get_mempolicy), ALL},
 	{NR(fchown), ALL}, /* SQLite, of a root's database */
 	{NR(umask), ALL},
 };

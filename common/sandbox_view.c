@@ -56,13 +56,13 @@ static const struct {
 	unsigned int written;
 } state_parts[] = {
 	/* leases.db is written in place; new files need the directory, which is root's. */
-	{"", ALL, BIT(SANDBOX_DHCP)},
+	{"", ALL & ~BIT(SANDBOX_METRICS), BIT(SANDBOX_DHCP)},
 	{"/objects", BIT(SANDBOX_COPIER) | BIT(SANDBOX_TFTP) | BIT(SANDBOX_NFS),
 	 BIT(SANDBOX_COPIER)},
 	{"/manifests", BIT(SANDBOX_COPIER) | BIT(SANDBOX_TFTP) | BIT(SANDBOX_NFS),
 	 BIT(SANDBOX_COPIER)},
 	{"/secrets", BIT(SANDBOX_NFS), 0},
-	{"/control", 0, 0},
+	{"/control", BIT(SANDBOX_METRICS), 0}, /* to ask the others */
 };
 
 static const struct {
@@ -104,6 +104,9 @@ static int view_list(struct view *v, enum sandbox_child child, const char *state
 	for (size_t i = 0; !r && i < ARRAY_SIZE(state_parts); i++) {
 		enum how how = HIDDEN;
 
+		/* Nothing to hide where nothing is shown around it. */
+		if (!((state_parts[i].shown | state_parts[0].shown) & BIT(child)))
+			continue;
 		if (state_parts[i].shown & BIT(child))
 			how = state_parts[i].written & BIT(child) ? WRITTEN : SHOWN;
 		r = view_add(v, how, state_dir, state_parts[i].name);

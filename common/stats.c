@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <linux/sock_diag.h>
 
 struct stats {
 	FILE *file;
@@ -118,4 +120,14 @@ void stats_gauge(struct stats *s, const char *name, const char *help, double val
 {
 	stats_family(s, name, "gauge", help);
 	stats_sample(s, value, NULL);
+}
+
+uint64_t socket_drops(int fd)
+{
+	uint32_t info[SK_MEMINFO_VARS] = {0};
+	socklen_t len = sizeof(info);
+
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_MEMINFO, info, &len))
+		return 0;
+	return info[SK_MEMINFO_DROPS];
 }

@@ -29,6 +29,10 @@ void stats_sample(struct stats *stats, double value, ...) __attribute__((sentine
 void stats_sample_of(struct stats *stats, const char *suffix, double value, ...)
 	__attribute__((sentinel));
 
+/* How many datagrams the kernel threw away for want of room in the socket's buffer; asked
+ * for here, so that no packet has to carry it (SO_RXQ_OVFL).  0 where fd is below 0. */
+uint64_t socket_drops(int fd);
+
 int stats_new(struct stats **out);
 /* The text, ended, and its length: the caller's.  Frees `stats`, also on failure. */
 int stats_finish(struct stats *stats, char **text, size_t *len);

@@ -63,6 +63,18 @@ unsigned int boots_open_count(const struct boots *bs, const struct mac *mac)
 	return n;
 }
 
+void boots_count(const struct boots *bs, unsigned int out[static BOOT_FARS])
+{
+	memset(out, 0, BOOT_FARS * sizeof(*out));
+	for (unsigned int i = 0; i < BOOT_BUCKETS; i++)
+		for (const struct boot *b = bs->bucket[i]; b; b = b->next)
+			if (!b->ended)
+				out[b->init	 ? BOOT_RUNNING
+				    : b->mounted ? BOOT_MOUNTED
+				    : b->address ? BOOT_STARTED
+						 : BOOT_STARTING]++;
+}
+
 static void boot_changed(struct boots *bs, struct boot *b)
 {
 	if (b->dirty)

@@ -104,6 +104,10 @@ unsigned int boots_end(struct boots *boots, const struct mac *mac, const char *r
 
 /* The newest open one, or NULL. */
 struct boot *boots_newest(const struct boots *boots, const struct mac *mac);
+/* How many boots have come how far: only asked for an address, got one, mounted, read
+ * init. */
+enum boot_far { BOOT_STARTING, BOOT_STARTED, BOOT_MOUNTED, BOOT_RUNNING, BOOT_FARS };
+void boots_count(const struct boots *boots, unsigned int out[static BOOT_FARS]);
 unsigned int boots_open_count(const struct boots *boots, const struct mac *mac);
 
 /* Another connection wrote to the database: those whose row it ended are over. */

@@ -416,7 +416,9 @@ static void child_stats(void *ctx, struct stats *stats)
 		[LEASE_RELEASED] = "released",
 		[LEASE_DECLINED] = "declined",
 	};
+	static const char *const far[BOOT_FARS] = {"starting", "started", "mounted", "running"};
 	const struct child *child = ctx;
+	unsigned int boots[BOOT_FARS];
 	unsigned int leases[ARRAY_SIZE(state)] = {0};
 	uint64_t lost = 0;
 
@@ -433,6 +435,10 @@ static void child_stats(void *ctx, struct stats *stats)
 	stats_family(stats, "rootstock_dhcp_leases", "gauge", "Leases by state.");
 	for (unsigned int i = LEASE_OFFERED; i < ARRAY_SIZE(state); i++)
 		stats_sample(stats, leases[i], "state", state[i], NULL);
+	boots_count(dhcp_server_boots(child->server), boots);
+	stats_family(stats, "rootstock_boots", "gauge", "Open boots by how far they came.");
+	for (unsigned int i = 0; i < BOOT_FARS; i++)
+		stats_sample(stats, boots[i], "stage", far[i], NULL);
 }
 
 static void child_play(void *ctx, struct asker *asker, struct bytes args)

@@ -225,9 +225,21 @@ static void on_poll(struct loop_timer *timer, struct instant now)
 	loop_timer_set(w->loop, timer, instant_add_ms(now, POLL_MS));
 }
 
+static void tallies_stats(const struct worker_shared *shared, struct stats *stats)
+{
+	cleanup(freep) const struct tally **tallies = calloc(shared->nworkers, sizeof(*tallies));
+
+	if (!tallies)
+		return;
+	for (unsigned int i = 0; i < shared->nworkers; i++)
+		tallies[i] = &shared->workers[i]->nfs.tally;
+	tally_stats(tallies, shared->nworkers, stats);
+}
+
 static void watch_stats(void *ctx, struct stats *stats)
 {
 	const struct watch *w = ctx;
+	const struct nfs_fds *fds = &w->shared->config->fds;
 	uint64_t calls = 0;
 
 	for (unsigned int i = 0; i < w->shared->nworkers; i++)
@@ -239,6 +251,10 @@ static void watch_stats(void *ctx, struct stats *stats)
 		    w->shared->config->max_connections);
 	stats_counter(stats, "rootstock_nfs_calls_total",
 		      "Calls to NFS, MOUNT and port mapper, by TCP and UDP.", calls);
+	tallies_stats(w->shared, stats);
+	stats_counter(stats, "rootstock_nfs_datagrams_dropped_total",
+		      "Datagrams for which the sockets had no room.",
+		      socket_drops(fds->udp) + socket_drops(fds->portmap_udp));
 }
 
 static void watch_connect(void *ctx, struct asker *asker, struct bytes args)

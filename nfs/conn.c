@@ -435,6 +435,7 @@ static void parked_done(struct content_wait *wait, int r, struct content *conten
 	struct conn *conn = p->conn;
 	struct worker *worker = conn->worker;
 	struct reply reply = reply_begin(worker);
+	int64_t since_ns = p->read.since_ns;
 	int err = 0;
 
 	parked_unlink(p);
@@ -447,6 +448,7 @@ static void parked_done(struct content_wait *wait, int r, struct content *conten
 		err = reply_commit(worker, conn, &reply);
 	if (!err)
 		err = conn_flush(worker, conn, false);
+	tally_turn(&worker->nfs.tally, instant_now().ns - since_ns);
 	worker->out_len = 0;
 	if (err) {
 		/* Closing cancels other waits, of which the one who calls us may hold
@@ -593,6 +595,8 @@ static int conn_answer(struct worker *worker, struct conn *conn)
 	/* Replies to good calls before a bad one still leave. */
 	if (conn_flush(worker, conn, false) && !err)
 		err = -EPIPE;
+	if (worker->nfs.tally.n)
+		tally_turn(&worker->nfs.tally, instant_now().ns - worker->nfs.now_ns);
 	return err;
 }
 

@@ -25,6 +25,7 @@
 #include "nfs/mounts.h"
 #include "nfs/reads.h"
 #include "nfs/rpc.h"
+#include "nfs/tally.h"
 
 /* A worker's own; what it points to is shared and locked by itself. */
 struct nfs {
@@ -38,6 +39,7 @@ struct nfs {
 	bool may_hold;	     /* CALL_HOLD can be answered: who asks has room and time */
 	int64_t now_ns;	     /* monotonic; set once a wake-up */
 	atomic_ullong calls; /* since the start; the worker alone adds */
+	struct tally tally;
 };
 
 /* One address that calls: a connection has one, so have a few UDP peers.  The

@@ -108,6 +108,7 @@ void read_finish(struct nfs *nfs, struct caller *caller, const struct rpc_parked
 		reply->body = take(&content);
 		reply->body_offset = read->offset;
 		reply->body_len = count;
+		tally_add(&nfs->tally.read_bytes, count);
 	}
 	note_read(nfs, caller, read);
 	if (!read->offset && view_secret(read->view, read->node))
@@ -159,8 +160,10 @@ int nfs3_read(struct call *call, struct reply *reply)
 	if (r == -EAGAIN) {
 		reply->parked = read;
 		view_ref(reply->parked.view);
+		tally_add(&call->nfs->tally.reads_waited, 1);
 		return CALL_PARK;
 	}
+	tally_add(&call->nfs->tally.reads_there, 1);
 	read_finish(call->nfs, call->caller, &read, r, content, reply);
 	return 0;
 }

@@ -22,16 +22,26 @@ struct rpc_program {
 	uint8_t socket; /* RPC_NFS, RPC_PORTMAP */
 	uint32_t low;
 	uint32_t high;
+	uint8_t slot; /* of its first procedure's tally */
+	uint8_t slots;
 	struct rpc_version versions[3];
 };
 
 static const struct rpc_program programs[] = {
-	{NFS3_PROGRAM, RPC_NFS, 3, 3, {{3, nfs3_procs, &nfs3_nprocs}}},
+	{NFS3_PROGRAM,
+	 RPC_NFS,
+	 3,
+	 3,
+	 TALLY_NFS,
+	 TALLY_MOUNT - TALLY_NFS,
+	 {{3, nfs3_procs, &nfs3_nprocs}}},
 	/* Version 2 is 1 with a PATHCONF that nobody sends. */
 	{MOUNT_PROGRAM,
 	 RPC_NFS,
 	 1,
 	 3,
+	 TALLY_MOUNT,
+	 TALLY_PORTMAP - TALLY_MOUNT,
 	 {{3, mount3_procs, &mount3_nprocs},
 	  {1, mount1_procs, &mount1_nprocs},
 	  {2, mount1_procs, &mount1_nprocs}}},
@@ -39,6 +49,8 @@ static const struct rpc_program programs[] = {
 	 RPC_PORTMAP,
 	 2,
 	 4,
+	 TALLY_PORTMAP,
+	 1,
 	 {{2, pmap2_procs, &pmap2_nprocs},
 	  {3, rpcb_procs, &rpcb3_nprocs},
 	  {4, rpcb_procs, &rpcb4_nprocs}}},
@@ -205,6 +217,14 @@ static const struct rpc_version *version_find(const struct rpc_program *p, uint3
 	return NULL;
 }
 
+static unsigned int program_slot(const struct rpc_program *p, uint32_t procedure)
+{
+	/* A procedure of another version, or of a program that is one slot. */
+	if (procedure >= p->slots)
+		return p->slot;
+	return p->slot + procedure;
+}
+
 enum rpc_verdict rpc_answer(struct nfs *nfs, struct caller *caller, struct bytes in, bool cut,
 			    struct reply *reply)
 {
@@ -267,6 +287,7 @@ enum rpc_verdict rpc_answer(struct nfs *nfs, struct caller *caller, struct bytes
 	case 0:
 		if (w->full) /* RPC_REPLY_MAX holds every reply: our own bug */
 			return put_accept_error(w, call.xid, SYSTEM_ERR);
+		tally_call(&nfs->tally, program_slot(program, call.procedure));
 		return RPC_SEND;
 	case CALL_GARBAGE:
 		return put_accept_error(w, call.xid, GARBAGE_ARGS);
@@ -274,6 +295,7 @@ enum rpc_verdict rpc_answer(struct nfs *nfs, struct caller *caller, struct bytes
 		return put_accept_error(w, call.xid, PROC_UNAVAIL);
 	case CALL_PARK:
 		reply->parked.xid = call.xid;
+		reply->parked.since_ns = nfs->now_ns;
 		return RPC_PARK;
 	case CALL_HOLD:
 		return RPC_HOLD;
@@ -287,6 +309,7 @@ void rpc_resume(struct nfs *nfs, struct caller *caller, struct rpc_parked *parke
 {
 	rpc_put_success(&reply->w, parked->xid);
 	read_finish(nfs, caller, parked, r, content, reply);
+	tally_call(&nfs->tally, TALLY_NFS + NFSPROC3_READ);
 	view_unref(take(&parked->view));
 }
 

@@ -34,6 +34,7 @@ struct rpc_parked {
 	uint32_t node;
 	uint64_t offset;
 	uint32_t count;
+	int64_t since_ns; /* when it came, monotonic */
 };
 
 /* The reply is what `w` holds, then, for a READ, `body_len` bytes of `body` and

@@ -364,6 +364,8 @@ void udp_ready(struct worker *worker, struct source *source, uint32_t events)
 			udp_call(worker, &route, call, cut);
 		}
 		udp_flush(worker);
+		if (worker->nfs.tally.n)
+			tally_turn(&worker->nfs.tally, instant_now().ns - worker->nfs.now_ns);
 		if (n < UDP_BATCH)
 			break;
 	}

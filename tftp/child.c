@@ -13,6 +13,7 @@
 enum { POLL_MS = 100, OPEN_FILES = 256 };
 
 struct child {
+	const struct tftp_config *config;
 	struct loop *loop;
 	struct loaders *loaders;
 	struct directory *directory;
@@ -77,6 +78,7 @@ static void child_stats(void *ctx, struct stats *stats)
 {
 	const struct child *c = ctx;
 	const struct tftp_counts *n = tftp_server_counts(c->server);
+	uint64_t drops = 0;
 
 	stats_gauge(stats, "rootstock_tftp_transfers_active", "TFTP transfers under way.",
 		    tftp_server_sessions(c->server));
@@ -87,6 +89,12 @@ static void child_stats(void *ctx, struct stats *stats)
 	stats_sample(stats, (double)n->stopped, "result", "stopped", NULL);
 	stats_counter(stats, "rootstock_tftp_bytes_total", "Bytes of files sent whole by TFTP.",
 		      n->bytes);
+	stats_counter(stats, "rootstock_tftp_retransmits_total",
+		      "Packets of TFTP that were sent more than once.", n->again);
+	for (unsigned int i = 0; i < c->config->server.nlisten; i++)
+		drops += socket_drops(c->config->server.listen[i].fd);
+	stats_counter(stats, "rootstock_tftp_requests_dropped_total",
+		      "Requests for which the sockets had no room.", drops);
 }
 
 static void child_fetch(void *ctx, struct asker *asker, struct bytes args)
@@ -145,7 +153,7 @@ static void child_close(struct child *c)
 
 int tftp_child(const struct tftp_config *config)
 {
-	struct child c = {.content_source.fd = -1};
+	struct child c = {.config = config, .content_source.fd = -1};
 	struct why why = {0};
 	int r;
 

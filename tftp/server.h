@@ -61,6 +61,7 @@ struct tftp_counts {
 	uint64_t refused;
 	uint64_t stopped;
 	uint64_t bytes;
+	uint64_t again; /* blocks that were sent more than once, of all of these */
 };
 
 unsigned int tftp_server_sessions(const struct tftp_server *server);

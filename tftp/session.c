@@ -199,6 +199,7 @@ static void end_finished(struct session *s, struct instant now)
 	char address[IP4_TEXT];
 
 	s->server->counts.sent++;
+	s->server->counts.again += t->retransmits;
 	s->server->counts.bytes += t->size;
 	if (may_tell_finished(s, now))
 		log_about(LOG_LEVEL_INFO, &subject,
@@ -239,6 +240,7 @@ static void end_stopped(struct session *s, const char *why, struct instant now)
 	char address[IP4_TEXT];
 
 	s->server->counts.stopped++;
+	s->server->counts.again += t->retransmits;
 	tell_trouble(s, EVENT_BROKEN, t->acked * t->blksize, why, now);
 	if (log_allow(&s->server->troubles, now.ns, 20, 200))
 		log_about(LOG_LEVEL_INFO, &subject,

@@ -12,12 +12,13 @@ declare -A deps=(
 	[build]="gcc libc6-dev meson ninja-build pkg-config rpcsvc-proto
 		libfuse3-dev libtirpc-dev libsqlite3-dev libarchive-dev libssl-dev
 		libsodium-dev libcap-ng-dev libseccomp-dev libinih-dev libcjson-dev libsystemd-dev
+		libmicrohttpd-dev
 		libcmocka-dev zlib1g-dev libzstd-dev fuse3 openssh-client"
 	[net]="iproute2 procps util-linux python3 libnfs-dev libnfs-utils
 		udhcpc busybox-static isc-dhcp-client tftp-hpa atftp curl tshark
 		isc-dhcp-relay dhcpcd-base klibc-utils dnsmasq-base strace pxelinux
 		nfs-common rpcbind sqlite3 cpio attr acl zstd xz-utils mandoc
-		shellcheck git nftables"
+		shellcheck git nftables prometheus"
 	[boot]="qemu-system-x86 qemu-system-arm ipxe-qemu seabios ovmf u-boot-qemu
 		pxelinux syslinux-common ipxe shim-signed grub-efi-amd64-signed
 		dnsmasq-base mmdebstrap squashfs-tools cpio zstd"

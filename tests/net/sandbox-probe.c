@@ -310,10 +310,8 @@ static const struct attempt {
 static int kind_of(const char *name)
 {
 	static const char *const kinds[SANDBOX_CHILDREN] = {
-		[SANDBOX_COPIER] = "copier",
-		[SANDBOX_DHCP] = "dhcp",
-		[SANDBOX_TFTP] = "tftp",
-		[SANDBOX_NFS] = "nfs",
+		[SANDBOX_COPIER] = "copier", [SANDBOX_DHCP] = "dhcp",	    [SANDBOX_TFTP] = "tftp",
+		[SANDBOX_NFS] = "nfs",	     [SANDBOX_METRICS] = "metrics",
 	};
 
 	for (int i = 0; i < SANDBOX_CHILDREN; i++)

@@ -1,0 +1,132 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2154 # what the library sets
+# check: when=quick limit=180
+# The metrics child, on a socket and on a port: what it says is in Prometheus' format, by
+# two judges, and true; who it is, and what it answers to others than a scrape.
+set -euo pipefail
+lib=$(dirname "$0")/../lib
+for part in test net server; do
+	# shellcheck source=/dev/null
+	. "$lib/$part.sh"
+done
+need_root
+for command in curl nfs-cat udhcpc tftp; do
+	command -v $command >/dev/null || skip "$command is not installed"
+done
+net_up
+server_state
+
+image=$work/image
+mkdir -p "$image"/{boot,sbin}
+head -c 100000 /dev/urandom >"$image/boot/vmlinuz-6.1.0-1-amd64"
+head -c 200000 /dev/urandom >"$image/sbin/init"
+"$rootstock" image add lab "$image" >/dev/null
+
+scrape() {
+	nsenter --net="/run/netns/$net_ns" curl -sf --max-time 30 "$@" >"$work/metrics"
+}
+value() {
+	python3 "$lib/prometheus.py" "$@" <"$work/metrics"
+}
+is_up() {
+	scrape "$@" && [[ $(grep -c '^rootstock_metrics_answered{.*} 1$' "$work/metrics") == 5 ]]
+}
+
+# Bad places are refused, by name.
+for bad in 10.0.0.1:9100 127.0.0.1 127.0.0.1:0 127.0.0.1:70000 9100 127.0.0.1:9x here; do
+	printf '[server]\nmetrics = %s\n' "$bad" >"$work/bad.conf"
+	! "$rootstock" serve --config "$work/bad.conf" --interface br0 2>"$work/err" ||
+		fail "metrics = $bad was taken"
+	grep -q 'bad.conf:2: metrics' "$work/err" || fail "metrics = $bad: $(cat "$work/err")"
+done
+
+# On a socket.
+printf '[server]\nmetrics = %s\n' "$work/metrics.sock" >"$work/rootstock.conf"
+server_start --config "$work/rootstock.conf"
+at=(--unix-socket "$work/metrics.sock" http://localhost/metrics)
+wait_for 30 "all to answer" is_up "${at[@]}"
+equal "the mode of the socket" 660 "$(stat -c %a "$work/metrics.sock")"
+pid=$(value 'rootstock_service_pid{service="metrics"}')
+[[ $(awk '/^Uid:/ { print $2 }' "/proc/$pid/status") != 0 ]] || fail "it is root"
+equal "its capabilities" 0000000000000000 "$(awk '/^CapPrm:/ { print $2 }' "/proc/$pid/status")"
+equal "services that run" 5 "$(grep -c '^rootstock_service_up{.*} 1$' "$work/metrics")"
+
+# A machine boots, and each part of that is counted.
+net_peer pc 52:54:00:aa:bb:cc
+printf '#!/bin/sh\n[ "$1" != bound ] || ip address add "$ip/24" dev "$interface"\n' >"$work/script"
+chmod +x "$work/script"
+spawn udhcpc nsenter --net="/run/netns/$net_ns-pc" udhcpc -f -i eth0 -s "$work/script"
+wait_for 20 "a lease" grep -q 'obtained' "$work/udhcpc.log"
+reads_init() {
+	net_peer_run pc nfs-cat nfs://10.77.0.1/sbin/init >"$work/init" 2>/dev/null
+}
+wait_for 20 "its root" reads_init
+(cd "$work" && net_peer_run pc tftp -m binary 10.77.0.1 -c get kernel got-kernel)
+is_counted() {
+	scrape "${at[@]}" &&
+		[[ $(value 'rootstock_boot_events_total{stage="init",result="done"}') -ge 1 &&
+			$(value 'rootstock_boot_events_total{stage="kernel",result="done"}') -ge 1 &&
+			$(value 'rootstock_boots{stage="running"}') == 1 ]]
+}
+wait_for 20 "the boot to be counted" is_counted
+read='program="nfs",procedure="READ"'
+[[ $(value "rootstock_nfs_call_duration_seconds_count{$read}") -ge 1 ]] || fail "no READ"
+[[ $(value 'rootstock_nfs_call_duration_seconds_count{program="mount",procedure="MNT"}') -ge 1 ]] ||
+	fail "no MNT"
+[[ $(value rootstock_nfs_read_bytes_total) -ge 200000 ]] || fail "bytes that were read"
+# The fill may have been faster than the reader.
+reads=$(value 'rootstock_nfs_reads_total{store="hit"}' 'rootstock_nfs_reads_total{store="miss"}')
+((${reads/$'\n'/ + } >= 1)) || fail "READs: $reads"
+[[ $(value rootstock_tftp_bytes_total) -ge 100000 ]] || fail "bytes by TFTP"
+equal "bound leases" 1 "$(value 'rootstock_dhcp_leases{state="bound"}')"
+if command -v promtool >/dev/null; then
+	promtool check metrics <"$work/metrics" >"$work/promtool" 2>&1 ||
+		fail "promtool: $(cat "$work/promtool")"
+fi
+
+# Others than a scrape.
+status() {
+	nsenter --net="/run/netns/$net_ns" curl -s -o /dev/null -w '%{http_code}' \
+		--unix-socket "$work/metrics.sock" "$@"
+}
+equal "another page" 404 "$(status http://localhost/)"
+equal "another method" 405 "$(status -X DELETE http://localhost/metrics)"
+equal "a body" 405 "$(status --data-binary @"$image/sbin/init" http://localhost/metrics)"
+
+# One that dies, or is silent, is said to be.
+kill -STOP "$(value 'rootstock_service_pid{service="tftp"}')"
+scrape "${at[@]}"
+equal "one that hangs" 0 "$(value 'rootstock_metrics_answered{process="tftp"}')"
+kill -CONT "$(value 'rootstock_service_pid{service="tftp"}')"
+kill -9 "$pid"
+wait_for 30 "it to be back" is_up "${at[@]}"
+equal "its restarts" 1 "$(value 'rootstock_service_restarts_total{service="metrics"}')"
+stop "$server_pid"
+[[ ! -e $work/metrics.sock ]] || fail "the socket was left"
+
+# On a port; and a reload takes it elsewhere, away and back.
+printf '[server]\nmetrics = 127.0.0.1:9199\n' >"$work/rootstock.conf"
+server_start --config "$work/rootstock.conf"
+wait_for 30 "all to answer" is_up http://127.0.0.1:9199/metrics
+value rootstock_dhcp_packets_total >/dev/null
+reload() {
+	printf '[server]\n%s\n' "$1" >"$work/rootstock.conf"
+	"$rootstock" reload >/dev/null
+}
+is_silent() {
+	! scrape http://127.0.0.1:9199/metrics 2>/dev/null
+}
+reload "metrics = $work/metrics.sock"
+wait_for 30 "all to answer on the socket" is_up "${at[@]}"
+wait_for 10 "the port to be closed" is_silent
+reload ''
+socket_gone() {
+	[[ ! -e $work/metrics.sock ]]
+}
+wait_for 10 "the socket to go" socket_gone
+equal "children" 4 "$(pgrep -P "$server_pid" | wc -l)"
+reload 'metrics = 127.0.0.1:9199'
+wait_for 30 "all to answer again" is_up http://127.0.0.1:9199/metrics
+stop "$server_pid"
+! grep -i 'error' "$work/serve.log" || fail "errors in the log"
