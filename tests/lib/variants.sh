@@ -161,6 +161,7 @@ analyse_run() {
 	if cppcheck --quiet --error-exitcode=1 -j 2 --std=c11 --platform=unix64 \
 		--enable=warning,portability,performance --inline-suppr \
 		--suppressions-list=tests/lib/cppcheck.list --template=gcc \
+		--library=tests/lib/cppcheck.cfg \
 		--project=build/compile_commands.json >"$logs/cppcheck.log" 2>&1; then
 		result pass analyse/cppcheck $((SECONDS - start))
 	else

@@ -154,8 +154,9 @@ static bool bare(struct run *run)
 
 static void add_door(struct run *run, struct door *door)
 {
-	run->sights[run->ndoors++] =
+	run->sights[run->ndoors] =
 		(struct sight){.door = door, .rng = {run->trial.seed + run->ndoors}};
+	run->ndoors++;
 }
 
 static bool open_doors(struct run *run, bool all)
