@@ -16,6 +16,7 @@
 
 #include "common/control.h"
 #include "common/schema.h"
+#include "dhcp/link.h"
 #include "tftp/name.h"
 #include "tftp/plan.h"
 #include "tftp/play.h"
@@ -380,9 +381,24 @@ static int play(struct host_play *p, const struct boot_files *files, const char 
 	return r;
 }
 
+/* Where the server has several: the one on whose network its address is reserved. */
+static const char *interface_for(const struct host_play *p)
+{
+	const struct config *c = &p->d->config;
+	const char *given = cli_option(p->d->cli, 'i');
+
+	for (unsigned int i = 0; i < c->ninterfaces && !given && p->host && p->host->address; i++) {
+		struct dhcp_interface face;
+
+		if (!dhcp_link_query(c->interfaces[i], &face, NULL) &&
+		    !((face.address ^ p->host->address) & face.netmask))
+			return c->interfaces[i];
+	}
+	return given ? given : "";
+}
+
 static int host_run(struct host_play *p, const struct inventory *inv)
 {
-	const char *interface = cli_option(p->d->cli, 'i');
 	cleanup(cli_view_close) struct cli_view v = {0};
 	struct boot_files files;
 	int found = 1;
@@ -412,7 +428,7 @@ static int host_run(struct host_play *p, const struct inventory *inv)
 		finding(p->d->f, FINDING_ERROR, "host", NULL, "%s has no MAC address", p->name);
 		return 0;
 	}
-	r = play(p, found ? NULL : &files, interface ? interface : "");
+	r = play(p, found ? NULL : &files, interface_for(p));
 	return r < 0 ? r : 0;
 }
 

@@ -114,6 +114,7 @@ net_peer rival 52:54:00:aa:00:02
 net_peer_run rival ip address add 10.77.0.200/24 dev eth0
 spawn rival nsenter --net="/run/netns/$net_ns-rival" dnsmasq -d -C /dev/null -p 0 -i eth0 \
 	--dhcp-range=10.77.0.210,10.77.0.220 --dhcp-leasefile="$work/rival.leases"
+rival=$spawned
 rival_is_seen() {
 	doctor --interface br0
 	grep -q "^error *dhcp *br0: another DHCP server answers: 10.77.0.200" "$work/doctor"
@@ -127,3 +128,15 @@ grep -q "^ok *server *none runs" "$work/doctor" || fail "$(cat "$work/doctor")"
 grep -q "^ok *port *UDP 67 (DHCP): free" "$work/doctor" || fail "$(cat "$work/doctor")"
 ROOTSTOCK_STATE=$work/none doctor --interface br0
 [[ ! -e $work/none ]] || fail "a state was made"
+
+stop "$rival"
+
+# On two interfaces, a host is played on that of its address.
+net_run ip link add br1 type bridge
+net_run ip address add 10.78.0.1/24 dev br1
+net_run ip link set br1 up
+doctor_serve --interface br1
+"$rootstock" host set north address=10.78.0.9
+doctor north
+equal "exit of doctor: $(grep ^error "$work/doctor")" 0 "$doctor_status"
+grep -q '^ok *dhcp *kernel: 10.78.0.9 from 10.78.0.1' "$work/doctor" || fail "$(cat "$work/doctor")"
