@@ -366,9 +366,9 @@ static void test_descriptors(void **state)
 		close(fd);
 	}
 	expect(f, "echo on", "on");
-	for (int tries = 0; open_fds() != before && tries < 1000; tries++)
+	for (int tries = 0; open_fds() > before && tries < 1000; tries++)
 		usleep(10000);
-	assert_int_equal(open_fds(), before);
+	assert_true(open_fds() <= before); /* an end of before may have been counted */
 	close(pipes[0]);
 	close(pipes[1]);
 }
