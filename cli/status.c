@@ -2,10 +2,12 @@
 #include "cli/status.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/control.h"
@@ -425,8 +427,12 @@ bool status_bad(const cJSON *status)
 static int status_run(struct cli *cli)
 {
 	cJSON *status;
-	int r = status_gather(cli, &status);
+	int r;
 
+	/* Into a file or a pipe once is enough. */
+	if (cli_option(cli, 'w') && !cli->json && isatty(STDOUT_FILENO))
+		return status_watch(cli);
+	r = status_gather(cli, &status);
 	if (r)
 		return r;
 	if (cli->json) {
@@ -442,8 +448,12 @@ static int status_run(struct cli *cli)
 	return r;
 }
 
+static const struct option options[] = {{"watch", no_argument, NULL, 'w'}, {0}};
+
 const struct command command_status = {
 	.words = "status",
+	.usage = "[--watch]",
 	.run = status_run,
+	.options = options,
 	.max = 0,
 };
