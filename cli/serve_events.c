@@ -20,6 +20,7 @@ enum {
 	TRACE_ROWS_MAX = 5000000, /* 10,000 machines that boot daily, for those days */
 	TRACE_PRESS_EVERY = 1024,
 	HOT_FLUSH_MS = 5000,
+	HOT_POS_MAX = 1 << 22, /* files of a version whose order is remembered */
 };
 
 static void trace_told(struct serve *v, int r)
@@ -44,9 +45,13 @@ static void trace_write(struct serve *v, const struct event *e)
 	static const char sql[] =
 		"INSERT INTO event (at, kind, host, mac, address, bytes, ms, text, step, again)"
 		" VALUES (?, ?, nullif(?, 0), ?, nullif(?, 0), ?, ?, ?, ?, ?)";
+	char text[sizeof(e->text)];
+	/* The teller has escaped it; a terminal must not depend on that. */
 	int r = db_run(v->trace, sql, "iuubuiusuu", e->at ? e->at : wall_now_ns(), e->kind, e->host,
 		       (struct bytes){e->mac.octet, sizeof(e->mac.octet)}, e->address,
-		       (int64_t)e->bytes, e->ms, e->text, (uint32_t)e->step, (uint32_t)e->again);
+		       (int64_t)e->bytes, e->ms,
+		       log_printable(text, sizeof(text), e->text, strlen(e->text)),
+		       (uint32_t)e->step, (uint32_t)e->again);
 	int64_t id = db_last_id(v->trace);
 
 	if (!r && id > TRACE_ROWS_MAX && id % TRACE_PRESS_EVERY == 0)
@@ -177,13 +182,27 @@ static void hot_write(struct loop_timer *timer, struct instant now)
 	trace_told(v, hot_flush(v->hot, v->trace));
 }
 
+/* Rows come from what is told here: only for what there is. */
+static bool version_exists(struct serve *v, uint64_t version)
+{
+	sqlite3_stmt *stmt = db_stmt(v->db, "SELECT 1 FROM version WHERE id = ?");
+	int r = db_query(v->db, stmt, "i", (int64_t)version);
+
+	if (r == DB_ROW)
+		sqlite3_reset(stmt);
+	return r == DB_ROW;
+}
+
 static void hot_take(struct serve *v, const struct event *e)
 {
 	uint32_t list[EVENT_READS_MAX];
 	bool full = false;
 
+	if (e->bytes > UINT32_MAX || !version_exists(v, e->bytes))
+		return;
+
 	memcpy(list, e->text, sizeof(list));
-	for (uint32_t i = 0; i < EVENT_READS_MAX && list[i]; i++)
+	for (uint32_t i = 0; i < EVENT_READS_MAX && list[i] && list[i] < HOT_POS_MAX; i++)
 		full |= hot_note(v->hot, (uint32_t)e->bytes, list[i], e->ms + i);
 	if (full || !v->hot_waits)
 		loop_timer_set(v->loop, &v->hot_flush,
@@ -226,36 +245,50 @@ static void count(struct serve *v, const struct event *e)
 	}
 }
 
+/* From whom each can come: a child that was taken over must not speak in another's name,
+ * as to register machines.  0: from any. */
+static const unsigned int told_by[EVENT_KINDS] = {
+	[EVENT_DISCOVER] = 1 << SERVICE_DHCP,
+	[EVENT_OFFER] = 1 << SERVICE_DHCP,
+	[EVENT_ACK] = 1 << SERVICE_DHCP,
+	[EVENT_LOADER] = 1 << SERVICE_TFTP,
+	[EVENT_ABSENT] = 1 << SERVICE_TFTP,
+	[EVENT_FILE] = 1 << SERVICE_TFTP | 1 << SERVICE_NFS,
+	[EVENT_BROKEN] = 1 << SERVICE_TFTP | 1 << SERVICE_NFS,
+	[EVENT_UNKNOWN] = 1 << SERVICE_TFTP | 1 << SERVICE_NFS,
+	[EVENT_REFUSED] = 1 << SERVICE_DHCP | 1 << SERVICE_TFTP | 1 << SERVICE_NFS,
+	[EVENT_MOUNT] = 1 << SERVICE_NFS,
+	[EVENT_INIT] = 1 << SERVICE_NFS,
+	[EVENT_ALIVE] = 1 << SERVICE_NFS,
+	[EVENT_READS] = 1 << SERVICE_NFS,
+	[EVENT_PORTMAP] = 1 << SERVICE_NFS,
+	[EVENT_SEALED] = 1 << SERVICE_COPIER,
+};
+
 static void event_act(struct serve *v, const struct service *from, const struct event *e)
 {
+	if (told_by[e->kind] && !(told_by[e->kind] & 1u << (from - v->services))) {
+		if (log_allow(&v->lies, instant_now().ns, 3, 60000))
+			log_error("%s: says \"%s\", which is not its to say: dropped", from->name,
+				  event_word(e->kind));
+		return;
+	}
 	switch (e->kind) {
 	case EVENT_SEALED:
-		if (from == &v->services[SERVICE_COPIER])
-			seal_note(v, e);
+		seal_note(v, e);
 		return;
 	case EVENT_READS:
-		if (from == &v->services[SERVICE_NFS])
-			hot_take(v, e);
+		hot_take(v, e);
 		return;
-	/* Only from whom it can come: a child that was taken over must not register
-	 * machines in another's name. */
 	case EVENT_MOUNT:
-		if (from == &v->services[SERVICE_NFS])
-			register_later(v, e);
-		break;
 	case EVENT_LOADER:
-		if (from == &v->services[SERVICE_TFTP])
-			register_later(v, e);
-		break;
 	case EVENT_UNKNOWN:
-		if (from == &v->services[SERVICE_NFS] || from == &v->services[SERVICE_TFTP])
-			register_later(v, e);
+		register_later(v, e);
 		break;
 	default:
 		break;
 	}
-	if (from == &v->services[SERVICE_NFS] &&
-	    (e->kind == EVENT_MOUNT || e->kind == EVENT_INIT || e->kind == EVENT_ALIVE))
+	if (e->kind == EVENT_MOUNT || e->kind == EVENT_INIT || e->kind == EVENT_ALIVE)
 		event_send(v->services[SERVICE_DHCP].ends[0], e);
 	count(v, e);
 	if (e->kind != EVENT_ALIVE)

@@ -94,6 +94,7 @@ struct serve {
 	struct loop_timer hot_flush;
 	bool hot_waits; /* for it */
 	struct log_limit registered;
+	struct log_limit lies;
 	int lock; /* one server a state directory */
 	bool stopping;
 	int control_listen; /* our own */

@@ -179,6 +179,42 @@ origin EROFS copier create-at FD:etc/x
 origin EACCES nfs read-at FD:etc/shadow
 [[ ! -e $work/image/etc/x ]] || fail "an origin was written to"
 
+echo "# a child that lies to the supervisor, by the socket that it has"
+# lie KIND-OF-CHILD EVENT BYTES TEXT
+lie() {
+	python3 - "$(child_pid "$1")" "$2" "$3" "$4" <<'EOF'
+import ctypes, os, socket, struct, sys
+libc = ctypes.CDLL(None, use_errno=True)
+pid, kind, size = (int(x) for x in sys.argv[1:4])
+text = sys.argv[4].encode().decode("unicode_escape").encode("latin1")
+fd = libc.syscall(438, os.pidfd_open(pid), 3, 0)  # pidfd_getfd: its "events"
+assert fd >= 0, os.strerror(ctypes.get_errno())
+socket.socket(fileno=fd).send(struct.pack("<4I2Q2H6s150s", kind, 0, 0x0a4d0009, 0, size, 1, 0, 0,
+    b"\x52\x54\0\0\0\x77", text))
+EOF
+}
+trace() {
+	sqlite3 -cmd '.timeout 20000' "$state/trace.db" "$1"
+}
+lie tftp 3 0 "an ACK by tftp"
+lie dhcp 5 0 "a loader by dhcp"
+lie copier 7 0 "a mount by the copier"
+lie nfs 12 999 '\x01\x00\x00\x00'
+lie nfs 12 1 '\xff\xff\xff\x7f'
+lie tftp 6 0 'a file \x1b[31m'
+told() {
+	[[ $(trace "SELECT count(*) FROM event WHERE text LIKE 'a file%'") == 1 ]]
+}
+wait_for 20 "the one that it may say" told
+equal "its text" 'a file \x1b[31m' "$(trace "SELECT text FROM event WHERE text LIKE 'a file%'")"
+equal "what was not theirs to say" 0 "$(trace "SELECT count(*) FROM event WHERE text LIKE '% by %'")"
+equal "a host by a lie" "" "$("$rootstock" host list | grep 00:77 || true)"
+grep -q 'tftp: says "ack", which is not its to say' "$work/serve.log" ||
+	fail "not said: $(cat "$work/serve.log")"
+sleep 6 # first reads are written every five seconds
+equal "first reads of nothing" 0 "$(trace "SELECT count(*) FROM first_read
+	WHERE version = 999 OR pos > 1000000")"
+
 echo "# it is said, and serving goes on"
 alive "$server_pid" || fail "serve has ended: $(cat "$work/serve.log")"
 ! grep -q 'starting it again\|system call' "$work/serve.log" || fail "$(cat "$work/serve.log")"
