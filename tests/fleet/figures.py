@@ -9,13 +9,14 @@ import time
 
 
 TICKS = os.sysconf("SC_CLK_TCK")
+OBJECTS_MAX = 3000  # descriptors of the store that a process may keep: a cache, not a leak
 LONG_SECS = 100  # a third from which growth is told from warming up
 
 
 class Process:
     def __init__(self, name, pid):
         self.name, self.pid = name, pid
-        self.samples = []  # (when, RSS KiB, PSS KiB, descriptors)
+        self.samples = []  # (when, RSS KiB, PSS KiB, descriptors, of them objects)
         self.cpu = 0.0  # seconds
 
     def sample(self):
@@ -24,8 +25,15 @@ class Process:
         with open("/proc/%d/stat" % self.pid) as f:
             fields = f.read().rsplit(")", 1)[1].split()
         self.cpu = (int(fields[11]) + int(fields[12])) / TICKS
+        fds, objects = os.listdir("/proc/%d/fd" % self.pid), 0
+        for fd in fds:
+            try:
+                name = os.readlink("/proc/%d/fd/%s" % (self.pid, fd))
+                objects += "/objects/" in name or "/secrets/" in name
+            except OSError:
+                pass  # closed meanwhile
         self.samples.append((time.monotonic(), int(rollup["Rss:"]), int(rollup["Pss:"]),
-                             len(os.listdir("/proc/%d/fd" % self.pid))))
+                             len(fds) - objects, objects))
 
 
 def mean(samples, column):
@@ -64,6 +72,9 @@ class Figures:
         end = time.monotonic()
         third = (end - since) / 3
         for p in self.processes.values():
+            objects = max((s[4] for s in p.samples), default=0)
+            if objects > OBJECTS_MAX:
+                out.append("%s (%d) had %d objects open" % (p.name, p.pid, objects))
             quiet = [s for s in p.samples if s[0] > since]
             middle = [s for s in quiet if since + third < s[0] <= since + 2 * third]
             last = [s for s in quiet if s[0] > since + 2 * third]
@@ -83,19 +94,20 @@ class Figures:
         lines += ["%-40s %12d" % (k, v) for k, v in sorted(self.counts.items())]
         lines += ["-- slowest, s"]
         lines += ["%-40s %12.2f" % (k, v) for k, v in sorted(self.slowest.items())]
-        lines += ["%-12s %12s %20s %20s %22s %8s" % (
+        lines += ["%-12s %12s %20s %20s %22s %8s %8s" % (
             "-- process", "began..ended", "RSS MiB first..last", "PSS MiB first..last",
-            "fds first..most..last", "CPU s")]
+            "fds first..most..last", "objects", "CPU s")]
         for p in sorted(self.processes.values(), key=lambda p: (p.name, p.pid)):
             if len(p.samples) < 5:
                 continue
             first, last = p.samples[0], p.samples[-1]
             # Its first sample comes while it still starts.
             first = p.samples[min(2, len(p.samples) - 1)]
-            lines.append("%-12s %12s %20s %20s %22s %8.1f" % (
+            lines.append("%-12s %12s %20s %20s %22s %8d %8.1f" % (
                 p.name, "%.0f..%.0f" % (first[0] - self.began, last[0] - self.began),
                 "%.1f..%.1f" % (first[1] / 1024, last[1] / 1024),
                 "%.1f..%.1f" % (first[2] / 1024, last[2] / 1024),
-                "%d..%d..%d" % (first[3], max(s[3] for s in p.samples), last[3]), p.cpu))
-        lines.append("%-12s %86s %8.1f" % ("the machines", "", time.process_time()))
+                "%d..%d..%d" % (first[3], max(s[3] for s in p.samples), last[3]),
+                max(s[4] for s in p.samples), p.cpu))
+        lines.append("%-12s %95s %8.1f" % ("the machines", "", time.process_time()))
         return "\n".join(lines)
