@@ -91,7 +91,9 @@ class Client:
                 answer = Answer(*await asyncio.wait_for(future, wait))
             except asyncio.TimeoutError:
                 self.figures.count("DHCP asked again")
-                if time.monotonic() - began > patience:
+                waited = (self.figures.waited(began) if patience == PATIENCE
+                          else time.monotonic() - began)
+                if waited > patience:
                     return None, began, time.monotonic()
                 wait = min(wait * 1.5, 8)
                 continue

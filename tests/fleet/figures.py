@@ -46,6 +46,11 @@ class Figures:
         self.slowest = {}
         self.processes = {}
         self.began = time.monotonic()
+        self.killed = 0.0  # when a process last was
+
+    def waited(self, since):
+        """How long somebody has waited for a server that nobody disturbed."""
+        return time.monotonic() - max(since, self.killed)
 
     def count(self, what, n=1):
         self.counts[what] += n

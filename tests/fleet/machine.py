@@ -106,7 +106,7 @@ class Machine:
         before = self.pin_first
         # A machine without a ROM's DISCOVER goes on with its last boot where word of that
         # boot's mount was lost with a process that was killed.
-        lost = self.kind != "bios" and self.soak.killed >= self.began
+        lost = self.kind != "bios" and self.figures.killed >= self.began
         self.began = start
         self.version = None
         self.boots += 1
@@ -132,12 +132,13 @@ class Machine:
         self.figures.worst("boot", time.monotonic() - start)
 
     async def fetch(self, name):
-        end = time.monotonic() + KEYS_SECS
+        start = time.monotonic()
         while True:
             try:
                 return await tftp.fetch(self.address, self.soak.server, name, self.figures)
             except tftp.Refused as e:
-                if "no machine is registered" not in str(e) or time.monotonic() > end:
+                if ("no machine is registered" not in str(e)
+                        or self.figures.waited(start) > KEYS_SECS):
                     raise
                 self.figures.count("TFTP refused, asked again")
                 await asyncio.sleep(2)
@@ -193,7 +194,7 @@ class Machine:
 
     async def mount(self):
         klibc = self.kind != "kernel"
-        end = time.monotonic() + nfs.PATIENCE
+        start = time.monotonic()
         while True:
             try:
                 await self.nfs.mount(b"/", klibc)
@@ -201,7 +202,7 @@ class Machine:
             except nfs.Status as e:
                 # As the kernel does: the server may just have been started again.
                 self.figures.count("MNT refused, asked again")
-                if time.monotonic() > end:
+                if self.figures.waited(start) > nfs.PATIENCE:
                     raise
                 await asyncio.sleep(1)
         self.first_mount = self.first_mount or time.monotonic()
@@ -360,7 +361,7 @@ class Machine:
         for path in SECRETS:
             found = await self.nfs.walk(path)
             if not found:
-                if self.registered or time.monotonic() > self.first_mount + KEYS_SECS:
+                if self.registered or self.figures.waited(self.first_mount) > KEYS_SECS:
                     raise Wrong("%s is absent" % path)
                 self.figures.count("keys not there yet")
                 continue

@@ -118,7 +118,7 @@ class Client:
                     self.figures.count("NFS calls without an answer for long")
                     self.close(abort=True)
                 self.figures.count("NFS calls sent again")
-                if time.monotonic() - began > PATIENCE:
+                if self.figures.waited(began) > PATIENCE:
                     raise Wrong("NFS, %s: program %d, procedure %d: no answer for %d s (%s)" % (
                         self.address, prog, proc, PATIENCE, e))
                 await asyncio.sleep(random.uniform(0.2, 1))

@@ -37,11 +37,11 @@ class Soak:
         self.delay = setting("DELAY", 3.0)  # until a change must be seen
         self.uptime = min(150, self.secs / 3)
         self.storm = setting("STORM", 0.4)  # the part of the time in which children are killed
-        self.kill_secs, self.restart_secs = 4, max(15, min(60, self.secs / 6))
+        self.kill_secs = max(4, min(15, self.secs / 60))
+        self.restart_secs = max(15, min(120, self.secs / 6))
         self.image_secs = max(3, min(10, self.secs / 20))
         self.overlay_secs, self.guest_secs = 0.5, 0.7
         self.groups = ["red", "green", "blue"]
-        self.killed = 0.0
         self.figures = Figures()
         os.mkdir(self.work + "/origins")
         self.world = World(self.seed, self.delay, self.work + "/origins")

@@ -132,5 +132,5 @@ async def fetch(address, server, name, figures, patience=PATIENCE):
             t.done.cancel()
             transport.close()
         figures.count("TFTP begun again")
-        if time.monotonic() - began > patience:
+        if figures.waited(began) > patience:
             raise Wrong("TFTP, %s, %s: not within %.0f s" % (address, name, patience))

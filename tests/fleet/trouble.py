@@ -218,7 +218,7 @@ class Fate:
             await asyncio.sleep(self.rng.uniform(0.5, 1.5) * self.soak.kill_secs)
             if not self.soak.stormy():
                 continue
-            self.soak.killed = time.monotonic()
+            self.soak.figures.killed = time.monotonic()
             if time.monotonic() > restart:
                 restart = time.monotonic() + self.soak.restart_secs
                 how = self.rng.choice((signal.SIGTERM, signal.SIGTERM, signal.SIGKILL))
@@ -230,7 +230,7 @@ class Fate:
                 name = self.rng.choice(("copier", "dhcp", "tftp", "nfs"))
                 if self.server.kill_child(name):
                     self.soak.figures.count("killed: " + name)
-            self.soak.killed = time.monotonic()
+            self.soak.figures.killed = time.monotonic()
 
 
 class Guests:

@@ -90,7 +90,7 @@ class Images:
         self.rng = random.Random(seed)
         self.bodies, self.directory = bodies, directory
         self.versions = {}
-        self.sizes = {KERNEL: 150_000, INITRD: 350_000, INIT: 40_000}
+        self.sizes = {KERNEL: 60_000, INITRD: 150_000, INIT: 40_000}
         for d in range(24):
             for f in range(10):
                 small = self.rng.randrange(0, 9000)
