@@ -377,6 +377,7 @@ class Machine:
         other = self.soak.somebody(self)
         if not other:
             return
+        root = other.nfs.root  # now: it may be switched off while we wait
         self.figures.count("trespasses refused")
         try:
             await self.nfs.mount(b"/hosts/" + other.name.encode())
@@ -385,7 +386,6 @@ class Machine:
         else:
             raise Wrong("may mount the root of %s" % other.name)
         for proc, what in ((nfs.GETATTR, b""), (nfs.READ, bytes(8) + rpc.words(4096))):
-            root = other.nfs.root
             try:
                 await self.nfs.nfs(proc, rpc.opaque(root) + what, "of another")
             except nfs.Status as e:
