@@ -55,6 +55,7 @@ static int run_copier(struct child *child)
 		.state_dir = child->cli->state_dir,
 		.listen_fd = fds_get(&child->fds, "copier"),
 		.lock_fd = fds_get(&child->fds, "lock"),
+		.event_fd = child->event_fd,
 		.sealed = copier_sealed,
 		.ctx = child,
 		.control = child->control,
@@ -161,6 +162,7 @@ static int run_metrics(struct child *child)
 	const struct metrics_config config = {
 		.state_dir = child->cli->state_dir,
 		.listen_fd = fds_get(&child->fds, "metrics"),
+		.event_fd = child->event_fd,
 	};
 
 	return metrics_child(&config);

@@ -83,7 +83,11 @@ extern const struct command command_boot_list, command_boot_show, command_boot_p
 	command_boot_end;
 extern const struct command command_export, command_import;
 extern const struct command command_mount, command_serve, command_reload, command_doctor,
-	command_status, command_child;
+	command_status, command_child, command_complete;
+
+/* All of them, and the options that each takes; ended by NULL. */
+extern const struct command *const cli_commands[];
+extern const char *const cli_common[];
 
 /* The usage line of the command that runs, on standard error; returns 2. */
 int cli_usage(const struct cli *cli);

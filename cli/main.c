@@ -22,24 +22,59 @@
 #define VERSION "unknown"
 #endif
 
-static const struct command *const commands[] = {
-	&command_serve,		&command_image_add,	 &command_image_list,
-	&command_image_show,	&command_image_activate, &command_image_rollback,
-	&command_image_remove,	&command_image_prune,	 &command_image_check,
-	&command_host_add,	&command_host_set,	 &command_host_approve,
-	&command_host_list,	&command_host_show,	 &command_host_remove,
-	&command_host_import,	&command_group_add,	 &command_group_set,
-	&command_group_list,	&command_group_show,	 &command_group_remove,
-	&command_overlay_put,	&command_overlay_link,	 &command_overlay_mkdir,
-	&command_overlay_hide,	&command_overlay_opaque, &command_overlay_attr,
-	&command_overlay_reset, &command_overlay_list,	 &command_view_ls,
-	&command_view_stat,	&command_view_cat,	 &command_view_explain,
-	&command_view_diff,	&command_view_digest,	 &command_mount,
-	&command_lease_list,	&command_boot_list,	 &command_boot_show,
-	&command_boot_plan,	&command_boot_end,	 &command_export,
-	&command_import,	&command_doctor,	 &command_status,
-	&command_reload,	&command_child,
+const struct command *const cli_commands[] = {
+	&command_serve,
+	&command_image_add,
+	&command_image_list,
+	&command_image_show,
+	&command_image_activate,
+	&command_image_rollback,
+	&command_image_remove,
+	&command_image_prune,
+	&command_image_check,
+	&command_host_add,
+	&command_host_set,
+	&command_host_approve,
+	&command_host_list,
+	&command_host_show,
+	&command_host_remove,
+	&command_host_import,
+	&command_group_add,
+	&command_group_set,
+	&command_group_list,
+	&command_group_show,
+	&command_group_remove,
+	&command_overlay_put,
+	&command_overlay_link,
+	&command_overlay_mkdir,
+	&command_overlay_hide,
+	&command_overlay_opaque,
+	&command_overlay_attr,
+	&command_overlay_reset,
+	&command_overlay_list,
+	&command_view_ls,
+	&command_view_stat,
+	&command_view_cat,
+	&command_view_explain,
+	&command_view_diff,
+	&command_view_digest,
+	&command_mount,
+	&command_lease_list,
+	&command_boot_list,
+	&command_boot_show,
+	&command_boot_plan,
+	&command_boot_end,
+	&command_export,
+	&command_import,
+	&command_doctor,
+	&command_status,
+	&command_reload,
+	&command_child,
+	&command_complete,
+	NULL,
 };
+
+const char *const cli_common[] = {"--state", "--log", "--json", NULL};
 
 static void usage_line(FILE *out, const char *before, const struct command *c)
 {
@@ -49,9 +84,9 @@ static void usage_line(FILE *out, const char *before, const struct command *c)
 static void usage_all(FILE *out)
 {
 	fputs("usage: rootstock [--state DIR] [--log LEVEL] [--json] COMMAND\n\n", out);
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		if (!commands[i]->internal)
-			usage_line(out, "  ", commands[i]);
+	for (const struct command *const *c = cli_commands; *c; c++)
+		if (!(*c)->internal)
+			usage_line(out, "  ", *c);
 }
 
 int cli_usage(const struct cli *cli)
@@ -236,12 +271,12 @@ int main(int argc, char **argv)
 		usage_all(stdout);
 		return 0;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
-		int n = words_match(commands[i]->words, argc - 1, argv + 1);
+	for (const struct command *const *c = cli_commands; *c; c++) {
+		int n = words_match((*c)->words, argc - 1, argv + 1);
 
 		if (!n)
 			continue;
-		cli.command = commands[i];
+		cli.command = *c;
 		return run(&cli, argc - n, argv + n);
 	}
 	if (argc > 1)

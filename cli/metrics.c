@@ -18,6 +18,7 @@
 #include "common/control.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/pulse.h"
 #include "common/sandbox.h"
 #include "common/stats.h"
 
@@ -274,16 +275,19 @@ int metrics_child(const struct metrics_config *config)
 		.io = {.ready = on_ready, .fd = -1},
 		.timer = {.due = on_timer},
 	};
+	struct pulse pulse;
 	int r;
 
 	signal(SIGPIPE, SIG_IGN);
 	r = config->listen_fd < 0 ? -EBADF : loop_new(&m.loop);
 	if (!r)
 		r = start(&m);
-	if (r)
+	if (r) {
 		log_error("cannot start: %s", strerror(-r));
-	else
+	} else {
+		pulse_begin(&pulse, m.loop, config->event_fd);
 		r = loop_run(m.loop, true);
+	}
 	if (m.io.loop)
 		loop_remove(&m.io);
 	if (m.daemon)

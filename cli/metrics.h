@@ -23,6 +23,7 @@ void metrics_unlink(const char *where);
 struct metrics_config {
 	const char *state_dir;
 	int listen_fd;
+	int event_fd; /* who hears that it serves */
 };
 
 int metrics_child(const struct metrics_config *config);

@@ -166,6 +166,7 @@ static int serve_run(struct serve *v, struct why *why)
 	wires_note(v);
 	greet(v);
 	children_begin(v);
+	health_begin(v);
 	r = loop_run(v->loop, false);
 	children_stop(v);
 	return r;

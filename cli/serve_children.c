@@ -48,6 +48,8 @@ static void service_spawn(struct service *s)
 		_exit(1);
 	}
 	s->pid = pid;
+	s->well = false;
+	s->silent = 0;
 	s->started = instant_now();
 }
 
@@ -57,7 +59,7 @@ static bool service_is_used(const struct service *s)
 }
 
 /* DHCP and TFTP are of no use without any interface. */
-static bool service_waits(const struct service *s)
+bool service_waits(const struct service *s)
 {
 	const struct serve *v = s->serve;
 
@@ -149,6 +151,7 @@ static void service_died(struct service *s, int status)
 	char how[48];
 
 	s->pid = 0;
+	s->well = false;
 	if (v->stopping || !service_is_used(s)) {
 		s->renewed = false;
 		return;
@@ -169,6 +172,7 @@ static void service_died(struct service *s, int status)
 	s->restarts++;
 	log_error("%s: %s; starting it again in %lld ms", s->name, how, (long long)s->delay_ms);
 	loop_timer_set(v->loop, &s->restart, instant_add_ms(now, s->delay_ms));
+	health_note(v);
 }
 
 void children_reap(struct serve *v)
@@ -219,6 +223,7 @@ void child_renew(struct serve *v, int service)
 
 	share_fds(v, service);
 	s->renewed = s->pid != 0;
+	s->well = false;
 	if (s->pid)
 		kill(s->pid, SIGTERM);
 	else if (service == SERVICE_METRICS && service_is_used(s) && !s->restart.loop)
@@ -228,6 +233,7 @@ void child_renew(struct serve *v, int service)
 void children_stop(struct serve *v)
 {
 	v->stopping = true;
+	health_stopping();
 	for (int i = 0; i < SERVICES; i++)
 		if (v->services[i].pid)
 			kill(v->services[i].pid, SIGTERM);

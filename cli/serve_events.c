@@ -265,7 +265,7 @@ static const unsigned int told_by[EVENT_KINDS] = {
 	[EVENT_SEALED] = 1 << SERVICE_COPIER,
 };
 
-static void event_act(struct serve *v, const struct service *from, const struct event *e)
+static void event_act(struct serve *v, struct service *from, const struct event *e)
 {
 	if (told_by[e->kind] && !(told_by[e->kind] & 1u << (from - v->services))) {
 		if (log_allow(&v->lies, instant_now().ns, 3, 60000))
@@ -274,6 +274,9 @@ static void event_act(struct serve *v, const struct service *from, const struct 
 		return;
 	}
 	switch (e->kind) {
+	case EVENT_WELL:
+		health_heard(from);
+		return;
 	case EVENT_SEALED:
 		seal_note(v, e);
 		return;

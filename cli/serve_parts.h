@@ -7,6 +7,7 @@
  *	serve_reload.c    the same again
  *	serve_children.c  starts children, and starts them again
  *	serve_events.c    acts on what children tell
+ *	serve_health.c    whether the children serve, and who hears of it
  *	serve_wires.c     follows interfaces that come and go
  *	serve_control.c   says how the server is
  */
@@ -53,6 +54,8 @@ struct service {
 	pid_t pid;   /* 0: not running */
 	struct instant started;
 	int64_t delay_ms;
+	bool well;	       /* it has said that it serves */
+	unsigned int silent;   /* looks since it said so */
 	bool renewed;	       /* told to end, to start over at once */
 	unsigned int restarts; /* that nobody asked for */
 	int control;	       /* its control socket; stays when it dies */
@@ -97,6 +100,12 @@ struct serve {
 	struct log_limit lies;
 	int lock; /* one server a state directory */
 	bool stopping;
+	struct loop_timer health;
+	bool watched; /* by the service manager */
+	bool all_well;
+	bool ready;   /* and said so */
+	bool greeted; /* for the first time */
+	char status[512];
 	int control_listen; /* our own */
 	struct control *control;
 	int64_t since; /* wall ns */
@@ -143,6 +152,8 @@ void children_begin(struct serve *v);
 void children_reap(struct serve *v);
 /* What children are handed when they start next has changed. */
 void children_share(struct serve *v);
+/* It has nothing to serve for now, and is not started. */
+bool service_waits(const struct service *s);
 /* Start a child over, with the descriptors that there are now. */
 void child_renew(struct serve *v, int service);
 /* End them, patiently, then not. */
@@ -160,6 +171,17 @@ void events_ready(struct loop_source *source, uint32_t events);
 int controls_open(struct serve *v, struct why *why);
 int controls_begin(struct serve *v);
 void controls_close(struct serve *v);
+
+/* ---- serve_health.c ---- */
+
+void health_begin(struct serve *v);
+/* A child said that it serves. */
+void health_heard(struct service *s);
+/* One was started or died. */
+void health_note(struct serve *v);
+/* The configuration is read again: what it brings is being started. */
+void health_reloading(struct serve *v);
+void health_stopping(void);
 
 /* ---- serve_wires.c ---- */
 

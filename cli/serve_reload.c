@@ -65,9 +65,12 @@ int serve_reload(struct serve *v, struct asker *asker)
 	struct telling t = {.asker = asker};
 	struct footing footing;
 	struct why why = {""};
-	int r = footing_make(v, &footing, &why);
+	int r;
 
+	health_reloading(v);
+	r = footing_make(v, &footing, &why);
 	if (r) {
+		health_note(v);
 		log_error("configuration: not taken, serving as before: %s", why_text(&why, r));
 		if (asker)
 			asker_fail(asker, r, &why);
@@ -82,6 +85,7 @@ int serve_reload(struct serve *v, struct asker *asker)
 		renew(v, t.parts);
 		wires_note(v);
 	}
+	health_note(v);
 	log_info("configuration: read again, %u key%s changed", t.changes,
 		 t.changes == 1 ? "" : "s");
 	if (!t.changes)

@@ -42,7 +42,7 @@ const char *event_word(uint32_t kind)
 		[EVENT_INIT] = "init",	       [EVENT_ALIVE] = "alive",
 		[EVENT_SEALED] = "sealed",     [EVENT_READS] = "reads",
 		[EVENT_ABSENT] = "absent",     [EVENT_BROKEN] = "broken",
-		[EVENT_PORTMAP] = "portmap",
+		[EVENT_PORTMAP] = "portmap",   [EVENT_WELL] = "well",
 	};
 
 	return kind < ARRAY_SIZE(word) && word[kind] ? word[kind] : "event";

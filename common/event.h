@@ -31,6 +31,7 @@ enum event_kind {
 	EVENT_BROKEN,  /* tftp: sent in part, `bytes` of it, or nfs: could not be read; text
 			* says what and why, as "WHAT: WHY" */
 	EVENT_PORTMAP, /* nfs: the port mapper was asked; text is for what, and its answer */
+	EVENT_WELL,    /* any: it serves; see common/pulse.h */
 	EVENT_KINDS
 };
 

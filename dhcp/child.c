@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/pulse.h"
 #include "common/schema.h"
 #include "dhcp/link.h"
 #include "dhcp/ping.h"
@@ -51,6 +52,7 @@ struct child {
 	struct loop_source events;
 	struct loop_timer deadline;
 	struct loop_timer poll;
+	struct pulse pulse;
 	struct loop_timer commit;
 	struct control *control;
 	pid_t player; /* a copy of ours that plays; 0: none */
@@ -552,6 +554,7 @@ static int child_start(struct child *child, struct why *why)
 		return r;
 	loop_timer_set(child->loop, &child->poll, instant_add_ms(instant_now(), POLL_MS));
 	child_flush(child);
+	pulse_begin(&child->pulse, child->loop, child->config->event_fd);
 	return 0;
 }
 

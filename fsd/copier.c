@@ -14,6 +14,7 @@
 #include <sys/un.h>
 
 #include "common/log.h"
+#include "common/pulse.h"
 #include "common/schema.h"
 
 enum { COPIER_POLL_MS = 250 }; /* looking for new versions */
@@ -256,6 +257,7 @@ static void files_allow(void)
 int copier_child(const struct copier_config *config)
 {
 	struct why why = {""};
+	struct pulse pulse;
 	struct copier *c;
 	int r;
 
@@ -272,6 +274,7 @@ int copier_child(const struct copier_config *config)
 		log_error("cannot start: %s", why_text(&why, r));
 		return 1;
 	}
+	pulse_begin(&pulse, c->loop, config->event_fd);
 	r = loop_run(c->loop, true);
 	copier_fini(c);
 	return r ? 1 : 0;

@@ -71,6 +71,7 @@ struct copier_config {
 	void *ctx;
 	struct control_door control;
 	const struct origin_door *door; /* to origins; borrowed; NULL: by their paths */
+	int event_fd;	 /* of a child: who hears that it serves */
 	bool asked_only; /* no fill: for a command that reads a file and ends */
 };
 

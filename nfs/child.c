@@ -14,6 +14,7 @@
 
 #include "common/cleanup.h"
 #include "common/log.h"
+#include "common/pulse.h"
 #include "nfs/play.h"
 #include "nfs/rpcbind.h"
 #include "nfs/worker.h"
@@ -214,6 +215,7 @@ struct watch {
 	struct loop_timer poll;
 	struct control *control;
 	struct plays *plays;
+	struct pulse pulse;
 };
 
 static void on_poll(struct loop_timer *timer, struct instant now)
@@ -279,6 +281,7 @@ static int watch_databases(struct worker_shared *shared)
 		r = control_new(w.loop, &control, &w.control);
 	if (!r) {
 		loop_timer_set(w.loop, &w.poll, instant_add_ms(instant_now(), POLL_MS));
+		pulse_begin(&w.pulse, w.loop, shared->config->event_fd);
 		r = loop_run(w.loop, true);
 	}
 	control_free(w.control);

@@ -7,6 +7,7 @@
 
 #include "common/inventory.h"
 #include "common/log.h"
+#include "common/pulse.h"
 #include "tftp/namespace.h"
 #include "tftp/play.h"
 
@@ -23,6 +24,7 @@ struct child {
 	struct tftp_server *server;
 	struct loop_source content_source;
 	struct loop_timer poll;
+	struct pulse pulse;
 	struct control *control;
 	struct tftp_stage_set plays;
 };
@@ -159,10 +161,12 @@ int tftp_child(const struct tftp_config *config)
 
 	raise_files();
 	r = child_open(&c, config, &why);
-	if (r)
+	if (r) {
 		log_error("cannot start: %s", why_text(&why, r));
-	else
+	} else {
+		pulse_begin(&c.pulse, c.loop, config->server.event_fd);
 		r = loop_run(c.loop, true);
+	}
 	child_close(&c);
 	return r ? EXIT_FAILURE : EXIT_SUCCESS;
 }

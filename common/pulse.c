@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "common/pulse.h"
+
+#include <stddef.h>
+
+#include "common/event.h"
+
+static void pulse_beat(struct loop_timer *timer, struct instant now)
+{
+	struct pulse *pulse = (struct pulse *)((char *)timer - offsetof(struct pulse, timer));
+	const struct event well = {.kind = EVENT_WELL};
+
+	event_send(pulse->event_fd, &well);
+	loop_timer_set(pulse->loop, timer, instant_add_ms(now, PULSE_MS));
+}
+
+void pulse_begin(struct pulse *pulse, struct loop *loop, int event_fd)
+{
+	*pulse = (struct pulse){.timer.due = pulse_beat, .loop = loop, .event_fd = event_fd};
+	if (event_fd >= 0)
+		loop_timer_set(loop, &pulse->timer, instant_now());
+}
