@@ -17,12 +17,14 @@ declare -A deps=(
 	[net]="iproute2 procps util-linux python3 libnfs-dev libnfs-utils
 		udhcpc busybox-static isc-dhcp-client tftp-hpa atftp curl tshark
 		isc-dhcp-relay dhcpcd-base klibc-utils dnsmasq-base strace pxelinux
-		nfs-common rpcbind sqlite3 cpio attr acl zstd xz-utils mandoc
+		nfs-common rpcbind sqlite3 cpio attr acl zstd xz-utils mandoc bsdextrautils
 		shellcheck git nftables prometheus"
 	[boot]="qemu-system-x86 qemu-system-arm ipxe-qemu seabios ovmf u-boot-qemu
 		pxelinux syslinux-common ipxe shim-signed grub-efi-amd64-signed
 		dnsmasq-base mmdebstrap squashfs-tools cpio zstd"
 	[variants]="clang llvm libclang-rt-dev cppcheck"
+	[package]="dpkg-dev debhelper fakeroot lintian bash-completion systemd systemd-container
+		mmdebstrap"
 	[kernel]="linux-source-6.1 make flex bison bc libelf-dev libssl-dev
 		xz-utils cpio rsync"
 	[bench]="nfs-ganesha nfs-ganesha-vfs dnsmasq-base kea-admin kea-dhcp4-server atftpd

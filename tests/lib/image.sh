@@ -9,7 +9,7 @@
 #
 # KIND is "image" (initramfs-tools and systemd, what Debian installs by default),
 # "dracut" (dracut's initrd instead), "sysvinit" or "openrc" (that init instead), or
-# "live" (a live system's medium).
+# "live" (a live system's medium).  "server" is a bare one to install our package on.
 set -euo pipefail
 lib=$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")
 # shellcheck source=tests/lib/cache.sh
@@ -21,6 +21,14 @@ image_packages() {
 	echo linux-image-amd64 initramfs-tools busybox systemd-sysv udev dbus \
 		openssh-server ifupdown isc-dhcp-client iproute2 iputils-ping netbase \
 		kmod procps less nano
+}
+
+# What a package of ours may pull in: it is in the image's apt cache, so that a test needs
+# no network.
+image_downloads() {
+	echo openssh-client libarchive13 libcap-ng0 libcjson1 libfuse3-3 libinih1 libmicrohttpd12 \
+		libseccomp2 libsodium23 libsqlite3-0 libssl3 libsystemd0 libtirpc3 zlib1g fuse3 \
+		pxelinux syslinux-common
 }
 
 # What another kind changes in the first one, in apt-get's words.
@@ -97,6 +105,27 @@ image_dracut() {
 		>"$1/etc/dracut.conf.d/10-nfs.conf"
 }
 
+# A Debian that is no client but a server: what debootstrap gives, and an init.
+image_server() {
+	local out=$1 sources
+	sources=$(image_sources)
+	[[ -n $sources ]] || {
+		apt-get -qq update
+		sources=$(image_sources)
+	}
+	apt-config dump --format '%F "%v";%n' Acquire::http Acquire::https >"$out/proxy"
+	# shellcheck disable=SC2016
+	echo "$sources" | mmdebstrap --quiet --mode=root --variant=minbase \
+		--include=systemd-sysv,dbus --aptopt="$out/proxy" \
+		--skip=cleanup/apt/lists,cleanup/apt/cache \
+		--customize-hook="chroot \"\$1\" apt-get -qq --download-only -y \
+			install $(image_downloads)" \
+		--customize-hook='rm -f "$1/etc/apt/apt.conf.d/99mmdebstrap"' \
+		bookworm "$out/root" -
+	rm "$out/proxy"
+	chmod 755 "$out"
+}
+
 # A kind is a copy of the first one, changed by the distribution's own means.
 image_vary() {
 	local root=$1/root
@@ -141,6 +170,10 @@ image_live() {
 }
 
 image_make() {
+	[[ $image_kind != server ]] || {
+		image_server "$1"
+		return
+	}
 	if [[ $image_kind == image ]]; then
 		image_build "$1"
 	else
@@ -167,6 +200,7 @@ image_path() {
 		image_packages
 		declare -f image_build
 		! image_changes || declare -f image_vary
+		[[ $image_kind != server ]] || declare -f image_server image_downloads
 		[[ $image_kind != dracut ]] || declare -f image_dracut
 		[[ $image_kind != live ]] || declare -f image_live
 	} | cache_stamp)
@@ -185,7 +219,7 @@ image_main() {
 		[[ -e $path ]] || return 1
 	else
 		"$lib/deps.sh" boot >&2
-		[[ $image_kind == image ]] || "$lib/image.sh" >/dev/null
+		[[ $image_kind == image || $image_kind == server ]] || "$lib/image.sh" >/dev/null
 		cache_make "$path" image_make >&2
 		cache_prune "$image_kind" "$path"
 	fi
