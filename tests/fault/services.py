@@ -91,6 +91,10 @@ class Runs:
         said = server.said(mark)
         self.deaths += sum("starting it again" in line for line in said)
         killed = [line for line in said if "killed by signal" in line]
+        if "libseccomp" in where:
+            # What it builds with too little memory lacks calls, and it says nothing: a filter
+            # that is stricter, under which a process cannot even end in its own way.
+            killed = [line for line in killed if " 9;" in line]
         if len(killed) > (when == "start") or any(" 9;" not in line for line in killed):
             raise Wrong("a process died: %s" % killed)
         # Repeats are rationed: what was said of this failure before will do.
