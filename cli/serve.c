@@ -134,8 +134,9 @@ static int secrets_begin(struct serve *v, struct why *why)
 
 	snprintf(path, sizeof(path), "%s/secrets", v->cli->state_dir);
 	r = objects_open(path, true, 0700, &v->secrets, why);
-	if (!r)
-		r = objects_hold(v->secrets, false);
+	if (r)
+		return r;
+	r = objects_hold(v->secrets, false);
 	if (!r && objects_mark(v->secrets))
 		log_warn("%s: no mark can be made: what a power cut does there will not be seen",
 			 path);
