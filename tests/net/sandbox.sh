@@ -39,7 +39,7 @@ field() { # KIND NAME
 	sed -n "s/^$2:[[:space:]]*//p" "/proc/$(child_pid "$1")/status"
 }
 sealed() {
-	"$rootstock" image show lab@1 | grep -qi sealed
+	"$rootstock" image show lab@1 | grep -Eq "^sealed +[0-9a-f]{64}"
 }
 # The copier has read its origin, also what is its owner's alone.
 wait_for 20 "the version to be sealed" sealed
@@ -89,7 +89,7 @@ other=$!
 at_exit stop "$other"
 
 echo "# what none can do"
-for kind in $kinds; do
+for kind in $kinds metrics; do
 	for what in exec execveat "ptrace $other" "peek $other" "kill $other" mount "unmount /" \
 		chroot unshare root groups capabilities by-handle "device /dev/x" bpf ring; do
 		# shellcheck disable=SC2086 # words
@@ -112,14 +112,12 @@ for kind in $kinds; do
 	done
 	attempt "$kind" "EROFS|EACCES" create /x
 	attempt "$kind" "EROFS|EACCES" create /dev/x
-	attempt "$kind" "EROFS|EACCES" create "$work/x"
-	attempt "$kind" "EROFS|EACCES" create "$state/x"
-	attempt "$kind" "EROFS|EACCES" write "$state/rootstock.db"
-	attempt "$kind" "EROFS|EACCES" write "$state/trace.db"
-	attempt "$kind" "EROFS|EACCES|ENOSYS" unlink "$state/rootstock.db"
+	attempt "$kind" "EROFS|EACCES|ENOENT" create "$work/x"
+	attempt "$kind" "EROFS|EACCES|ENOENT" create "$state/x"
+	attempt "$kind" "EROFS|EACCES|ENOENT" write "$state/rootstock.db"
+	attempt "$kind" "EROFS|EACCES|ENOENT" write "$state/trace.db"
+	attempt "$kind" "EROFS|EACCES|ENOSYS|ENOENT" unlink "$state/rootstock.db"
 	attempt "$kind" yes memory
-	attempt "$kind" yes read "$state/rootstock.db"
-	attempt "$kind" yes connect "$state/copier.sock"
 done
 
 echo "# what some can do, and the others not"
@@ -129,7 +127,7 @@ object=$(find "$state/objects" -type f -size +0 -path '*/??/*' | head -n 1)
 # may ATTEMPT ARGUMENT KINDS -- REFUSAL
 may() {
 	local what=$1 argument=$2 those=$3 refusal=$4 kind
-	for kind in $kinds; do
+	for kind in $kinds metrics; do
 		if [[ " $those " == *" $kind "* ]]; then
 			attempt "$kind" yes "$what" "$argument"
 		else
@@ -138,18 +136,21 @@ may() {
 		rm -f "$state/objects/x" "$state/manifests/x"
 	done
 }
+may read "$state/rootstock.db" "copier dhcp tftp nfs" "EACCES|ENOENT"
+may connect "$state/copier.sock" "copier dhcp tftp nfs" "ENOENT|ENOSYS"
+may stat "$state/control/serve" metrics "EACCES|ENOENT"
 may read "$secret" nfs "EACCES|ENOENT"
 may list "$state/secrets" nfs "EACCES|ENOENT"
 may read "$object" "copier tftp nfs" "EACCES|ENOENT"
 may create "$state/objects/x" copier "EROFS|EACCES|ENOENT"
 may create "$state/manifests/x" copier "EROFS|EACCES|ENOENT"
 may create "$state/secrets/x" "" "EROFS|EACCES|ENOENT"
-may write "$state/leases.db" dhcp "EROFS|EACCES"
-may read "$work/loaders/loader" "copier dhcp tftp nfs" none # who is given the folder
+may write "$state/leases.db" dhcp "EROFS|EACCES|ENOENT"
+may read "$work/loaders/loader" "copier dhcp tftp nfs metrics" none # who is given the folder
 may list /usr/lib tftp ENOENT
 may create "$work/loaders/x" "" "EROFS|EACCES"
 may socket inet-dgram tftp ENOSYS
-may socket unix "copier dhcp tftp nfs" none
+may socket unix "copier dhcp tftp nfs metrics" none
 may thread "" "copier nfs" "EPERM|ENOSYS|EAGAIN"
 may fork "" dhcp ENOSYS
 may stat /proc/self/status copier ENOENT
@@ -220,4 +221,21 @@ alive "$server_pid" || fail "serve has ended: $(cat "$work/serve.log")"
 ! grep -q 'starting it again\|system call' "$work/serve.log" || fail "$(cat "$work/serve.log")"
 "$probe" nfs "$state" exec >/dev/null 2>"$work/err"
 grep -q 'error: system call [0-9]*, execve: not one' "$work/err" || fail "no line: $(cat "$work/err")"
+
+echo "# where nothing may be mounted"
+stop "$server_pid"
+"$rootstock" image add bare "$work/image" >/dev/null
+spawn bare nsenter --net="/run/netns/$net_ns" setpriv --bounding-set -sys_admin \
+	"$rootstock" serve --interface br0
+bare_sealed() {
+	"$rootstock" image show bare@1 | grep -Eq "^sealed +[0-9a-f]{64}"
+}
+wait_for 20 "the version to be sealed all the same" bare_sealed
+for kind in $kinds; do
+	equal "lines of $kind" 1 \
+		"$(grep -c "$kind warn: the whole file system can be seen" "$work/bare.log")"
+	equal "$kind: Seccomp" 2 "$(field "$kind" Seccomp)"
+	equal "$kind: NoNewPrivs" 1 "$(field "$kind" NoNewPrivs)"
+done
+! grep -q 'starting it again' "$work/bare.log" || fail "$(cat "$work/bare.log")"
 echo "$tried attempts ended as they should"
