@@ -157,7 +157,7 @@ static bool answer_one_locked(struct job *job, struct client **bad)
 			continue;
 		*p = w->next;
 		if (!status)
-			job->flight->announced = true;
+			job_seen_locked(job);
 		w->client->waiting--;
 		if (reply_some(job, w->client, &w->ask, status))
 			*bad = w->client;
@@ -262,6 +262,8 @@ static int ask_take(struct copier *c, struct client *client, const struct copier
 	}
 	if (job && job->state == JOB_COPIED)
 		return reply_job(job, client, ask, 0);
+	if (job && job->state == JOB_SEEN)
+		job_renew(c, job);
 	if (job && job->state == JOB_BROKEN)
 		return reply_whole(client, ask, -ESTALE, 0, &record, -1);
 	return ask_wait(c, client, ask, job ? job : job_new(c, s, ask->pos, true));

@@ -7,7 +7,8 @@
 enum {
 	COPIER_ORIGIN_SECS = 10, /* how long a miss waits for an origin to come back */
 	COPIER_RETRY_MS = 500,
-	COPIER_BROKEN_SECS = 10
+	COPIER_BROKEN_SECS = 10,
+	COPIER_SEEN_SECS = 10
 };
 
 void queue_push(struct queue *q, struct job *job)
@@ -78,7 +79,13 @@ void job_free(struct copier *c, struct job *job)
 	}
 	closep(&job->copy.read_fd);
 	objects_discard(c->objects, &job->copy.draft);
-	flight_free(c->objects, job->flight);
+	job_land(c, job);
+	if (job->open) {
+		pthread_mutex_lock(&c->lock);
+		c->nopen--;
+		pthread_cond_signal(&c->work);
+		pthread_mutex_unlock(&c->lock);
+	}
 	while (job->waiters) {
 		struct waiter *w = job->waiters;
 
@@ -106,6 +113,74 @@ struct job *job_new(struct copier *c, struct source *s, uint32_t pos, bool wante
 	pthread_cond_signal(&c->work);
 	pthread_mutex_unlock(&c->lock);
 	return job;
+}
+
+void job_seen_locked(struct job *job)
+{
+	job->flight->announced = true;
+	job->seen = job->flight->stamp;
+	job->seen_until = instant_add_ms(instant_now(), COPIER_SEEN_SECS * 1000);
+}
+
+/* The first that somebody waits for, else the first of the fill's. */
+static struct job *grounded_pop(struct queue *q)
+{
+	struct job *job = q->first;
+
+	while (job && !job->wanted)
+		job = job->next;
+	if (!job)
+		return queue_pop(q);
+	queue_remove(q, job);
+	return job;
+}
+
+void job_land(struct copier *c, struct job *job)
+{
+	struct flight *f;
+
+	pthread_mutex_lock(&c->lock);
+	f = job->flight;
+	job->flight = NULL;
+	/* Who has its descriptors reads on by himself until now. */
+	if (f && f->announced)
+		job->seen_until = instant_add_ms(instant_now(), COPIER_SEEN_SECS * 1000);
+	if (job->slot) {
+		struct job *next = grounded_pop(&c->grounded);
+
+		job->slot = false;
+		c->nflights--;
+		if (next)
+			queue_push(next->wanted ? &c->wanted : &c->fill, next);
+		pthread_cond_signal(&c->work);
+	}
+	pthread_mutex_unlock(&c->lock);
+	flight_free(c->objects, f);
+}
+
+/* Nothing is under way; who has read of it is not forgotten yet. */
+static void job_leave(struct copier *c, struct job *job)
+{
+	if (!job->seen || job->seen_until.ns <= instant_now().ns) {
+		job_free(c, job);
+		return;
+	}
+	job->state = JOB_SEEN;
+	job->not_before = job->seen_until;
+}
+
+void job_renew(struct copier *c, struct job *job)
+{
+	job->state = JOB_UNDER_WAY;
+	job->since = instant_now();
+	job->r = 0;
+	job->restarts = 0;
+	job->unkept = false;
+	pthread_mutex_lock(&c->lock);
+	job->wanted = true;
+	queue_push(&c->wanted, job);
+	pthread_cond_signal(&c->work);
+	pthread_mutex_unlock(&c->lock);
 }
 
 void job_news_locked(struct copier *c, struct job *job)
@@ -139,9 +214,8 @@ static void job_window(struct copier *c, struct job *job)
 	source_pause(job->source);
 	if (job->flight)
 		job_answer_some(c, job);
+	job_land(c, job);
 	pthread_mutex_lock(&c->lock);
-	flight_free(c->objects, job->flight);
-	job->flight = NULL;
 	if (job->waiters) {
 		queue_push(&c->wanted, job);
 		pthread_cond_signal(&c->work);
@@ -149,7 +223,7 @@ static void job_window(struct copier *c, struct job *job)
 	}
 	pthread_mutex_unlock(&c->lock);
 	if (job)
-		job_free(c, job);
+		job_leave(c, job);
 }
 
 /* It changed, and somebody may have bytes of what it was.  Whoever reads on is told so;
@@ -158,8 +232,7 @@ static void job_break(struct copier *c, struct job *job)
 {
 	source_tell_broken(job->source, job->pos);
 	job_answer(c, job, -ESTALE);
-	flight_free(c->objects, job->flight);
-	job->flight = NULL;
+	job_land(c, job);
 	job->state = JOB_BROKEN;
 	job->not_before = instant_add_ms(instant_now(), COPIER_BROKEN_SECS * 1000);
 }
@@ -176,7 +249,7 @@ static void job_failed(struct copier *c, struct job *job)
 		job->source->told_bad = true;
 	}
 	job_answer(c, job, -EIO);
-	job_free(c, job);
+	job_leave(c, job);
 }
 
 void job_copied(struct copier *c, struct job *job)
@@ -237,10 +310,10 @@ void jobs_again(struct copier *c, struct source *s, struct instant now)
 	for (int b = 0; b < JOB_BUCKETS; b++)
 		for (struct job *job = s->jobs[b]; job; job = next) {
 			next = job->chain;
-			if ((job->state != JOB_LATER && job->state != JOB_BROKEN) ||
+			if (job->state == JOB_UNDER_WAY || job->state == JOB_COPIED ||
 			    job->not_before.ns > now.ns)
 				continue;
-			if (job->state == JOB_BROKEN) {
+			if (job->state != JOB_LATER) {
 				job_free(c, job);
 				continue;
 			}

@@ -35,6 +35,8 @@ enum {
 	COPIER_THREADS = 2,
 	COPIER_UNKEPT = 64,    /* extents of a file in memory at once, where the store is full */
 	COPIER_CLIENTS = 1024, /* a thread of nfs each, and commands */
+	COPIER_FLIGHTS = 64,   /* large files at once, of four descriptors each */
+	COPIER_OPEN = 384,     /* copies that are open until they are durable */
 	JOB_BUCKETS = 256
 };
 
@@ -44,9 +46,10 @@ struct waiter {
 	struct waiter *next;
 };
 
-/* Under way: in a queue or with a thread.  Broken: it changed when somebody had read of it,
- * and is left alone for a while.  The main loop's word alone. */
-enum job_state { JOB_UNDER_WAY, JOB_LATER, JOB_COPIED, JOB_BROKEN };
+/* Under way: in a queue or with a thread.  Seen: nothing is under way, but somebody has read
+ * of it a moment ago.  Broken: it changed when somebody had read of it, and is left alone
+ * for a while.  The main loop's word alone. */
+enum job_state { JOB_UNDER_WAY, JOB_LATER, JOB_COPIED, JOB_SEEN, JOB_BROKEN };
 
 /* One file on its way.  Owned by the main loop but for the thread that runs it. */
 struct job {
@@ -61,6 +64,12 @@ struct job {
 	struct copy copy;
 	uint64_t stamp;	       /* of the state that is copied; 0: not known yet */
 	struct flight *flight; /* of a large file; under the lock */
+	/* The state of which somebody has read a part, without its hash, and until when what
+	 * is read must be of no other; 0: nobody has.  It outlives flights; under the lock. */
+	uint64_t seen;
+	struct instant seen_until;
+	bool slot; /* it is one of COPIER_FLIGHTS; under the lock */
+	bool open; /* it is one of COPIER_OPEN; under the lock */
 	unsigned int restarts;
 	bool unkept; /* a large file, and the store is full */
 	bool broken; /* see JOB_BROKEN */
@@ -152,6 +161,9 @@ struct copier {
 	pthread_cond_t copied_some;
 	struct queue wanted;
 	struct queue fill;
+	struct queue grounded; /* large files that wait for others to land */
+	unsigned int nflights;
+	unsigned int nopen;
 	struct job *news;    /* large files with more extents than their waiters know */
 	struct queue done;   /* copied, not answered yet */
 	struct queue copied; /* answered, not durable yet */
@@ -202,6 +214,12 @@ void job_copied(struct copier *c, struct job *job);
 void job_kept(struct copier *c, struct job *job);
 /* Jobs that waited for their origin go into the queue again. */
 void jobs_again(struct copier *c, struct source *s, struct instant now);
+/* Somebody wants a file that was seen: from the beginning. */
+void job_renew(struct copier *c, struct job *job);
+/* The flight is over, if there was one: another may start. */
+void job_land(struct copier *c, struct job *job);
+/* Somebody gets a part of its flight, or may go on to read it.  `lock` is held. */
+void job_seen_locked(struct job *job);
 /* The loop tells the waiters of a large file what is there.  `lock` is held. */
 void job_news_locked(struct copier *c, struct job *job);
 

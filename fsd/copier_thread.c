@@ -23,15 +23,30 @@ static bool job_is_wanted(struct copier *c, const struct job *job)
 
 /* ---- a large file ---- */
 
-static void flight_drop(struct copier *c, struct job *job)
+/* One of so many that are in flight at once; else it waits on the ground. */
+static bool slot_take(struct copier *c, struct job *job)
 {
-	struct flight *f;
+	bool has;
 
 	pthread_mutex_lock(&c->lock);
-	f = job->flight;
-	job->flight = NULL;
+	if (!job->slot && c->nflights < COPIER_FLIGHTS) {
+		job->slot = true;
+		c->nflights++;
+	}
+	has = job->slot;
 	pthread_mutex_unlock(&c->lock);
-	flight_free(c->objects, f);
+	return has;
+}
+
+/* Somebody has read of another state a moment ago. */
+static bool other_was_seen(struct copier *c, struct job *job)
+{
+	bool other;
+
+	pthread_mutex_lock(&c->lock);
+	other = job->seen && job->seen != job->stamp && job->seen_until.ns > instant_now().ns;
+	pthread_mutex_unlock(&c->lock);
+	return other;
 }
 
 /* From now on the loop answers of it. */
@@ -101,14 +116,12 @@ static bool flight_withdraw(struct copier *c, struct job *job)
 	struct flight *f = job->flight;
 
 	pthread_mutex_lock(&c->lock);
-	job->broken = f->announced;
-	if (!job->broken)
-		job->flight = NULL;
+	job->broken = f->announced || (job->seen && job->seen_until.ns > instant_now().ns);
 	pthread_mutex_unlock(&c->lock);
 	if (job->broken)
 		extents_break(f->extents);
 	else
-		flight_free(c->objects, f);
+		job_land(c, job);
 	return !job->broken;
 }
 
@@ -135,9 +148,8 @@ static void flight_finish(struct copier *c, struct job *job, const struct hash *
 	f->draft.fd = -1;
 	job->copy.draft = f->draft;
 	f->draft.name[0] = '\0';
-	job->flight = NULL;
 	pthread_mutex_unlock(&c->lock);
-	flight_free(c->objects, f);
+	job_land(c, job);
 }
 
 /* The file is of another state than its flight.  Returns 0 where it is copied anew. */
@@ -180,7 +192,10 @@ static uint64_t bytes_of(const struct copy_from *from)
 	return bytes < (uint64_t)from->state.st_size ? bytes : (uint64_t)from->state.st_size;
 }
 
-/* One state of the file, copied whole where it is small; a large one only begun. */
+enum { GROUNDED = 1 };
+
+/* One state of the file, copied whole where it is small; a large one only begun, where it
+ * may start. */
 static int job_begin_once(struct copier *c, struct job *job)
 {
 	struct source *s = job->source;
@@ -196,6 +211,11 @@ static int job_begin_once(struct copier *c, struct job *job)
 		return r;
 	had = source_had(s, job->pos, &before);
 	job->stamp = copy_stamp(&from);
+	if (other_was_seen(c, job)) {
+		copy_close(&from);
+		job->broken = true;
+		return -ESTALE;
+	}
 	if (job->copy.record.size <= EXTENTS_LEAST) {
 		r = copy_whole(&from, c->objects, job->unkept, &s->no_clone, &job->copy);
 		copy_close(&from);
@@ -220,11 +240,19 @@ static int job_begin_once(struct copier *c, struct job *job)
 		job->copy.record = before;
 		job->copy.record.hash = (struct hash){0};
 	}
-	if (job->unkept)
-		return window_copy(c, job, &from);
-	r = flight_new(&from, c->objects, true, &s->no_clone, &f);
-	if (!r)
-		flight_publish(c, job, f);
+	if (!slot_take(c, job)) {
+		copy_close(&from);
+		return GROUNDED;
+	}
+	if (job->unkept) {
+		r = window_copy(c, job, &from);
+	} else {
+		r = flight_new(&from, c->objects, true, &s->no_clone, &f);
+		if (!r)
+			flight_publish(c, job, f);
+	}
+	if (r)
+		job_land(c, job);
 	return r;
 }
 
@@ -252,16 +280,18 @@ static int flight_failed(struct copier *c, struct job *job, int r)
 	if (is_full(r) && room_make(c, r, job->copy.record.size, job_is_wanted(c, job)))
 		return 0; /* the same extent again */
 	/* Who has bytes of it asks again and names their state. */
-	flight_drop(c, job);
+	job_land(c, job);
 	if (!is_full(r) || !job_is_wanted(c, job))
 		return r;
 	job->unkept = true;
 	return 0;
 }
 
-/* A turn for the job: small files are done then, of a large one there is an extent more.
- * Returns true when the job is to go on, after those that others wait for. */
-static bool job_turn(struct copier *c, struct job *job)
+enum turn { TURN_DONE, TURN_MORE, TURN_GROUNDED };
+
+/* A turn for the job: small files are done then, of a large one there is an extent more,
+ * and it is to go on after those that others wait for. */
+static enum turn job_turn(struct copier *c, struct job *job)
 {
 	for (;;) {
 		struct hash hash;
@@ -269,23 +299,27 @@ static bool job_turn(struct copier *c, struct job *job)
 
 		if (!job->flight) {
 			job->r = job_begin(c, job);
+			if (job->r == GROUNDED) {
+				job->r = 0;
+				return TURN_GROUNDED;
+			}
 			if (job->r || !job->flight || job->unkept)
-				return false;
+				return TURN_DONE;
 		}
 		next = look(c, job);
 		if (next.stop)
-			return true;
+			return TURN_MORE;
 		job->r = next.asked ? flight_copy(job->flight, next.extent)
 				    : flight_advance(job->flight, &hash);
 		if (job->r == FLIGHT_IN) {
 			job->r = 0;
 			flight_finish(c, job, &hash);
-			return false;
+			return TURN_DONE;
 		}
 		if (job->r) {
 			job->r = flight_failed(c, job, job->r);
 			if (job->r)
-				return false;
+				return TURN_DONE;
 		} else {
 			pthread_mutex_lock(&c->lock);
 			if (job->waiters)
@@ -293,8 +327,35 @@ static bool job_turn(struct copier *c, struct job *job)
 			pthread_mutex_unlock(&c->lock);
 		}
 		if (next.others)
-			return true;
+			return TURN_MORE;
 	}
+}
+
+/* Where the job goes from here. */
+static void job_turned_locked(struct copier *c, struct job *job, enum turn turn)
+{
+	if (turn == TURN_DONE) {
+		if (job->copy.read_fd >= 0) {
+			job->open = true;
+			c->nopen++;
+		}
+		queue_push(&c->done, job);
+		copier_wake(c);
+		return;
+	}
+	/* Another may have landed since it looked. */
+	if (turn == TURN_GROUNDED && c->nflights >= COPIER_FLIGHTS)
+		queue_push(&c->grounded, job);
+	else if (job->wanted)
+		queue_push(&c->wanted, job);
+	else
+		queue_push_front(&c->fill, job);
+	pthread_cond_signal(&c->work);
+}
+
+static bool has_work_locked(const struct copier *c)
+{
+	return (c->wanted.first || c->fill.first) && c->nopen < COPIER_OPEN;
 }
 
 void *copier_copying(void *arg)
@@ -304,9 +365,9 @@ void *copier_copying(void *arg)
 
 	pthread_mutex_lock(&c->lock);
 	for (;;) {
-		bool again;
+		enum turn turn;
 
-		while (!c->stop && !c->wanted.first && !c->fill.first)
+		while (!c->stop && !has_work_locked(c))
 			pthread_cond_wait(&c->work, &c->lock);
 		if (c->stop)
 			break;
@@ -314,18 +375,9 @@ void *copier_copying(void *arg)
 		if (!job)
 			job = queue_pop(&c->fill);
 		pthread_mutex_unlock(&c->lock);
-		again = job_turn(c, job);
+		turn = job_turn(c, job);
 		pthread_mutex_lock(&c->lock);
-		if (!again) {
-			queue_push(&c->done, job);
-			copier_wake(c);
-		} else if (job->wanted) {
-			queue_push(&c->wanted, job);
-		} else {
-			queue_push_front(&c->fill, job);
-		}
-		if (again)
-			pthread_cond_signal(&c->work);
+		job_turned_locked(c, job, turn);
 	}
 	pthread_mutex_unlock(&c->lock);
 	return NULL;

@@ -28,7 +28,7 @@ struct flight {
 	uint64_t id;	/* of this draft, among all copiers' */
 	uint64_t stamp; /* of the file's state */
 	bool cloned;
-	bool announced; /* the copier's: somebody may have read of it */
+	bool announced; /* the copier's: somebody may read of it */
 	uint64_t hashed;
 	struct hasher hasher;
 	uint8_t *buf; /* an extent's */

@@ -13,6 +13,7 @@
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -21,6 +22,7 @@
 
 #include "common/log.h"
 #include "fsd/contents_parts.h"
+#include "fsd/copier_parts.h"
 #include "fsd/extents.h"
 #include "fsd/version.h"
 #include "fsd/view.h"
@@ -661,6 +663,177 @@ static void a_full_store_still_answers(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* The same; what was read is let go, the file changes, and another reads on. */
+static int full_store_seen(struct bench *b, const uint8_t *other, size_t size)
+{
+	cleanup(freep) uint8_t *buf = malloc(MIB);
+	uint32_t node = node_of(b, "big");
+	struct content *c = NULL;
+	char path[PATH_MAX];
+	int64_t end;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/objects", b->site.state);
+	if (unshare(CLONE_NEWNS) || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("tmpfs", path, "tmpfs", 0, "size=3M,mode=750"))
+		return 77;
+	contents_free(b->contents);
+	assert_int_equal(contents_new(b->site.state, 16, &b->contents, NULL), 0);
+	bench_copier(b);
+	if (contents_open_at_wait(b->contents, b->view, node, 0, 1, &c) ||
+	    contents_read(b->contents, &c, buf, MIB, 0) != (ssize_t)MIB ||
+	    buf[MIB - 1] != gate_byte(0, MIB - 1))
+		return 1;
+	content_unref(c);
+	contents_free(b->contents);
+	usleep(100000); /* the copier has nothing of it in hand any more */
+	site_write(b->site.origin, "big", other, size);
+	assert_int_equal(contents_new(b->site.state, 16, &b->contents, NULL), 0);
+	r = contents_open_at_wait(b->contents, b->view, node, 2 * MIB, MIB, &c);
+	if (r != -EIO)
+		return 2;
+	/* In some seconds nobody remembers, and it is taken as it is. */
+	end = instant_add_ms(instant_now(), 60000).ns;
+	while ((r = contents_open_at_wait(b->contents, b->view, node, 2 * MIB, MIB, &c)) &&
+	       instant_now().ns < end)
+		usleep(200000);
+	if (r || contents_read(b->contents, &c, buf, MIB, 2 * MIB) != (ssize_t)MIB)
+		return 3;
+	return buf[0] != gate_byte(1, 2 * MIB);
+}
+
+static void what_was_seen_outlives_its_flight(void **state)
+{
+	struct bench *b = *state;
+	cleanup(freep) uint8_t *body = malloc(12 * MIB);
+	pid_t pid;
+	int status;
+
+	for (uint64_t i = 0; i < 12 * MIB; i++)
+		body[i] = gate_byte(0, i);
+	site_write(b->site.origin, "big", body, 12 * MIB);
+	bench_add(b, false);
+	for (uint64_t i = 0; i < 12 * MIB; i++)
+		body[i] = gate_byte(1, i);
+	pid = fork();
+	if (!pid)
+		_exit(full_store_seen(b, body, 12 * MIB));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip(); /* may not mount */
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* ---- many at once ---- */
+
+enum { MANY = 400 };
+
+static int many_connect(struct bench *b)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	assert_true(snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" COPIER_SOCKET,
+			     b->site.state) < (int)sizeof(addr.sun_path));
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+/* An answer, whose descriptors are let go at once.  Returns its status. */
+static int many_answer(int fd)
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(2 * sizeof(int))];
+	} control;
+	struct copier_reply reply;
+	struct iovec iov = {&reply, sizeof(reply)};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
+	struct cmsghdr *c;
+
+	assert_int_equal(recvmsg(fd, &msg, MSG_CMSG_CLOEXEC), sizeof(reply));
+	c = CMSG_FIRSTHDR(&msg);
+	for (unsigned int i = 0; c && CMSG_LEN((i + 1) * sizeof(int)) <= c->cmsg_len; i++) {
+		int got;
+
+		memcpy(&got, CMSG_DATA(c) + i * sizeof(int), sizeof(got));
+		close(got);
+	}
+	return reply.status;
+}
+
+static unsigned int open_files(void)
+{
+	cleanup(closedirp) DIR *stream = opendir("/proc/self/fd");
+	unsigned int n = 0;
+
+	while (readdir(stream))
+		n++;
+	return n;
+}
+
+/* Large and small ones: each that is in hand costs descriptors, and they are not. */
+static void many_at_once_wait_for_each_other(void **state)
+{
+	struct bench *b = *state;
+	const struct manifest *m;
+	cleanup(version_unrefp) struct version *v = NULL;
+	struct rlimit before;
+	struct rlimit many;
+	unsigned int asked = 0;
+	unsigned int idle;
+	unsigned int most = 0;
+	int fd;
+
+	for (unsigned int i = 0; i < MANY; i++) {
+		char path[PATH_MAX];
+		char name[16];
+
+		snprintf(name, sizeof(name), "f%u", i);
+		site_write(b->site.origin, name, name, strlen(name));
+		snprintf(path, sizeof(path), "%s/%s", b->site.origin, name);
+		if (i % 4)
+			assert_int_equal(truncate(path, (off_t)(6 * MIB)), 0);
+	}
+	bench_add(b, false);
+	getrlimit(RLIMIT_NOFILE, &before);
+	many = (struct rlimit){before.rlim_max, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &many), 0);
+	bench_copier(b);
+	idle = open_files();
+	fd = many_connect(b);
+	assert_int_equal(version_open(b->site.state, b->version, &v, NULL), 0);
+	m = version_manifest(v);
+	for (uint32_t pos = 0; pos < manifest_count(m); pos++) {
+		const struct copier_ask ask = {.magic = COPIER_MAGIC,
+					       .version = b->version,
+					       .pos = pos,
+					       .id = pos,
+					       .len = COPIER_WHOLE};
+
+		if (!S_ISREG(manifest_at(m, pos)->mode))
+			continue;
+		assert_int_equal(send(fd, &ask, sizeof(ask), 0), sizeof(ask));
+		asked++;
+	}
+	assert_int_equal(asked, MANY);
+	while (asked--) {
+		unsigned int now = open_files();
+
+		most = now > most ? now : most;
+		assert_int_equal(many_answer(fd), 0);
+	}
+	close(fd);
+	if (most > idle + 4 * COPIER_FLIGHTS + COPIER_OPEN + 32)
+		fail_msg("%u files open at once", most);
+	wait_sealed(b);
+	setrlimit(RLIMIT_NOFILE, &before);
+}
+
 static void the_map_is_as_it_says(void **state)
 {
 	struct extents *mine;
@@ -711,6 +884,8 @@ int main(void)
 		BENCH(holes_stay_holes),
 		BENCH(bytes_of_two_states_are_never_mixed),
 		BENCH(a_full_store_still_answers),
+		BENCH(what_was_seen_outlives_its_flight),
+		BENCH(many_at_once_wait_for_each_other),
 	};
 
 	cmocka_set_test_filter(getenv("ONLY"));
