@@ -81,7 +81,7 @@ extern const struct command command_view_ls, command_view_stat, command_view_cat
 extern const struct command command_lease_list;
 extern const struct command command_boot_list, command_boot_show, command_boot_plan,
 	command_boot_end;
-extern const struct command command_export, command_import;
+extern const struct command command_export, command_import, command_backup;
 extern const struct command command_mount, command_serve, command_reload, command_doctor,
 	command_status, command_child, command_complete;
 

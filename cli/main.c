@@ -66,6 +66,7 @@ const struct command *const cli_commands[] = {
 	&command_boot_end,
 	&command_export,
 	&command_import,
+	&command_backup,
 	&command_doctor,
 	&command_status,
 	&command_reload,

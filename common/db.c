@@ -387,3 +387,17 @@ int64_t db_last_id(struct db *db)
 {
 	return sqlite3_last_insert_rowid(db->handle);
 }
+
+int db_copy(struct db *db, const char *path)
+{
+	sqlite3_stmt *stmt;
+	int r = sqlite3_prepare_v2(db->handle, "VACUUM INTO ?", -1, &stmt, NULL);
+
+	if (r)
+		return db_errno(r);
+	sqlite3_bind_text(stmt, 1, path, -1, SQLITE_STATIC);
+	while ((r = sqlite3_step(stmt)) == SQLITE_ROW)
+		;
+	sqlite3_finalize(stmt);
+	return db_errno(r);
+}

@@ -83,4 +83,7 @@ void db_column_text(sqlite3_stmt *stmt, int column, char *out, size_t out_size);
 
 int64_t db_last_id(struct db *db);
 
+/* All of the database as of one moment, into the new file `path`; others go on. */
+int db_copy(struct db *db, const char *path);
+
 #endif

@@ -87,6 +87,18 @@ void objects_close(struct objects *o)
 	free(o);
 }
 
+static void clean_below(int tmp, const char *name)
+{
+	int fd = openat(tmp, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	cleanup(closedirp) DIR *stream = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *d;
+
+	if (!stream)
+		closep(&fd);
+	while (stream && (d = readdir(stream)))
+		unlinkat(fd, d->d_name, 0);
+}
+
 void objects_clean_drafts(struct objects *o, char kind)
 {
 	int fd = openat(o->at.tmp, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -98,15 +110,10 @@ void objects_clean_drafts(struct objects *o, char kind)
 		return;
 	}
 	while ((d = readdir(stream))) {
-		char inside[sizeof(d->d_name) + 8];
-
 		if (d->d_name[0] != kind || !unlinkat(o->at.tmp, d->d_name, 0) || errno != EISDIR)
 			continue;
-		/* Where ssh-keygen was to write (fsd/identity.c). */
-		snprintf(inside, sizeof(inside), "%s/key", d->d_name);
-		unlinkat(o->at.tmp, inside, 0);
-		snprintf(inside, sizeof(inside), "%s/key.pub", d->d_name);
-		unlinkat(o->at.tmp, inside, 0);
+		/* Where ssh-keygen was to write (fsd/identity.c), or a backup. */
+		clean_below(o->at.tmp, d->d_name);
 		unlinkat(o->at.tmp, d->d_name, AT_REMOVEDIR);
 	}
 }

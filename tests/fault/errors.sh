@@ -11,4 +11,4 @@ for part in test fault; do
 done
 fault_needs
 python3 "$tests/fault/steps.py" fail init-dir add-dir-known add-tar add-oci-known remove read \
-	put-secret host-add group-remove import
+	put-secret host-add group-remove import backup

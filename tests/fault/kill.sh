@@ -13,4 +13,4 @@ done
 fault_needs
 python3 "$tests/fault/steps.py" kill --serve init-dir add-dir-wait add-tar add-oci-known \
 	activate remove prune fill read put put-secret hide attr reset host-add host-set \
-	host-remove group-remove import import-init
+	host-remove group-remove import import-init backup

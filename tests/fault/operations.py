@@ -102,5 +102,6 @@ OPERATIONS = [
     Operation("import", "site", "import", "@PLACE@/folder", targets=["amy", "bob", "lab@2"]),
     Operation("import-init", "empty", "import", "@PLACE@/folder0", milestones=[[NOTHING]]),
     Operation("export", "site", "export", "@PLACE@/export"),
+    Operation("backup", "site", "backup", "@PLACE@/backup.tar"),
 ]
 BY_NAME = {o.name: o for o in OPERATIONS}
