@@ -51,6 +51,7 @@ static void copier_turn(struct copier *c)
 		job_copied(c, job);
 	while ((job = queue_pop(&durable)))
 		job_kept(c, job);
+	mends_turn(c);
 	for (struct source *s = c->sources; s; s = next) {
 		next = s->next;
 		source_fill(c, s);
@@ -127,6 +128,10 @@ static void copier_fini(struct copier *c)
 		pthread_join(c->committer, NULL);
 	while (c->clients)
 		client_close(c->clients);
+	mends_fini(c);
+	/* What the committer has noted is in no table. */
+	for (struct job *job; (job = queue_pop(&c->durable));)
+		job_free(c, job);
 	while (c->sources) {
 		struct source *s = c->sources;
 

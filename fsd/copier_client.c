@@ -18,6 +18,7 @@ void client_close(struct client *client)
 
 	loop_remove(&client->io);
 	close(fd);
+	mends_leave(c, client);
 	pthread_mutex_lock(&c->lock);
 	for (struct source *s = c->sources; s; s = s->next)
 		for (int b = 0; b < JOB_BUCKETS; b++)
@@ -187,7 +188,7 @@ void job_answer_some(struct copier *c, struct job *job)
 /* The version was sealed since whoever asks mapped its manifest.  The record carries
  * all attributes as they were sealed: drift that the other has not heard of is in
  * them. */
-static int ask_sealed(struct copier *c, struct client *client, const struct copier_ask *ask)
+int ask_sealed(struct copier *c, struct client *client, const struct copier_ask *ask, bool mend)
 {
 	cleanup(version_unrefp) struct version *v = NULL;
 	cleanup(closep) int fd = -1;
@@ -198,6 +199,9 @@ static int ask_sealed(struct copier *c, struct client *client, const struct copi
 	    !(record.flags & FILL_GONE)) {
 		record.flags |= FILL_DRIFT;
 		fd = objects_get(c->objects, &record.hash, (int64_t)record.size);
+		if (mend && (fd == -ENOENT || fd == -EBADMSG) &&
+		    !mend_ask(c, client, ask, &record.hash))
+			return 0;
 	}
 	return reply_whole(client, ask, fd < 0 ? -EIO : 0, 0, &record, fd);
 }
@@ -246,7 +250,7 @@ static int ask_take(struct copier *c, struct client *client, const struct copier
 		s = source_find(c, ask->version);
 	}
 	if (!s)
-		return ask_sealed(c, client, ask);
+		return ask_sealed(c, client, ask, true);
 	n = manifest_at(version_manifest(s->version), ask->pos);
 	if (!n || !S_ISREG(n->mode) || n->link != ask->pos)
 		return reply_whole(client, ask, -EINVAL, 0, &record, -1);

@@ -9,10 +9,46 @@ enum {
 	COPIER_BATCH_MS = 200 /* or this much later */
 };
 
+/* The journal's word for what was kept, or for what was given out and was not (`notes`).
+ * The batch may be of several versions: one write for each. */
+static int journal(struct copier *c, struct job *batch, bool notes, bool failed)
+{
+	struct fill_record records[COPIER_BATCH];
+	int r = 0;
+
+	c->batches++;
+	for (struct job *first = batch; first && !r; first = first->next) {
+		struct source *s = first->source;
+		unsigned int n = 0;
+
+		if (s->batch == c->batches)
+			continue;
+		s->batch = c->batches;
+		for (struct job *job = first; job; job = job->next) {
+			bool unkept = job->note || (failed && job->wanted);
+
+			if (job->source != s || unkept != notes ||
+			    (notes && !hash_known(&job->copy.record.hash)))
+				continue;
+			records[n] = job->copy.record;
+			records[n++].flags |= notes ? FILL_UNKEPT : 0;
+		}
+		if (n)
+			r = fill_append(s->journal, records, n);
+	}
+	return r;
+}
+
+static bool any(const struct job *batch, bool note)
+{
+	while (batch && batch->note != note)
+		batch = batch->next;
+	return batch;
+}
+
 /* Make a batch durable: bytes, names, then the journal's word for them. */
 static int commit_held(struct copier *c, struct job *batch)
 {
-	struct fill_record records[COPIER_BATCH];
 	struct hash hashes[COPIER_BATCH];
 	unsigned int named = 0;
 	int64_t before = wall_now_ns();
@@ -22,6 +58,8 @@ static int commit_held(struct copier *c, struct job *batch)
 	if (!r)
 		r = objects_sync_data(c->objects);
 	for (struct job *job = batch; job && !r; job = job->next) {
+		if (job->note)
+			continue;
 		if (job->copy.draft.name[0])
 			r = objects_commit(c->objects, &job->copy.draft, &job->copy.record.hash);
 		/* All, those too that got their names in a try before. */
@@ -33,24 +71,10 @@ static int commit_held(struct copier *c, struct job *batch)
 	/* What we named before this batch was durable before it. */
 	if (!r)
 		objects_synced(c->objects, before);
-	/* The batch may be of several versions: one write for each. */
-	c->batches++;
-	for (struct job *first = batch; first && !r; first = first->next) {
-		struct source *s = first->source;
-		unsigned int n = 0;
-
-		if (s->batch == c->batches)
-			continue;
-		s->batch = c->batches;
-		for (struct job *job = first; job; job = job->next)
-			if (job->source == s)
-				records[n++] = job->copy.record;
-		r = fill_append(s->journal, records, n);
-	}
-	return r;
+	return r ? r : journal(c, batch, false, false);
 }
 
-static int commit_batch(struct copier *c, struct job *batch)
+static int commit_kept(struct copier *c, struct job *batch)
 {
 	for (bool again = true;; again = false) {
 		int r = objects_hold(c->objects, false);
@@ -63,6 +87,17 @@ static int commit_batch(struct copier *c, struct job *batch)
 		if ((r != -ENOSPC && r != -EDQUOT) || !again || !room_make(c, r, 0, true))
 			return r;
 	}
+}
+
+static int commit_batch(struct copier *c, struct job *batch)
+{
+	int r = any(batch, false) ? commit_kept(c, batch) : 0;
+
+	/* What somebody has and the store has not is never to be another, for the next copier
+	 * too.  Where not even this has room, this one remembers it. */
+	if (r || any(batch, true))
+		journal(c, batch, true, r != 0);
+	return r;
 }
 
 void *copier_committing(void *arg)

@@ -69,23 +69,30 @@ void job_want(struct copier *c, struct job *job)
 	pthread_mutex_unlock(&c->lock);
 }
 
-void job_free(struct copier *c, struct job *job)
+/* Its bytes are let go, and who asks for the file now is another job's. */
+static void job_let_go(struct copier *c, struct job *job)
 {
 	struct job **p = job_slot(job->source, job->pos);
 
-	if (*p == job) {
+	if (*p == job)
 		*p = job->chain;
-		job->source->under_way--;
-	}
 	closep(&job->copy.read_fd);
-	objects_discard(c->objects, &job->copy.draft);
-	job_land(c, job);
+	job->copy.read_fd = -1;
+	pthread_mutex_lock(&c->lock);
 	if (job->open) {
-		pthread_mutex_lock(&c->lock);
+		job->open = false;
 		c->nopen--;
 		pthread_cond_signal(&c->work);
-		pthread_mutex_unlock(&c->lock);
 	}
+	pthread_mutex_unlock(&c->lock);
+}
+
+void job_free(struct copier *c, struct job *job)
+{
+	job_let_go(c, job);
+	job->source->under_way--;
+	objects_discard(c->objects, &job->copy.draft);
+	job_land(c, job);
 	while (job->waiters) {
 		struct waiter *w = job->waiters;
 
@@ -273,11 +280,14 @@ void job_copied(struct copier *c, struct job *job)
 	job_answer(c, job, gone ? -EIO : 0);
 	if (!gone && !job->copy.draft.name[0]) {
 		/* The store is full: these bytes are for those who wait alone. */
-		if (hash_known(&job->copy.record.hash))
-			source_remember(job->source, &job->copy.record);
 		source_pause(job->source);
-		job_free(c, job);
-		return;
+		if (!hash_known(&job->copy.record.hash)) {
+			job_free(c, job);
+			return;
+		}
+		source_remember(job->source, &job->copy.record);
+		job->note = true;
+		job_let_go(c, job);
 	}
 	pthread_mutex_lock(&c->lock);
 	queue_push(&c->copied, job);
@@ -288,6 +298,10 @@ void job_copied(struct copier *c, struct job *job)
 
 void job_kept(struct copier *c, struct job *job)
 {
+	if (job->note) {
+		job_free(c, job);
+		return;
+	}
 	if (job->r) {
 		source_tell_kept(job->source, job->r);
 		source_pause(job->source);

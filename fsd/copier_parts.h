@@ -8,6 +8,7 @@
  *	copier_thread.c  the copying threads: which file, which extent
  *	copier_commit.c  the thread that makes copies durable, many at a time
  *	copier_room.c    what is done about a full store
+ *	copier_mend.c    a thread that mends what was found damaged when it was asked for
  *	copier_source.c  versions that are not sealed: origin, fill, seal
  *
  * All of it is the main loop's, one thread, but for the queues (under `lock`) and for a
@@ -72,6 +73,7 @@ struct job {
 	bool open; /* it is one of COPIER_OPEN; under the lock */
 	unsigned int restarts;
 	bool unkept; /* a large file, and the store is full */
+	bool note;   /* a small one that is not kept: the journal shall know it alone */
 	bool broken; /* see JOB_BROKEN */
 	bool has_news;
 	struct job *next;  /* in a queue */
@@ -170,6 +172,7 @@ struct copier {
 	struct queue durable;
 	unsigned int ncopied;
 	bool stop;
+	struct mend *mends; /* the main loop's, but for the one that is under way */
 
 	atomic_int full; /* enum room_state */
 	bool told_full;
@@ -194,6 +197,21 @@ void client_close(struct client *client); /* with all its waiters */
 void job_answer(struct copier *c, struct job *job, int status);
 /* Tell those who wait for extents that are there. */
 void job_answer_some(struct copier *c, struct job *job);
+
+/* What there is of a file whose version was sealed; `mend`: where it is damaged or lost, it
+ * is mended first.  Returns other than 0 when the client is to be closed. */
+int ask_sealed(struct copier *c, struct client *client, const struct copier_ask *ask, bool mend);
+
+/* ---- copier_mend.c ---- */
+
+/* Have an object that was found damaged or absent mended, then answer.  Returns 0 or a
+ * negative errno: not now, or in vain a moment ago. */
+int mend_ask(struct copier *c, struct client *client, const struct copier_ask *ask,
+	     const struct hash *hash);
+/* The loop's turn: answers where one is done, begins the next. */
+void mends_turn(struct copier *c);
+void mends_leave(struct copier *c, const struct client *client);
+void mends_fini(struct copier *c);
 
 /* ---- copier_job.c ---- */
 

@@ -166,6 +166,8 @@ static int source_new(struct copier *c, uint32_t id, const char *path, bool stri
 		s->journal = fill_open(c->manifests, id, good);
 		if (s->journal < 0)
 			r = s->journal;
+		else
+			fill_reserve(s->journal, manifest_hash_count(version_manifest(s->version)));
 	}
 	if (r) {
 		log_error("version %u: cannot be filled: %s", id, why_text(&why, r));

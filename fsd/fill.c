@@ -100,6 +100,14 @@ int fill_open(const char *dir, uint32_t version, uint64_t good_len)
 	return fd;
 }
 
+void fill_reserve(int fd, uint64_t records)
+{
+	off_t len = (off_t)(records * sizeof(struct fill_row));
+
+	if (len && fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, len))
+		return; /* then it may be refused */
+}
+
 int fill_append(int fd, const struct fill_record *records, unsigned int n)
 {
 	struct fill_row rows[FILL_BATCH];

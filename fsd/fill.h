@@ -13,6 +13,9 @@
 enum fill_flag {
 	FILL_DRIFT = 1, /* the origin had changed: size, times and owner are new */
 	FILL_GONE = 2,	/* vanished, or another type: reading it is EIO */
+	/* It was given out, and a full store did not keep it: it is never to be another.  In
+	 * the journal alone; who reads that takes it for one that the store lost. */
+	FILL_UNKEPT = 4,
 };
 
 struct fill_record {
@@ -37,6 +40,10 @@ int fill_read(const char *dir, uint32_t version,
 /* Open for appending, cut to what is whole.  The copier alone.  Returns a
  * descriptor or a negative errno. */
 int fill_open(const char *dir, uint32_t version, uint64_t good_len);
+
+/* Have room for so many records on the disk, so that a full one does not refuse them.  No
+ * promise. */
+void fill_reserve(int fd, uint64_t records);
 
 /* Append records and make them durable with one fdatasync. */
 int fill_append(int fd, const struct fill_record *records, unsigned int n);

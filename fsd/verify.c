@@ -152,6 +152,9 @@ static int look(struct db *db, struct verifying *ing, struct why *why)
 	const struct verify *v = ing->v;
 	int r;
 
+	if (v->only)
+		return objects_has(ing->objects, v->only) ? look_at(ing, v->only, NULL)
+							  : fault_add(ing, v->only, true);
 	if (v->version) {
 		r = named_version(db, v->state_dir, v->version, look_version, ing, why);
 		if (!r)
@@ -356,6 +359,35 @@ static void tell_log(void *ctx, enum verify_end end, bool absent, const struct h
 	hash_format(hash, name);
 	log_error("%s: its bytes are %s: reading it is an error now (object %s%s)", names,
 		  absent ? "lost" : "damaged", name, absent ? "" : ", set aside in damaged/");
+}
+
+int verify_one(const char *state_dir, const struct hash *hash, const struct origin_door *door,
+	       const atomic_bool *stop)
+{
+	cleanup(db_closep) struct db *db = NULL;
+	unsigned int told = 0;
+	const struct verify v = {.state_dir = state_dir,
+				 .store = "objects",
+				 .only = hash,
+				 .mend = true,
+				 .door = door,
+				 .stop = stop,
+				 .tell = tell_log,
+				 .ctx = &told};
+	struct verify_found found;
+	struct why why = {""};
+	int r = db_open(state_dir, &schema_rootstock, DB_READ, &db, &why);
+
+	if (!r)
+		r = verify(db, &v, &found, &why);
+	if (r) {
+		if (r != -ECANCELED)
+			log_error("a damaged file cannot be mended: %s", why_text(&why, r));
+		return r;
+	}
+	if (found.healed)
+		log_info("a damaged file was copied again from an origin that has the same bytes");
+	return found.lost || found.dropped ? -EIO : 0;
 }
 
 /* What others wait for goes first: the processor's and the disk's idle time will do. */

@@ -31,10 +31,11 @@ enum verify_end {
 
 struct verify {
 	const char *state_dir;
-	const char *store; /* "objects" or "secrets" */
-	int64_t since;	   /* objects that got their names since (wall time, ns); 0: all */
-	uint32_t version;  /* 0: all */
-	bool mend;	   /* else it only tells */
+	const char *store;	 /* "objects" or "secrets" */
+	int64_t since;		 /* objects that got their names since (wall time, ns); 0: all */
+	uint32_t version;	 /* 0: all */
+	const struct hash *only; /* this object alone; NULL: all */
+	bool mend;		 /* else it only tells */
 	const struct origin_door *door; /* to origins that may mend; NULL: by their paths */
 	const atomic_bool *stop;	/* NULL: never */
 	/* Called for each one, with everybody who names it: "debian@3 /etc/motd, all
@@ -55,6 +56,12 @@ struct verify_found {
 /* Waits for writers where there is something to mend.  Returns 0 also when something was
  * found; -ECANCELED when stopped; or another negative errno with words. */
 int verify(struct db *db, const struct verify *v, struct verify_found *out, struct why *why);
+
+/* Mend one of "objects", which somebody found damaged or absent, where an origin has its
+ * bytes still.  Returns 0 when it is whole, -EIO when it is not, or another negative
+ * errno.  Says in the log what came of it. */
+int verify_one(const char *state_dir, const struct hash *hash, const struct origin_door *door,
+	       const atomic_bool *stop);
 
 /* A thread that verifies what writers left that did not end cleanly, if any did not:
  * behind everybody else's work, mending, and saying in the log what came of it.

@@ -25,8 +25,11 @@ struct version {
 /* The journal's word: of a file that was copied, or of one that was lost. */
 static void learn_one(void *ctx, const struct fill_record *record)
 {
-	if (hash_known(&record->hash) == !(record->flags & FILL_GONE))
-		version_learn(ctx, record);
+	struct fill_record plain = *record;
+
+	plain.flags &= ~(uint32_t)FILL_UNKEPT;
+	if (hash_known(&plain.hash) == !(plain.flags & FILL_GONE))
+		version_learn(ctx, &plain);
 }
 
 int version_open(const char *state_dir, uint32_t id, struct version **out, struct why *why)

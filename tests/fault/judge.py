@@ -19,7 +19,7 @@ import subprocess
 import tempfile
 
 MANIFEST_HEADER, MANIFEST_BLOCK = 4096, 65536
-SEALED, GONE, NONE = 1, 1, bytes(32)
+SEALED, GONE, UNKEPT, NONE = 1, 1, 4, bytes(32)
 ENTRY_FILE, SCOPE_GROUP, SCOPE_HOST = 1, 1, 2
 KEY = b"etc/ssh/ssh_host_ed25519_key"
 MACHINE_ID = b"etc/machine-id"
@@ -104,6 +104,8 @@ class Manifest:
                 break
             pos, flags, _, _, _, _, _, size = struct.unpack_from("<6IqQ", record, 0)
             need(pos in self.files, "a journal names position", pos, "which is no file")
+            if flags & UNKEPT:  # given out, and not in the store
+                continue
             self.files[pos] = [record[40:72], size, flags >> 1 & 1]
 
 

@@ -616,6 +616,109 @@ static void a_full_store_still_answers(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
+/* A file that has no room was given out; another copier must not give out another. */
+static int full_store_forgets(struct bench *b, char *body, size_t size)
+{
+	char path[PATH_MAX];
+	char *have;
+	int r;
+
+	snprintf(path, sizeof(path), "%s/objects", b->site.state);
+	if (unshare(CLONE_NEWNS) || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    mount("tmpfs", path, "tmpfs", 0, "size=600k,mode=750"))
+		return 77;
+	contents_free(b->contents); /* it has the other directory open */
+	assert_int_equal(contents_new(b->site.state, 16, &b->contents, NULL), 0);
+	bench_copier(b);
+	have = bench_read(b, "f", &r);
+	if (r || have[0] != 'a')
+		return 1;
+	free(have);
+	bench_stop(b);
+	contents_free(b->contents);
+	memset(body, 'b', size);
+	site_write(b->site.origin, "f", body, size);
+	assert_int_equal(contents_new(b->site.state, 16, &b->contents, NULL), 0);
+	bench_copier(b);
+	have = bench_read(b, "f", &r);
+	if (r != -EIO)
+		return 2;
+	free(have);
+	bench_stop(b);
+	/* As it was, it comes back. */
+	memset(body, 'a', size);
+	site_write(b->site.origin, "f", body, size);
+	return 0;
+}
+
+static void what_was_given_out_is_known_to_the_next(void **state)
+{
+	struct bench *b = *state;
+	enum { SIZE = 1 << 20 };
+	char *body = malloc(SIZE);
+	pid_t pid;
+	int status;
+
+	memset(body, 'a', SIZE);
+	site_write(b->site.origin, "f", body, SIZE);
+	bench_add(b, false);
+	pid = fork();
+	if (!pid)
+		_exit(full_store_forgets(b, body, SIZE));
+	free(body);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip(); /* may not mount */
+	assert_int_equal(WEXITSTATUS(status), 0);
+}
+
+/* The object of a body: its path. */
+static void object_of(struct bench *b, const char *body, char out[static PATH_MAX])
+{
+	char name[2 * HASH_LEN + 1];
+	struct hash hash;
+
+	SHA256((const uint8_t *)body, strlen(body), hash.octet);
+	hash_format(&hash, name);
+	snprintf(out, PATH_MAX, "%s/objects/%.2s/%s", b->site.state, name, name + 2);
+}
+
+/* Of a sealed version, while nobody verifies. */
+static void what_is_lost_is_mended_when_it_is_asked_for(void **state)
+{
+	struct bench *b = *state;
+	char path[PATH_MAX];
+	char *have;
+	int r;
+
+	site_write(b->site.origin, "f", "hello", 5);
+	site_write(b->site.origin, "g", "world", 5);
+	site_write(b->site.origin, "h", "there", 5);
+	bench_add(b, false);
+	bench_copier(b);
+	wait_sealed(b);
+	bench_close(b);
+	object_of(b, "hello", path);
+	assert_int_equal(unlink(path), 0);
+	object_of(b, "world", path);
+	assert_int_equal(truncate(path, 3), 0); /* another size is seen without a mark */
+	object_of(b, "there", path);
+	assert_int_equal(unlink(path), 0);
+	site_write(b->site.origin, "h", "other", 5);
+	assert_int_equal(views_open(b->site.state, &b->views, NULL), 0);
+	assert_int_equal(views_get(b->views, 0, b->version, UINT64_MAX, &b->view), 0);
+	assert_int_equal(contents_new(b->site.state, 16, &b->contents, NULL), 0);
+	bench_copier(b);
+	reads_as(b, "f", "hello");
+	reads_as(b, "g", "world");
+	reads_as(b, "f", "hello");
+	/* No origin has these bytes. */
+	have = bench_read(b, "h", &r);
+	assert_int_equal(r, -EIO);
+	free(have);
+}
+
 /* A copier in a process of its own, to be killed. */
 static pid_t spawn_copier(struct bench *b)
 {
@@ -724,6 +827,8 @@ int main(void)
 		BENCH(a_removed_version_is_let_go),
 		BENCH(an_object_that_was_lost_is_copied_again),
 		BENCH(a_full_store_still_answers),
+		BENCH(what_was_given_out_is_known_to_the_next),
+		BENCH(what_is_lost_is_mended_when_it_is_asked_for),
 		BENCH(a_killed_copier_loses_nothing),
 	};
 

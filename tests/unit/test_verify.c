@@ -239,6 +239,7 @@ static void a_wrong_size_is_never_read(void **state)
 	site_write(s->origin, "f", "hello", 5);
 	version = sealed_image(s);
 	spoil(s, "hello", "");
+	site_write(s->origin, "f", "other", 5); /* it cannot be mended */
 	assert_int_equal(get(s, "hello"), -EBADMSG);
 	site_copier_start(s, &copier);
 	assert_string_equal(read_file(s, version, "f", &r), "");
