@@ -71,7 +71,7 @@ class Figures:
                 except (OSError, KeyError, ValueError):
                     pass  # it has just ended
 
-    def level(self, since):
+    def level(self, since, machines):
         """What grew, as text, of those that lived all the time since then."""
         out = []
         end = time.monotonic()
@@ -85,8 +85,11 @@ class Figures:
             last = [s for s in quiet if s[0] > since + 2 * third]
             if not middle or not last or quiet[0][0] > since + third or end - last[-1][0] > third:
                 continue
-            slack, share = (1024, 0.05) if third > LONG_SECS else (8192, 0.25)
-            for column, unit, room in ((1, "KiB RSS", slack), (3, "descriptors", 16)):
+            long = third > LONG_SECS
+            share = 0.05 if long else 0.25
+            # Machines whose server was killed still come back: two connections each.
+            for column, unit, room in ((1, "KiB RSS", 1024 if long else 8192),
+                                       (3, "descriptors", 16 if long else 16 + 2 * machines)):
                 was, is_now = mean(middle, column), mean(last, column)
                 if is_now - was > was * share + room:
                     out.append("%s (%d) grew from %.0f to %.0f %s within %.0f s" % (

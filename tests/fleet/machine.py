@@ -113,7 +113,9 @@ class Machine:
         self.on = True
         first = {"bios": "rom", "ipxe": "ipxe", "kernel": "kernel"}[self.kind]
         ack, self.pin_first, self.pin_last = await self.lease(first)
-        if lost:
+        # Nor has it a boot of its own where the server forgot it between DISCOVER and ACK
+        # (HACKING, "What is not there yet").
+        if lost or self.figures.killed >= start:
             self.pin_first = before
         if self.kind != "kernel":
             await self.load(ack)

@@ -146,7 +146,7 @@ class Soak:
         # On a busy machine a minute may not be enough for all; each has its own patience.
         if self.figures.counts["boots"] < self.clients / 10:
             raise Wrong("%d boots of %d machines" % (self.figures.counts["boots"], self.clients))
-        grown = self.figures.level(self.quiet)
+        grown = self.figures.level(self.quiet, self.clients)
         if grown:
             raise Wrong("; ".join(grown))
 
