@@ -14,6 +14,8 @@ command -v systemd-nspawn >/dev/null || skip "systemd-nspawn is not installed"
 package=$("$boot_lib/package.sh")
 system=$("$boot_lib/image.sh" server)
 image=$("$boot_lib/image.sh")
+deb=$(basename "$package"/rootstock_*.deb)
+next=$(basename "$package"/next/rootstock_*.deb)
 net_up
 
 # ---- the server ----
@@ -26,7 +28,7 @@ nspawn=$spawned
 
 # in_server COMMAND ARGS...
 in_server() {
-	nsenter --target "$init" --all --wd=/ env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+	nsenter --target "$init" --all --root --wd env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
 		DEBIAN_FRONTEND=noninteractive LC_ALL=C "$@"
 }
 
@@ -44,9 +46,9 @@ service() {
 	in_server systemctl show -P "$1" rootstock
 }
 
-# apt with no network: all that is needed is in the image's cache.
+# There is no network in there: all that is needed is in the cache of its apt.
 apt() {
-	in_server apt-get -qq -y -o Dpkg::Use-Pty=0 --no-download "$@" >>"$work/apt.log" 2>&1 || {
+	in_server apt-get -qq -y -o Dpkg::Use-Pty=0 "$@" >>"$work/apt.log" 2>&1 || {
 		tail -n 30 "$work/apt.log" >&2
 		fail "apt-get $*"
 	}
@@ -57,7 +59,7 @@ server_words() {
 	in_server journalctl --no-pager -u rootstock 2>/dev/null | tail -n 40 >&2
 }
 
-apt install --no-install-recommends /srv/package/rootstock_*.deb pxelinux syslinux-common
+apt install --no-install-recommends "/srv/package/$deb" pxelinux syslinux-common
 equal "after the installation" inactive "$(service ActiveState)"
 equal "at the next start" disabled "$(in_server systemctl is-enabled rootstock || true)"
 for user in copier dhcp tftp nfs metrics; do
@@ -127,7 +129,7 @@ in_server sh -c "pkill -KILL -P $pid -u rootstock-nfs" || true
 wait_for 30 "nfs to serve again" net_listening tcp 2049
 equal "the service" active "$(service ActiveState)"
 
-apt install --no-install-recommends /srv/package/next/rootstock_*.deb
+apt install --no-install-recommends "/srv/package/next/$next"
 [[ $(service MainPID) != "$pid" ]] || fail "an upgrade left the old server running"
 equal "the upgraded service" active "$(service ActiveState)"
 in_server grep -q '^interface = br0' /etc/rootstock.conf || fail "the upgrade took the configuration"
@@ -151,7 +153,7 @@ grep -q '/var/lib/rootstock has images or machines in it and is kept' "$work/apt
 
 # Nothing in it: nothing stays.
 in_server rm -r /var/lib/rootstock
-apt install --no-install-recommends /srv/package/rootstock_*.deb
+apt install --no-install-recommends "/srv/package/$deb"
 "$rootstock" group add nobody
 apt purge rootstock
 equal "left" "" "$(left)"
