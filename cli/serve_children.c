@@ -16,6 +16,7 @@ enum {
 	RESTART_MIN_MS = 100,
 	RESTART_MAX_MS = 10000,
 	RESTART_CALM_SECS = 30, /* alive this long: the next death starts afresh */
+	RENEW_MS = 5000,	/* to end in, so that another can take its place */
 };
 
 static void service_spawn(struct service *s)
@@ -132,6 +133,11 @@ static void service_restart(struct loop_timer *timer, struct instant now)
 {
 	struct service *s = container(timer, struct service, restart);
 
+	if (s->pid) { /* what was there before a reload must not stay for ever */
+		log_warn("%s: does not end: killed", s->name);
+		kill(s->pid, SIGKILL);
+		return;
+	}
 	if (!service_is_used(s))
 		return;
 	if (service_waits(s)) {
@@ -152,6 +158,7 @@ static void service_died(struct service *s, int status)
 
 	s->pid = 0;
 	s->well = false;
+	loop_timer_clear(&s->restart);
 	if (v->stopping || !service_is_used(s)) {
 		s->renewed = false;
 		return;
@@ -224,10 +231,12 @@ void child_renew(struct serve *v, int service)
 	share_fds(v, service);
 	s->renewed = s->pid != 0;
 	s->well = false;
-	if (s->pid)
+	if (s->pid) {
 		kill(s->pid, SIGTERM);
-	else if (service == SERVICE_METRICS && service_is_used(s) && !s->restart.loop)
+		loop_timer_set(v->loop, &s->restart, instant_add_ms(instant_now(), RENEW_MS));
+	} else if (service == SERVICE_METRICS && service_is_used(s) && !s->restart.loop) {
 		service_spawn(s); /* a reload asks for it */
+	}
 }
 
 void children_stop(struct serve *v)

@@ -45,8 +45,8 @@ enum {
 };
 
 struct service {
-	struct loop_source io; /* our end of its event socket */
-	struct loop_timer restart;
+	struct loop_source io;	   /* our end of its event socket */
+	struct loop_timer restart; /* while it runs: when it is killed, told to end */
 	struct serve *serve;
 	const char *name;
 	struct fds fds;

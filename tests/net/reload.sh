@@ -73,6 +73,18 @@ wait_for 20 "another dhcp child" other_child dhcp "$dhcp"
 equal "the lease" 900 "$(lease_of)"
 equal "the others" "$tftp $nfs $copier" "$(child tftp) $(child nfs) $(child copier)"
 
+echo "# a child that does not end when it is told to"
+dhcp=$(child dhcp)
+kill -STOP "$dhcp"
+config 'lease = 1200'
+reload || fail "a child that hangs: $(cat "$work/err")"
+wait_for 60 "another dhcp child" other_child dhcp "$dhcp"
+equal "the lease" 1200 "$(lease_of)"
+config 'lease = 900'
+dhcp=$(child dhcp)
+reload
+wait_for 20 "another dhcp child" other_child dhcp "$dhcp"
+
 echo "# a bad one changes nothing"
 dhcp=$(child dhcp)
 for bad in 'lease = soon|4: lease: soon: not a number' 'no-such = 1|4: no-such: no such key' \
