@@ -14,6 +14,7 @@ enum {
 	OUT_MAX = 8 << 20, /* what an asker has not taken yet */
 	LOOK_MS = 1000,
 	IDLE_MS = 10000,
+	METRICS_ASKERS = CONTROL_ASKERS / 4,
 };
 
 struct packet {
@@ -426,6 +427,16 @@ static bool may_ask(const struct control *c, int fd, bool *all)
 	return *all || who.uid == c->config.door.metrics;
 }
 
+/* A metrics child that was taken over must not keep root out. */
+static bool has_room_for_metrics(const struct control *c)
+{
+	unsigned int n = 0;
+
+	for (const struct asker *a = c->askers; a; a = a->next)
+		n += !a->all;
+	return n < METRICS_ASKERS;
+}
+
 static void on_listener(struct loop_source *source, uint32_t events)
 {
 	struct control *c = (struct control *)((char *)source - offsetof(struct control, listener));
@@ -440,7 +451,8 @@ static void on_listener(struct loop_source *source, uint32_t events)
 		loop_change(source, 0);
 		look_later(c);
 	}
-	if (fd < 0 || c->naskers == CONTROL_ASKERS || !may_ask(c, fd, &all))
+	if (fd < 0 || c->naskers == CONTROL_ASKERS || !may_ask(c, fd, &all) ||
+	    (!all && !has_room_for_metrics(c)))
 		return;
 	asker = calloc(1, sizeof(*asker));
 	if (!asker)

@@ -8,12 +8,16 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "common/control.h"
 #include "common/control_parts.h"
+
+enum { METRICS = 65533 };
 
 struct fixture {
 	char *dir;
@@ -150,11 +154,12 @@ static int setup(void **state)
 	f->stop.ready = on_stop;
 	loop_add(f->loop, &f->stop, f->stop_fd, EPOLLIN);
 	assert_int_equal(control_new(f->loop,
-				     &(struct control_config){.door = {.fd = f->listen_fd},
-							      .stats = stats,
-							      .verbs = verbs,
-							      .ctx = f,
-							      .idle_ms = 1000},
+				     &(struct control_config){
+					     .door = {.fd = f->listen_fd, .metrics = METRICS},
+					     .stats = stats,
+					     .verbs = verbs,
+					     .ctx = f,
+					     .idle_ms = 1000},
 				     &f->control),
 			 0);
 	pthread_create(&f->thread, NULL, run, f);
@@ -445,22 +450,68 @@ static void test_slow(void **state)
 	close(fd);
 }
 
+static void open_to_all(const struct fixture *f)
+{
+	struct sockaddr_un addr;
+
+	control_address(f->dir, "it", &addr, NULL);
+	assert_int_equal(chmod(addr.sun_path, 0666), 0);
+	chmod(f->dir, 0755);
+	*strrchr(addr.sun_path, '/') = '\0';
+	chmod(addr.sun_path, 0755);
+}
+
+/* A metrics child that takes all places there are leaves some for root. */
+static void test_metrics(void **state)
+{
+	struct fixture *f = *state;
+	int status;
+	pid_t pid;
+
+	if (geteuid() != 0)
+		skip();
+	open_to_all(f);
+	pid = fork();
+	if (!pid) {
+		int fd = -1;
+
+		if (setgid(METRICS) || setuid(METRICS))
+			_exit(2);
+		for (int i = 0; i < CONTROL_ASKERS; i++)
+			if (control_open(f->dir, "it", &fd, NULL))
+				_exit(2);
+		alarm(60);
+		pause();
+	}
+	/* Its places are taken in the order in which it came, before ours. */
+	for (int i = 0; i < 20; i++) {
+		expect(f, "echo on", "on");
+		usleep(50000);
+	}
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	pid = fork();
+	if (!pid) {
+		cleanup(freep) char *text = NULL;
+		size_t len;
+
+		_exit(setgid(METRICS) || setuid(METRICS) ||
+		      control_ask(f->dir, "it", "stats", 10000, &text, &len, NULL));
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(status, 0);
+}
+
 static void test_stranger(void **state)
 {
 	struct fixture *f = *state;
-	struct sockaddr_un addr;
 	int pipes[2];
 	pid_t pid;
 	char c;
 
 	if (geteuid() != 0)
 		skip();
-	/* Even one who gets to the socket. */
-	control_address(f->dir, "it", &addr, NULL);
-	assert_int_equal(chmod(addr.sun_path, 0666), 0);
-	chmod(f->dir, 0755);
-	*strrchr(addr.sun_path, '/') = '\0';
-	chmod(addr.sun_path, 0755);
+	open_to_all(f); /* even one who gets to the socket */
 	assert_int_equal(pipe(pipes), 0);
 	pid = fork();
 	if (!pid) {
@@ -491,6 +542,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_crowd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_metrics, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stranger, setup, teardown),
 	};
 
