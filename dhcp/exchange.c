@@ -230,6 +230,10 @@ static void boot_ack(struct dhcp_server *s, const struct dhcp_request *rq, uint3
 {
 	struct boot_pin pin = pin_of(s, rq);
 
+	/* A DISCOVER that was answered before we were started again is not known here:
+	 * without it the ACK would be the boot's before. */
+	if (selecting)
+		boot_discover(s, rq);
 	boots_ack(s->boots, &rq->m->mac, address, selecting, dhcp_class_arch(rq->m), &pin, rq->now);
 }
 

@@ -363,6 +363,32 @@ static void a_machine_that_panics_after_its_mount_keeps_few_boots_open(void **st
 	assert_int_equal(open_boots(site), 1);
 }
 
+static void a_restart_between_discover_and_ack_loses_no_boot(void **state)
+{
+	struct site *site = *state;
+	uint32_t address = boot(site, ROM, BETA, 1);
+	struct packet p;
+
+	runs(site, address);
+	site_sql(site, "UPDATE image SET active = 2");
+	site_pass(site, 3600000);
+	p = of(ROM, DHCP_DISCOVER, BETA, 2);
+	assert_int_equal(reply_yiaddr(site_send(site, &p)), address);
+	site_restart(site);
+	p = of(ROM, DHCP_REQUEST, BETA, 2);
+	add_option32(&p, 50, address);
+	add_option32(&p, 54, SERVER);
+	assert_reply(site_send(site, &p), DHCP_ACK, address);
+	site_commit(site);
+	assert_int_equal(open_boots(site), 2);
+	assert_int_equal(newest_version(site), 2);
+	/* the same message again */
+	assert_reply(site_send(site, &p), DHCP_ACK, address);
+	site_commit(site);
+	assert_int_equal(open_boots(site), 2);
+	assert_int_equal(site_count(site, "SELECT count(*) FROM boot"), 2);
+}
+
 static void boots_survive_a_restart(void **state)
 {
 	struct site *site = *state;
@@ -439,6 +465,7 @@ int main(void)
 		SITE(however_many_boots_come_their_rows_are_bounded),
 		SITE(a_machine_that_panics_after_its_mount_keeps_few_boots_open),
 		SITE(boots_survive_a_restart),
+		SITE(a_restart_between_discover_and_ack_loses_no_boot),
 		SITE(a_machine_that_is_registered_later_gets_its_rows),
 		SITE(starting_boots_of_strangers_are_bounded),
 	};
