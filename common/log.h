@@ -6,8 +6,8 @@
  * Lines go to standard error.  Where that is the journal's, they become entries of the
  * journal with fields (log_journal.c):
  *
- *	ROOTSTOCK_SERVICE	supervisor, copier, dhcp, tftp, nfs
- *	ROOTSTOCK_MAC, ROOTSTOCK_ADDRESS, ROOTSTOCK_HOST, ROOTSTOCK_VERSION
+ *	ROOTSTOCK_SERVICE	supervisor, copier, dhcp, tftp, nfs, metrics
+ *	ROOTSTOCK_MAC, ROOTSTOCK_ADDRESS, ROOTSTOCK_HOST
  *				whom the line is about, where it says so
  *
  * so that `journalctl ROOTSTOCK_MAC=52:54:00:12:34:01` is one machine's story.
@@ -52,7 +52,6 @@ void log_debug(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 struct log_about {
 	struct mac mac;
 	uint32_t address;
-	uint32_t version; /* of an image */
 	const char *host; /* its name */
 };
 

@@ -69,8 +69,6 @@ static void field_about(struct fields *f, const struct log_about *about)
 		field(f, "ROOTSTOCK_ADDRESS=%s", ip4_format(about->address, address));
 	if (about->host && *about->host)
 		field(f, "ROOTSTOCK_HOST=%s", about->host);
-	if (about->version)
-		field(f, "ROOTSTOCK_VERSION=%u", about->version);
 }
 
 bool log_journal_send(const char *service, int priority, const struct log_about *about,
