@@ -2,11 +2,7 @@
  *
  * What `serve` is told: one INI file, and --interface.  The supervisor hands it to
  * its children as the same text, in memory, so that all of them read one thing.
- *
- *	[server]	interface mode unknown authoritative lease offer
- *			nfs-port tftp-ports tftp-single-port loaders admin reserved-port squash log
- *metrics [subnet 10.0.0.0/24] range exclude router dns ntp domain mtu lease next-server shared
- *option.N
+ * Its sections and keys are those of rootstock.conf(5).
  */
 #ifndef CLI_CONFIG_H
 #define CLI_CONFIG_H
