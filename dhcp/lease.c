@@ -17,7 +17,6 @@ struct leases {
 	struct lease *dirty;
 	struct lease *offer_oldest;
 	struct lease *offer_newest;
-	unsigned int noffers;
 };
 
 static uint32_t mix(uint64_t x)
@@ -134,7 +133,6 @@ static void offer_unlink(struct leases *l, struct lease *lease)
 	*(lease->older ? &lease->older->newer : &l->offer_oldest) = lease->newer;
 	*(lease->newer ? &lease->newer->older : &l->offer_newest) = lease->older;
 	lease->older = lease->newer = NULL;
-	l->noffers--;
 }
 
 static void lease_destroy(struct leases *l, struct lease *lease)
@@ -224,7 +222,6 @@ void lease_offer(struct leases *l, struct lease *lease, struct instant until)
 	lease->newer = NULL;
 	*(l->offer_newest ? &l->offer_newest->newer : &l->offer_oldest) = lease;
 	l->offer_newest = lease;
-	l->noffers++;
 }
 
 void lease_bind(struct leases *l, struct lease *lease, struct instant until, int64_t wall_ns)
@@ -256,11 +253,6 @@ void lease_release(struct leases *l, struct lease *lease, struct instant now)
 struct lease *leases_oldest_offer(const struct leases *l)
 {
 	return l->offer_oldest;
-}
-
-unsigned int leases_offers(const struct leases *l)
-{
-	return l->noffers;
 }
 
 void lease_alive(struct leases *l, struct lease *lease, struct instant at)

@@ -98,7 +98,6 @@ void lease_decline(struct leases *leases, struct lease *lease, struct instant un
 /* Over, but remembered, so that its MAC gets it back. */
 void lease_release(struct leases *leases, struct lease *lease, struct instant now);
 struct lease *leases_oldest_offer(const struct leases *leases); /* NULL: none */
-unsigned int leases_offers(const struct leases *leases);
 
 /* A sign of life.  On disk it is as old as five minutes. */
 void lease_alive(struct leases *leases, struct lease *lease, struct instant at);

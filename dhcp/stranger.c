@@ -173,11 +173,6 @@ void strangers_rewrite(struct strangers *ss, int64_t by_ns)
 	}
 }
 
-unsigned int strangers_count(const struct strangers *ss)
-{
-	return ss->n;
-}
-
 /* ---- rows ---- */
 
 int strangers_load(struct db *db, bool keep, struct dhcp_now now, struct strangers **out)

@@ -34,8 +34,6 @@ void strangers_register(struct strangers *strangers, const struct inventory *inv
 /* Forget who has not asked for 30 days. */
 void strangers_sweep(struct strangers *strangers, struct dhcp_now now);
 
-unsigned int strangers_count(const struct strangers *strangers);
-
 /* As leases_write(). */
 bool strangers_dirty(const struct strangers *strangers);
 int strangers_write(struct strangers *strangers);
