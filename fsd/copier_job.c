@@ -37,7 +37,7 @@ struct job *queue_pop(struct queue *q)
 	return job;
 }
 
-bool queue_remove(struct queue *q, struct job *job)
+static bool queue_remove(struct queue *q, struct job *job)
 {
 	for (struct job **p = &q->first; *p; p = &(*p)->next)
 		if (*p == job) {

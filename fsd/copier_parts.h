@@ -218,7 +218,6 @@ void mends_fini(struct copier *c);
 void queue_push(struct queue *q, struct job *job);
 void queue_push_front(struct queue *q, struct job *job);
 struct job *queue_pop(struct queue *q); /* NULL: empty */
-bool queue_remove(struct queue *q, struct job *job);
 
 /* Where the source's job for `pos` is, or would be. */
 struct job **job_slot(struct source *s, uint32_t pos);

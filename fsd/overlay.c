@@ -399,7 +399,8 @@ int overlay_last_change(struct db *db, uint64_t *change)
 	return r;
 }
 
-int overlay_scope_change(struct db *db, struct scope scope, uint64_t *change)
+/* The scope's last change, 0 for none. */
+static int scope_change(struct db *db, struct scope scope, uint64_t *change)
 {
 	sqlite3_stmt *stmt = db_stmt(db, "SELECT change FROM scope WHERE kind = ? AND owner = ?");
 	int64_t value = 0;
@@ -606,7 +607,7 @@ int overlay_load(struct db *db, struct scope scope, struct paths *paths, struct 
 		return 0;
 	}
 	if (!r)
-		r = overlay_scope_change(db, scope, &ov->change);
+		r = scope_change(db, scope, &ov->change);
 	if (r)
 		return r;
 	if (!paths) {

@@ -20,8 +20,8 @@ enum {
 
 /* ---- sending ---- */
 
-void session_send_small(int fd, uint32_t local, const struct sockaddr_in *peer, const void *data,
-			size_t len)
+static void send_small(int fd, uint32_t local, const struct sockaddr_in *peer, const void *data,
+		       size_t len)
 {
 	_Alignas(struct cmsghdr) char control[CMSG_SPACE(sizeof(struct in_pktinfo))];
 	struct iovec iov = {(void *)(uintptr_t)data, len};
@@ -39,7 +39,7 @@ void session_send_error(int fd, uint32_t local, const struct sockaddr_in *peer, 
 
 	if (!len)
 		len = tftp_error_build(buf, sizeof(buf), code, "refused");
-	session_send_small(fd, local, peer, buf, len);
+	send_small(fd, local, peer, buf, len);
 }
 
 /* Where the socket is bound to no address, each send says where it comes from. */
@@ -98,7 +98,7 @@ static int put_blocks(struct session *s)
 
 /* ---- ending ---- */
 
-const char *tftp_stage_word(enum tftp_stage stage)
+static const char *stage_word(enum tftp_stage stage)
 {
 	static const char *const word[] = {
 		[TFTP_STAGE_LOADER] = "loader", [TFTP_STAGE_MODULE] = "module",
@@ -204,7 +204,7 @@ static void end_finished(struct session *s, struct instant now)
 	if (may_tell_finished(s, now))
 		log_about(LOG_LEVEL_INFO, &subject,
 			  "%s stage=%s %s file=%s bytes=%llu blk=%u win=%u retx=%llu ms=%lld",
-			  who_text(s, mac), tftp_stage_word(s->answer.stage),
+			  who_text(s, mac), stage_word(s->answer.stage),
 			  ip4_format(peer_address(s), address), name_text(s, name, sizeof(name)),
 			  (unsigned long long)t->size, t->blksize, t->window,
 			  (unsigned long long)t->retransmits,
@@ -285,8 +285,8 @@ static void go_on(struct session *s, int outcome, const struct tftp_reply *reply
 		return;
 	}
 	if (reply->len)
-		session_send_small(s->port->source.fd, from_address(s), &s->peer, reply->packet,
-				   reply->len);
+		send_small(s->port->source.fd, from_address(s), &s->peer, reply->packet,
+			   reply->len);
 	if (reply->count) {
 		s->next = reply->first; /* what an earlier window still had to send is in it */
 		s->last = reply->first + reply->count - 1;

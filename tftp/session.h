@@ -110,9 +110,7 @@ void session_left(struct session *s, unsigned int blocks, int r); /* struct outb
 void session_unreachable(struct session *s, struct instant now);
 void session_free(struct session *s);
 
-/* One small packet, from the address that was asked. */
-void session_send_small(int fd, uint32_t local, const struct sockaddr_in *peer, const void *data,
-			size_t len);
+/* An ERROR, from the address that was asked. */
 void session_send_error(int fd, uint32_t local, const struct sockaddr_in *peer, enum tftp_code code,
 			const char *text);
 

@@ -70,6 +70,4 @@ struct tftp_tree {
 	void (*cancel)(struct tftp_tree *tree, struct tftp_wait *wait);
 };
 
-const char *tftp_stage_word(enum tftp_stage stage);
-
 #endif
