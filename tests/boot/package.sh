@@ -46,6 +46,14 @@ service() {
 	in_server systemctl show -P "$1" rootstock
 }
 
+# child NAME: the process in there; it has neither ps nor pgrep.
+child() {
+	# shellcheck disable=SC2016
+	in_server sh -c 'for p in /proc/[0-9]*; do
+		tr "\0" " " <$p/cmdline 2>/dev/null | grep -q "child $0 " && echo ${p#/proc/}
+	done' "$1" | head -n 1
+}
+
 # There is no network in there: all that is needed is in the cache of its apt.
 apt() {
 	in_server apt-get -qq -y -o Dpkg::Use-Pty=0 "$@" >>"$work/apt.log" 2>&1 || {
@@ -116,16 +124,13 @@ grep -q '"ROOTSTOCK_HOST":"north"' "$work/story" || fail "no entry names the hos
 in_server journalctl --no-pager -o json -u rootstock ROOTSTOCK_SERVICE=nfs |
 	grep -q '"MESSAGE":"[0-9.]*: mounted /"' || fail "no entry of nfs about the mount"
 for part in copier dhcp tftp nfs; do
-	in_server ps -o user:32= -C rootstock -o args= 2>/dev/null | grep -q "^rootstock-$part " ||
-		in_server sh -c "grep -l . /proc/[0-9]*/cmdline | while read -r f; do
-			tr '\0' ' ' <\$f | grep -q 'child $part' && stat -c %U \${f%/cmdline}; done" \
-			2>/dev/null | grep -q "rootstock-$part\|root" || fail "no child $part"
+	equal "the user of $part" "rootstock-$part" "$(in_server stat -c %U "/proc/$(child "$part")")"
 done
 
 # ---- a child that dies, an upgrade ----
 
 pid=$(service MainPID)
-in_server sh -c "pkill -KILL -P $pid -u rootstock-nfs" || true
+in_server sh -c "kill -9 $(child nfs)"
 wait_for 30 "nfs to serve again" net_listening tcp 2049
 equal "the service" active "$(service ActiveState)"
 
