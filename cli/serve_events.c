@@ -15,6 +15,8 @@ enum {
 	EVENTS_A_TURN = 256,
 	REGISTER_BURST = 2000, /* new machines at once, then one each ... */
 	REGISTER_MS = 5000,
+	REGISTER_PATIENCE_MS = 100,
+	REGISTER_AGAIN_MS = 250,
 	KEYS_AGAIN_MS = 60000, /* where the disk is full */
 	TRACE_DAYS = 30,
 	TRACE_ROWS_MAX = 5000000, /* 10,000 machines that boot daily, for those days */
@@ -109,25 +111,37 @@ static void register_later(struct serve *v, const struct event *e)
 
 /* All that wait, by one commit where each of them can be; their keys come later.  Loaders
  * give a machine that is not known up within seconds, and a room full of new ones is
- * switched on at once. */
+ * switched on at once.  Who else holds the database holds up these alone: they wait in
+ * the queue, and we go on. */
 static void register_queued(struct loop_timer *timer, struct instant now)
 {
 	struct serve *v = container(timer, struct serve, registrar);
-	bool together = !hosts_add(v->db, v->queue, v->nqueue, NULL);
+	unsigned int left = 0;
+	bool together;
 
+	db_patience(v->db, REGISTER_PATIENCE_MS);
+	together = !hosts_add(v->db, v->queue, v->nqueue, NULL);
 	for (unsigned int i = 0; i < v->nqueue; i++) {
 		struct why why = {""};
 		char text[MAC_TEXT];
-		int r = together ? 0 : hosts_add(v->db, &v->queue[i], 1, &why);
+		int r = together ? 0 : left ? -EAGAIN : hosts_add(v->db, &v->queue[i], 1, &why);
 
+		if (r == -EAGAIN) {
+			v->queue[left++] = v->queue[i];
+			continue;
+		}
 		mac_format(&v->queue[i], text);
 		log_about(r ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
 			  &(struct log_about){.mac = v->queue[i]}, "%s: %s%s", text,
 			  r ? "cannot be registered: " : "registered as a new host",
 			  r ? why_text(&why, r) : "");
 	}
-	v->nqueue = 0;
-	loop_timer_set(v->loop, &v->keymaker, now);
+	db_patience(v->db, DB_PATIENCE_MS);
+	v->nqueue = left;
+	if (left)
+		loop_timer_set(v->loop, timer, instant_add_ms(now, REGISTER_AGAIN_MS));
+	else
+		loop_timer_set(v->loop, &v->keymaker, now);
 }
 
 /* Keys for those that have none, be it since a server before this one: one a turn, which

@@ -124,8 +124,9 @@ int control_ask(const char *state_dir, const char *name, const char *request, in
 		text = more;
 		if (len > ANSWER_MAX)
 			return -EMSGSIZE;
-		r = control_receive(fd, left > 0 ? (int)left : 0, text + len, CONTROL_PACKET_MAX,
-				    &n, why);
+		if (left <= 0)
+			return -ETIMEDOUT; /* also where packets come without end */
+		r = control_receive(fd, (int)left, text + len, CONTROL_PACKET_MAX, &n, why);
 		if (!r)
 			len += n;
 	}

@@ -59,6 +59,11 @@ int db_exec(struct db *db, const char *sql)
 	return db_errno(sqlite3_exec(db->handle, sql, NULL, NULL, NULL));
 }
 
+void db_patience(struct db *db, int ms)
+{
+	sqlite3_busy_timeout(db->handle, ms);
+}
+
 const char *db_error(struct db *db)
 {
 	return sqlite3_errmsg(db->handle);
@@ -186,7 +191,7 @@ int db_open(const char *dir, const struct db_schema *schema, enum db_mode mode, 
 	if (r)
 		return why_set(why, db_errno(r), "%s: %s", path,
 			       db->handle ? db_error(db) : "out of memory");
-	sqlite3_busy_timeout(db->handle, 5000);
+	sqlite3_busy_timeout(db->handle, DB_PATIENCE_MS);
 	/* Rows come from a file that somebody may have edited: views, triggers and
 	 * defaults in it must not run functions with side effects. */
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);

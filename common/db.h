@@ -41,6 +41,10 @@ int db_open(const char *dir, const struct db_schema *schema, enum db_mode mode, 
 void db_close(struct db *db); /* NULL is fine */
 CLEANUP_DEFINE(struct db *, db_close);
 
+/* How long a call waits for another's transaction before it is -EAGAIN. */
+enum { DB_PATIENCE_MS = 5000 };
+void db_patience(struct db *db, int ms);
+
 /* A number that moves whenever another connection committed (PRAGMA
  * data_version, about a microsecond). */
 int64_t db_data_version(struct db *db);

@@ -110,19 +110,21 @@ static void on_timer(struct loop_timer *timer, struct instant now)
 
 /* ---- sessions ---- */
 
-static unsigned int hash_of(uint64_t key)
+/* By a multiplier of this process's own: nobody picks ports that share a chain. */
+static unsigned int hash_of(const struct tftp_server *server, uint64_t key)
 {
-	return (unsigned int)(key * UINT64_C(0x9e3779b97f4a7c15) >> 52) % SESSION_HASH;
+	return (unsigned int)(key * server->hash_key >> 52) % SESSION_HASH;
 }
 
 static struct session_list *of_peer(struct tftp_server *server, const struct sockaddr_in *peer)
 {
-	return &server->by_peer[hash_of((uint64_t)peer->sin_addr.s_addr << 16 | peer->sin_port)];
+	return &server->by_peer[hash_of(server,
+					(uint64_t)peer->sin_addr.s_addr << 16 | peer->sin_port)];
 }
 
 static struct session_list *of_address(struct tftp_server *server, const struct sockaddr_in *peer)
 {
-	return &server->by_address[hash_of(peer->sin_addr.s_addr)];
+	return &server->by_address[hash_of(server, peer->sin_addr.s_addr)];
 }
 
 static bool is_from(const struct session *s, const struct sockaddr_in *peer)
@@ -388,6 +390,9 @@ int tftp_server_new(struct loop *loop, struct tftp_tree *tree,
 	server->loop = loop;
 	server->tree = tree;
 	server->config = *config;
+	if (getrandom(&server->hash_key, sizeof(server->hash_key), 0) < 0)
+		return -errno;
+	server->hash_key |= 1;
 	TAILQ_INIT(&server->run);
 	TAILQ_INIT(&server->opening);
 	port_batch_init(&server->batch);

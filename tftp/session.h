@@ -76,6 +76,7 @@ struct tftp_server {
 	bool untidy; /* a port may have lost its last session */
 	unsigned int nsessions;
 	struct tftp_counts counts;
+	uint64_t hash_key; /* odd */
 	struct session_list by_peer[SESSION_HASH];
 	struct session_list by_address[SESSION_HASH];
 	struct session_queue opening; /* the oldest first */

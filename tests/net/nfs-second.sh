@@ -20,7 +20,8 @@ ln "$image/data" "$image/same"
 ln -s data "$image/link"
 echo init >"$image/sbin/init"
 export ROOTSTOCK_STATE=$work/first
-"$rootstock" image add lab "$image" >/dev/null
+# All in the store, so that nothing is under way there when it is copied.
+"$rootstock" image add lab "$image" --wait >/dev/null 2>&1
 "$rootstock" host add 52:54:00:12:34:01 --name north --address 127.0.0.1
 echo its own | "$rootstock" overlay put host:north /etc/own
 "$rootstock" overlay hide all "/many/a file 7"

@@ -128,11 +128,12 @@ cmp "$work/drifted" "$work/want-drifted" || fail "drifted: $(diff "$work/drifted
 cmp "$work/gone" "$work/want-gone" || fail "gone: $(diff "$work/gone" "$work/want-gone")"
 [[ $(wc -l <"$work/drifted") -ge 5 ]] || fail "only $(wc -l <"$work/drifted") drifted: no test"
 [[ -s $work/gone ]] || fail "none is gone: no test"
+# By the server or the mount: whichever copies.
 while read -r path; do
-	grep -q "version 1: $path: changed in" "$work/serve.log" || fail "$path is not in the log"
+	grep -q "version 1: $path: changed in" "$work"/{serve,mount}.log || fail "$path is not in the log"
 done <"$work/drifted"
 while read -r path; do
-	grep -q "version 1: $path: gone from" "$work/serve.log" || fail "$path is not in the log"
+	grep -q "version 1: $path: gone from" "$work"/{serve,mount}.log || fail "$path is not in the log"
 done <"$work/gone"
 echo "$(wc -l <"$work/drifted") drifted, $(wc -l <"$work/gone") gone; $(cat "$work/fuse.err" "$work/nfs.err" | paste -sd ' '), $(wc -l <"$work/tftp.out") times by TFTP"
 

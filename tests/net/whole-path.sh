@@ -13,7 +13,7 @@ for part in test net server; do
 done
 
 need_root
-for command in udhcpc tftp nfs-ls nfs-cat; do
+for command in udhcpc tftp nfs-ls nfs-cat sqlite3; do
 	command -v $command >/dev/null || skip "$command is not installed"
 done
 [[ -e /usr/lib/PXELINUX/pxelinux.0 ]] || skip "pxelinux is not installed"
@@ -59,7 +59,19 @@ wait_for 20 "a lease" grep -q 'obtained' "$work/udhcpc.log"
 	fail "registered before it went on to boot"
 "$rootstock" lease list | grep -q "$mac .* bound" || fail "no lease: $("$rootstock" lease list)"
 
+# While somebody holds the database a machine is not registered, and all else goes on.
+held() {
+	! sqlite3 "$ROOTSTOCK_STATE/rootstock.db" "BEGIN IMMEDIATE" 2>/dev/null
+}
+spawn holder sqlite3 "$ROOTSTOCK_STATE/rootstock.db" "BEGIN IMMEDIATE" ".shell sleep 8" "COMMIT"
+holder=$spawned
+wait_for 5 "the database to be held" held
 fetch pxelinux.0 got-loader
+sleep 0.5 # for the supervisor to hear of it
+timeout 4 "$rootstock" status >"$work/status" || [[ $? == 1 ]] || fail "status waits for the database"
+held || fail "the database was not held"
+wait_for 20 "the holder's end" gone "$holder"
+wait_for 5 "the machine to be registered" "$rootstock" host show "$host" >/dev/null 2>&1
 cmp "$work/got-loader" /usr/lib/PXELINUX/pxelinux.0
 fetch pxelinux.cfg/01-52-54-00-aa-bb-cc got-menu
 grep -q 'nfsroot=10.77.0.1:/,vers=3,tcp' "$work/got-menu" || fail "menu: $(cat "$work/got-menu")"
