@@ -58,7 +58,8 @@ static bool service_well(const struct service *s)
 	return s->pid ? s->well : service_waits(s);
 }
 
-static void status_add(char *out, size_t size, const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void status_add(char *out, size_t size,
+							     const char *fmt, ...)
 {
 	size_t len = strlen(out);
 	va_list ap;

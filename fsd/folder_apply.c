@@ -240,8 +240,8 @@ static int scope_touch(struct importing *im, unsigned int i)
 {
 	static const char *const sql[] = {
 		[SCOPE_ALL] = "UPDATE host SET changed = ?1 WHERE ?2 = 0",
-		[SCOPE_GROUP] = "UPDATE host SET changed = ?1 WHERE id IN"
-				" (SELECT host FROM host_group WHERE grp = ?2)",
+		[SCOPE_GROUP] = ("UPDATE host SET changed = ?1 WHERE id IN"
+				 " (SELECT host FROM host_group WHERE grp = ?2)"),
 		[SCOPE_HOST] = "UPDATE host SET changed = ?1 WHERE id = ?2",
 	};
 	enum scope_kind kind = im->want->scopes[i].kind;

@@ -140,7 +140,8 @@ static void *poller_main(void *arg)
 
 /* ---- the whole ---- */
 
-static void on_fuse_log(enum fuse_log_level level, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void on_fuse_log(enum fuse_log_level level,
+							      const char *fmt, va_list ap)
 {
 	char line[1024];
 	int n = vsnprintf(line, sizeof(line), fmt, ap);

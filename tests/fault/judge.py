@@ -83,6 +83,7 @@ class Manifest:
         blocks = [rest[i:i + MANIFEST_BLOCK] for i in range(0, len(rest), MANIFEST_BLOCK)]
         need(b"".join(hashlib.sha256(b).digest() for b in blocks) == sums, path, "damaged block")
         self.files = {}  # position -> [hash, size, flags]
+        self.given = set()  # what was read of it, and may be in the store
         for pos in range(nodes):
             node = struct.unpack_from("<IHHIIQqIIIIIII", data, section[0][0] + 64 * pos)
             mode, size, link, index, flags = node[2], node[5], node[9], node[11], node[12]
@@ -104,7 +105,8 @@ class Manifest:
                 break
             pos, flags, _, _, _, _, _, size = struct.unpack_from("<6IqQ", record, 0)
             need(pos in self.files, "a journal names position", pos, "which is no file")
-            if flags & UNKEPT:  # given out, and not in the store
+            if flags & UNKEPT:  # given out; it may have got its name before a sync failed
+                self.given.add(record[40:72].hex())
                 continue
             self.files[pos] = [record[40:72], size, flags >> 1 & 1]
 
@@ -278,6 +280,7 @@ def leftovers(state):
         if not m.sealed and os.path.exists(path + ".fill"):
             m.learn(read(path + ".fill"))
         wanted.update(body.hex() for body, _, gone in m.files.values() if not gone)
+        wanted |= m.given
     for name in os.listdir(os.path.join(state, "manifests")):
         number, rest = re.fullmatch(r"\.?(\d+)(.*)", name).groups()
         sealed = rows.get(int(number), True)

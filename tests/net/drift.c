@@ -66,7 +66,7 @@ struct image {
 	uint32_t pages[PAGES_MAX];
 };
 
-static _Noreturn void die(const char *fmt, ...)
+__attribute__((format(printf, 1, 2))) static _Noreturn void die(const char *fmt, ...)
 {
 	va_list ap;
 

@@ -342,8 +342,8 @@ static inline void compare_bytes(const char *a, const char *b)
 {
 	char *x = NULL;
 	char *y = NULL;
-	size_t xlen;
-	size_t ylen;
+	size_t xlen = 0;
+	size_t ylen = 0;
 
 	if (!read_all(a, &x, &xlen) || !read_all(b, &y, &ylen))
 		fail_msg("%s: cannot be read: %s", b, strerror(errno));

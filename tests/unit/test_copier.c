@@ -79,7 +79,7 @@ static void wait_sealed(struct bench *b)
 	site_wait(site_is_sealed(&b->site, b->version));
 }
 
-static bool exists(struct bench *b, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static bool exists(struct bench *b, const char *format, ...)
 {
 	char path[PATH_MAX];
 	size_t n = (size_t)snprintf(path, sizeof(path), "%s/", b->site.state);

@@ -28,8 +28,8 @@ static void lines_are_written_as_they_were_read(void **state)
 		"hide /\\x5cwhat",
 		"opaque /etc next-boot",
 		"attr / owner=5:6",
-		"put /gr\xc3\xbc\xc3\x9f"
-		"e",
+		("put /gr\xc3\xbc\xc3\x9f"
+		 "e"),
 	};
 
 	(void)state;

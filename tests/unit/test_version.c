@@ -67,7 +67,7 @@ static void what_was_copied_and_then_lost_counts_once(void **state)
 
 static void a_record_that_cannot_be_is_not_believed(void **state)
 {
-	static const struct fill_record bad[] = {
+	const struct fill_record bad[] = {
 		/* drifted into what is no file */
 		{.pos = 1, .flags = FILL_DRIFT, .mode = S_IFDIR | 0755, .hash = bytes},
 		{.pos = 1, .flags = FILL_DRIFT, .mode = 1 << 16 | S_IFREG, .hash = bytes},
