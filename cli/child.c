@@ -109,6 +109,7 @@ static int prepare_tftp(struct child *child, struct why *why)
 	*config = (struct tftp_config){
 		.state_dir = child->cli->state_dir,
 		.folders = c->nloaders ? child->folders : NULL,
+		.registers = c->dhcp.unknown == DHCP_UNKNOWN_BOOT,
 		.server = {.event_fd = child->event_fd,
 			   .port_first = c->tftp_first,
 			   .port_last = c->tftp_last,

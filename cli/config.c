@@ -322,7 +322,7 @@ static const struct server_key {
 } server_keys[] = {
 	{"interface", take_interface, CONFIG_OF_DHCP | CONFIG_OF_TFTP},
 	{"mode", take_mode, CONFIG_OF_DHCP},
-	{"unknown", take_unknown, CONFIG_OF_DHCP},
+	{"unknown", take_unknown, CONFIG_OF_DHCP | CONFIG_OF_TFTP},
 	{"authoritative", take_authoritative, CONFIG_OF_DHCP},
 	{"lease", take_lease, CONFIG_OF_DHCP},
 	{"offer", take_offer, CONFIG_OF_DHCP},

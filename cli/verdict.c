@@ -160,6 +160,12 @@ static const struct rule rules[] = {
 	 .mend = "the origin's disk is slow or gone: the log of the copier says which"},
 	{.trouble = EVENT_BROKEN,
 	 .at = FILES,
+	 .said = "not registered yet",
+	 .reason = "the server could not register it in time",
+	 .mend = "somebody holds the database, or its disk is full: the log of the server says "
+		 "which; rootstock host add MAC does it by hand"},
+	{.trouble = EVENT_BROKEN,
+	 .at = FILES,
 	 .reason = "the server cannot read the file",
 	 .mend = "rootstock image check --bytes says which files are damaged; the log of the "
 		 "copier says why"},

@@ -188,12 +188,16 @@ const struct tenant *tenants_at(const struct tenants *t, unsigned int i)
 
 /* ---- directory ---- */
 
+enum { SEEN_NOTHING = -1 }; /* as db_data_version() has it where it cannot tell */
+
 struct directory {
 	struct db *rootstock;
 	struct db *leases; /* NULL until dhcp has made it */
 	char *state_dir;
 	int64_t rootstock_seen;
 	int64_t leases_seen;
+	bool rootstock_current;
+	bool leases_current;
 	struct inventory *inventory;
 	struct tenants *tenants;
 	struct tenant assumed; /* address 0: nobody */
@@ -213,9 +217,11 @@ static bool directory_poll_rootstock(struct directory *d)
 	int64_t seen = db_data_version(d->rootstock);
 	struct inventory *inv;
 
-	if (seen == d->rootstock_seen)
+	if (seen >= 0 && seen == d->rootstock_seen)
 		return false;
-	if (inventory_load(d->rootstock, &inv)) {
+	d->rootstock_current = !inventory_load(d->rootstock, &inv);
+	if (!d->rootstock_current) {
+		d->rootstock_seen = SEEN_NOTHING;
 		directory_complain(d, d->rootstock, "rootstock.db");
 		return false;
 	}
@@ -228,22 +234,32 @@ static bool directory_poll_rootstock(struct directory *d)
 
 static bool directory_poll_leases(struct directory *d)
 {
+	cleanup(tenants_freep) struct tenants *t = NULL;
 	int64_t seen;
-	struct tenants *t;
+	int r = 0;
 
-	if (!d->leases && db_open(d->state_dir, &schema_leases, DB_READ, &d->leases, NULL))
+	if (!d->leases)
+		r = db_open(d->state_dir, &schema_leases, DB_READ, &d->leases, NULL);
+	if (r) {
+		d->leases_current = r == -ENOENT;
 		return false;
+	}
 	seen = db_data_version(d->leases);
-	if (seen == d->leases_seen)
+	if (seen >= 0 && seen == d->leases_seen)
 		return false;
-	if (tenants_load(d->leases, &t) || (d->assumed.address && tenants_put(t, &d->assumed))) {
+	r = tenants_load(d->leases, &t);
+	if (!r && d->assumed.address)
+		r = tenants_put(t, &d->assumed);
+	d->leases_current = !r;
+	if (r) {
+		d->leases_seen = SEEN_NOTHING;
 		directory_complain(d, d->leases, "leases.db");
 		return false;
 	}
 	d->leases_seen = seen;
 	d->complained = false;
 	tenants_free(d->tenants);
-	d->tenants = t;
+	d->tenants = take(&t);
 	return true;
 }
 
@@ -254,6 +270,11 @@ bool directory_poll(struct directory *d)
 	return directory_poll_leases(d) || moved;
 }
 
+bool directory_current(const struct directory *d)
+{
+	return d->rootstock_current && d->leases_current;
+}
+
 int directory_open(const char *state_dir, struct directory **out, struct why *why)
 {
 	cleanup(directory_closep) struct directory *d = calloc(1, sizeof(*d));
@@ -261,7 +282,7 @@ int directory_open(const char *state_dir, struct directory **out, struct why *wh
 
 	if (!d)
 		return -ENOMEM;
-	d->rootstock_seen = d->leases_seen = -2; /* db_data_version gives -1 at worst */
+	d->rootstock_seen = d->leases_seen = SEEN_NOTHING;
 	d->state_dir = strdup(state_dir);
 	d->tenants = calloc(1, sizeof(*d->tenants));
 	if (!d->state_dir || !d->tenants)

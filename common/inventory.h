@@ -127,6 +127,9 @@ CLEANUP_DEFINE(struct directory *, directory_close);
  * older snapshot die here: keep none across a call.  A reload that fails keeps
  * the last snapshot and is logged once.  Returns true when something moved. */
 bool directory_poll(struct directory *d);
+/* Could both be read at the last look?  Else who is not in the snapshot may well be in
+ * the databases. */
+bool directory_current(const struct directory *d);
 const struct inventory *directory_inventory(const struct directory *d);
 const struct tenants *directory_tenants(const struct directory *d);
 

@@ -12,9 +12,9 @@
 #include "tftp/name.h"
 #include "tftp/offer.h"
 
-/* Machines that are not registered yet, by address: how long each has waited.
- * A small table that forgets the oldest is enough: one that is forgotten waits
- * anew. */
+/* Callers that nobody knows, by address: how long each has waited, for beside another
+ * DHCP server addresses are learned late.  A small table that forgets the oldest is
+ * enough: one that is forgotten waits anew. */
 enum { STRANGERS = 256, STRANGER_SECS = 15, STRANGER_FORGET_SECS = 60 };
 
 struct stranger {
@@ -165,9 +165,8 @@ static int refused(struct tftp_answer *answer, enum tftp_code code)
 	return TFTP_TREE_REFUSED;
 }
 
-static int stranger_wait(struct namespace *ns, uint32_t address)
+static bool stranger_waits(struct namespace *ns, uint32_t address, struct instant now)
 {
-	struct instant now = instant_now();
 	struct stranger *oldest = &ns->strangers[0];
 	struct stranger *s = NULL;
 
@@ -182,7 +181,7 @@ static int stranger_wait(struct namespace *ns, uint32_t address)
 		*s = (struct stranger){.address = address, .since = now};
 	}
 	s->seen = now;
-	return now.ns - s->since.ns < STRANGER_SECS * NS_PER_SEC ? TFTP_TREE_LATER : 0;
+	return now.ns - s->since.ns < STRANGER_SECS * NS_PER_SEC;
 }
 
 static int who(struct namespace *ns, const struct tftp_ask *ask, const struct mac *named,
@@ -234,6 +233,16 @@ static int who(struct namespace *ns, const struct tftp_ask *ask, const struct ma
 	return 0;
 }
 
+/* That nobody is registered at an address is known when the databases say so, and nobody
+ * is about to change them: who has a lease becomes a host, however long the supervisor
+ * must wait for whoever holds the database. */
+static bool is_coming(struct namespace *ns, const struct tftp_ask *ask,
+		      const struct tftp_answer *answer)
+{
+	return (answer->stranger && ns->config.registers) ||
+	       !directory_current(ns->config.directory) || stranger_waits(ns, ask->from, ask->now);
+}
+
 /* Why somebody gets nothing of a host's: words, or TFTP_TREE_LATER. */
 static int need_host(struct namespace *ns, const struct tftp_ask *ask, const struct caller *caller,
 		     struct tftp_answer *answer)
@@ -242,7 +251,7 @@ static int need_host(struct namespace *ns, const struct tftp_ask *ask, const str
 		return 0;
 	if (caller->pending)
 		why_set(&answer->why, 0, "this machine waits for `rootstock host approve`");
-	else if (stranger_wait(ns, ask->from) == TFTP_TREE_LATER)
+	else if (is_coming(ns, ask, answer))
 		return TFTP_TREE_LATER;
 	else
 		why_set(&answer->why, 0, "no machine is registered at this address");

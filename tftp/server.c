@@ -13,6 +13,10 @@
 
 enum { SESSIONS = 2048, PER_ADDRESS = 64, RECEIVE_BUFFER = 4 << 20 };
 
+/* Longer than the tree takes to know that nobody is registered.  A client that still wants
+ * the file then asks again. */
+enum { HOLD_MS = 30000 };
+
 int tftp_listen(uint32_t address, uint16_t port, const char *ifname, int *out, struct why *why)
 {
 	const struct sockaddr_in sin = {
@@ -402,6 +406,8 @@ int tftp_server_new(struct loop *loop, struct tftp_tree *tree,
 		server->config.sessions = SESSIONS;
 	if (!server->config.per_address)
 		server->config.per_address = PER_ADDRESS;
+	if (!server->config.hold_ms)
+		server->config.hold_ms = HOLD_MS;
 	if (server->config.port_last < server->config.port_first ||
 	    config->nlisten > TFTP_LISTENERS)
 		return -EINVAL;

@@ -37,6 +37,7 @@ struct tftp_server_config {
 	bool single_port;
 	unsigned int sessions;	  /* at once; 0: 2048 */
 	unsigned int per_address; /* of these; 0: 64 */
+	unsigned int hold_ms;	  /* for its machine to be registered; 0: 30 s */
 	struct tftp_limits limits;
 	int event_fd; /* -1: nobody listens */
 };

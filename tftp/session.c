@@ -10,8 +10,8 @@
 #include "common/event.h"
 
 enum {
-	HOLD_SECS = 5, /* for a machine that is being registered */
 	HOLD_POLL_MS = 50,
+	TELL_AGAIN_MS = 5000, /* the supervisor may have been busy */
 	STARVED_POLL_MS = 10, /* bytes that the copier has not written yet */
 	STARVED_MOST = 3000,
 	FETCH_SECS = 60,
@@ -393,6 +393,7 @@ static void ask(struct session *s, struct instant now)
 		.to = s->local,
 		.name = s->request.name,
 		.name_len = s->request.name_len,
+		.now = now,
 	};
 	struct tftp_file *file = NULL;
 	int r;
@@ -408,17 +409,17 @@ static void ask(struct session *s, struct instant now)
 		server_due(s, instant_add_ms(now, FETCH_SECS * 1000));
 		return;
 	case TFTP_TREE_LATER:
-		if (!s->held && s->answer.stranger)
+		if (s->answer.stranger && now.ns >= s->tell_at.ns) {
 			tell(s, EVENT_UNKNOWN, 0, NULL, now);
-		s->held = true;
-		if (now.ns < s->hold_until.ns) {
-			server_due(s, instant_add_ms(now, HOLD_POLL_MS));
-			return;
+			s->tell_at = instant_add_ms(now, TELL_AGAIN_MS);
 		}
-		end_refused(s, TFTP_ACCESS,
-			    s->answer.host ? "its view cannot be made"
-					   : "no machine is registered at this address",
-			    false);
+		if (now.ns < s->hold_until.ns)
+			server_due(s, instant_add_ms(now, HOLD_POLL_MS));
+		else
+			end_stopped(s,
+				    s->answer.host ? "it has no view yet"
+						   : "it is not registered yet",
+				    now);
 		return;
 	case TFTP_TREE_REFUSED:
 		end_refused(s, s->answer.code, why_text(&s->answer.why, 0), s->answer.expected);
@@ -431,7 +432,7 @@ static void ask(struct session *s, struct instant now)
 void session_start(struct session *s, struct instant now)
 {
 	s->started = now;
-	s->hold_until = instant_add_ms(now, HOLD_SECS * 1000);
+	s->hold_until = instant_add_ms(now, s->server->config.hold_ms);
 	s->next = 1;
 	s->segment = true;
 	ask(s, now);

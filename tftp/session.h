@@ -40,7 +40,7 @@ struct session {
 	struct instant started;
 	struct instant hold_until; /* while the caller is being registered */
 	bool waiting;		   /* the tree will call wait.done */
-	bool held;
+	struct instant tell_at;	   /* the supervisor, that it is waited for */
 
 	struct tftp_request request; /* name points to `name` */
 	char name[TFTP_NAME_MAX];

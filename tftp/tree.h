@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "common/clock.h"
 #include "common/mac.h"
 #include "common/why.h"
 #include "fsd/contents.h"
@@ -21,6 +22,7 @@ struct tftp_ask {
 	uint32_t to;   /* the address that was asked */
 	const char *name;
 	size_t name_len;
+	struct instant now;
 };
 
 enum tftp_stage {
@@ -58,7 +60,7 @@ struct tftp_wait {
 
 enum tftp_tree_code {
 	TFTP_TREE_WAIT = 1, /* wait->done will be called */
-	TFTP_TREE_LATER,    /* the caller is being registered: ask again soon */
+	TFTP_TREE_LATER,    /* who it is is not known yet: ask again soon */
 	TFTP_TREE_REFUSED   /* answer->code, answer->why */
 };
 

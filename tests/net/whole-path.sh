@@ -59,7 +59,8 @@ wait_for 20 "a lease" grep -q 'obtained' "$work/udhcpc.log"
 	fail "registered before it went on to boot"
 "$rootstock" lease list | grep -q "$mac .* bound" || fail "no lease: $("$rootstock" lease list)"
 
-# While somebody holds the database a machine is not registered, and all else goes on.
+# While somebody holds the database a machine is not registered, and all else goes on.  What
+# it asks for meanwhile comes late, and is not refused.
 held() {
 	! sqlite3 "$ROOTSTOCK_STATE/rootstock.db" "BEGIN IMMEDIATE" 2>/dev/null
 }
@@ -70,10 +71,10 @@ fetch pxelinux.0 got-loader
 sleep 0.5 # for the supervisor to hear of it
 timeout 4 "$rootstock" status >"$work/status" || [[ $? == 1 ]] || fail "status waits for the database"
 held || fail "the database was not held"
+fetch pxelinux.cfg/01-52-54-00-aa-bb-cc got-menu
 wait_for 20 "the holder's end" gone "$holder"
 wait_for 5 "the machine to be registered" "$rootstock" host show "$host" >/dev/null 2>&1
 cmp "$work/got-loader" /usr/lib/PXELINUX/pxelinux.0
-fetch pxelinux.cfg/01-52-54-00-aa-bb-cc got-menu
 grep -q 'nfsroot=10.77.0.1:/,vers=3,tcp' "$work/got-menu" || fail "menu: $(cat "$work/got-menu")"
 "$rootstock" host show "$host" >/dev/null
 fetch kernel got-kernel

@@ -172,6 +172,7 @@ struct world {
 	struct tftp_wait wait;
 	struct tftp_answer answer;
 	char text[4096];
+	struct instant now;
 };
 
 static int world_setup(void **state)
@@ -192,11 +193,13 @@ static int world_setup(void **state)
 	    loaders_new(folders, &w->loaders, NULL))
 		return -1;
 	*state = w;
+	w->now = instant_add_ms(w->now, 1000000);
 	parked = false;
 	cancelled = 0;
-	return namespace_new(
-		&(struct namespace_config){.loaders = w->loaders, .directory = w->directory},
-		&w->ns);
+	return namespace_new(&(struct namespace_config){.loaders = w->loaders,
+							.directory = w->directory,
+							.registers = true},
+			     &w->ns);
 }
 
 static int world_teardown(void **state)
@@ -216,8 +219,11 @@ static int world_teardown(void **state)
 static int ask(struct world *w, uint32_t from, const char *name)
 {
 	struct tftp_tree *tree = namespace_tree(w->ns);
-	struct tftp_ask a = {
-		.from = from, .to = 0x0a000001, .name = name, .name_len = strlen(name)};
+	struct tftp_ask a = {.from = from,
+			     .to = 0x0a000001,
+			     .name = name,
+			     .name_len = strlen(name),
+			     .now = w->now};
 	struct tftp_file *file = NULL;
 	int r = tree->open(tree, &a, &w->wait, &w->answer, &file);
 
@@ -322,6 +328,50 @@ static void a_stranger_is_held_until_it_is_registered(void **state)
 	assert_int_equal(ask(w, STRANGER, "pxelinux.cfg/01-52-54-00-12-34-aa"), 0);
 	assert_non_null(strstr(w->text, "# new, debian@2\n"));
 	assert_int_equal(asked_change, UINT64_MAX);
+}
+
+/* The supervisor may have to wait for whoever holds the database. */
+static void one_with_a_lease_is_never_told_that_it_is_not_registered(void **state)
+{
+	struct world *w = *state;
+
+	for (int i = 0; i < 100; i++, w->now = instant_add_ms(w->now, 1000))
+		assert_int_equal(ask(w, STRANGER, "pxelinux.cfg/default"), TFTP_TREE_LATER);
+}
+
+static void who_is_known_to_be_nobody_is_told_so_after_a_while(void **state)
+{
+	struct world *w = *state;
+
+	for (int i = 0; i < 15; i++, w->now = instant_add_ms(w->now, 1000))
+		assert_int_equal(ask(w, NOBODY, "pxelinux.cfg/default"), TFTP_TREE_LATER);
+	assert_int_equal(ask(w, NOBODY, "pxelinux.cfg/default"), TFTP_TREE_REFUSED);
+	assert_string_equal(w->answer.why.text, "no machine is registered at this address");
+	/* One whose lease is of a time when machines registered themselves. */
+	namespace_free(w->ns);
+	assert_int_equal(namespace_new(&(struct namespace_config){.loaders = w->loaders,
+								  .directory = w->directory},
+				       &w->ns),
+			 0);
+	assert_int_equal(ask(w, STRANGER, "pxelinux.cfg/default"), TFTP_TREE_LATER);
+	w->now = instant_add_ms(w->now, 15000);
+	assert_int_equal(ask(w, STRANGER, "pxelinux.cfg/default"), TFTP_TREE_REFUSED);
+}
+
+static void nobody_is_unknown_while_the_databases_cannot_be_read(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(db_exec(w->db, "ALTER TABLE host RENAME TO hosts"), 0);
+	for (int i = 0; i < 60; i++, w->now = instant_add_ms(w->now, 1000))
+		assert_int_equal(ask(w, NOBODY, "pxelinux.cfg/default"), TFTP_TREE_LATER);
+	assert_int_equal(ask(w, H7, "kernel"), 0); /* of whom the last state knows */
+	assert_int_equal(db_exec(w->db, "ALTER TABLE hosts RENAME TO host"), 0);
+	assert_int_equal(ask(w, NOBODY, "pxelinux.cfg/default"), TFTP_TREE_LATER);
+	w->now = instant_add_ms(w->now, 15000);
+	assert_int_equal(ask(w, NOBODY, "pxelinux.cfg/default"), TFTP_TREE_REFUSED);
+	assert_int_equal(db_exec(w->leases, "ALTER TABLE lease RENAME TO leases"), 0);
+	assert_int_equal(ask(w, NOBODY, "pxelinux.cfg/default"), TFTP_TREE_LATER);
 }
 
 static void a_view_that_is_not_made_yet_is_waited_for(void **state)
@@ -478,8 +528,11 @@ static void the_mode_is_the_one_that_the_boot_pinned(void **state)
 static struct tftp_file *opened(struct world *w, uint32_t from, const char *name)
 {
 	struct tftp_tree *tree = namespace_tree(w->ns);
-	struct tftp_ask a = {
-		.from = from, .to = 0x0a000001, .name = name, .name_len = strlen(name)};
+	struct tftp_ask a = {.from = from,
+			     .to = 0x0a000001,
+			     .name = name,
+			     .name_len = strlen(name),
+			     .now = w->now};
 	struct tftp_file *file = NULL;
 
 	assert_int_equal(tree->open(tree, &a, &w->wait, &w->answer, &file), 0);
@@ -553,6 +606,9 @@ int main(void)
 		TEST(only_what_everybody_may_read_leaves_a_view),
 		TEST(a_secret_is_reached_by_no_name),
 		TEST(a_stranger_is_held_until_it_is_registered),
+		TEST(one_with_a_lease_is_never_told_that_it_is_not_registered),
+		TEST(who_is_known_to_be_nobody_is_told_so_after_a_while),
+		TEST(nobody_is_unknown_while_the_databases_cannot_be_read),
 		TEST(a_view_that_is_not_made_yet_is_waited_for),
 		TEST(a_pending_host_is_told_why_at_once),
 		TEST(a_mac_in_the_name_serves_where_the_address_is_unknown),

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The server on loopback, in a process of its own, with a tree of made-up files:
- * "N" is N bytes, "later N" is held three times first, "no" is refused,
+ * "N" is N bytes, "later N" is held three times first, "slow N" for longer than most
+ * clients wait before they repeat themselves, "never" for ever, "no" is refused,
  * "known ..." is of a machine that is registered.
  */
 #include "tests/unit/unit.h"
@@ -57,6 +58,19 @@ static int made_open(struct tftp_tree *tree, const struct tftp_ask *ask, struct 
 		answer->stranger = true;
 		if (held++ < 3)
 			return TFTP_TREE_LATER;
+	}
+	if (!strncmp(name, "slow ", 5)) {
+		static int64_t since;
+
+		name += 5;
+		answer->stranger = true;
+		since = since ? since : ask->now.ns;
+		if (ask->now.ns - since < 6 * NS_PER_SEC)
+			return TFTP_TREE_LATER;
+	}
+	if (!strcmp(name, "never")) {
+		answer->stranger = answer->has_mac = true;
+		return TFTP_TREE_LATER;
 	}
 	if (!strncmp(name, "known ", 6)) {
 		answer->host = 1;
@@ -448,6 +462,47 @@ static struct event next_event(struct world *w)
 	return event;
 }
 
+/* As when somebody holds the database. */
+static void one_that_is_registered_late_is_served_all_the_same(void **state)
+{
+	struct world *w = start(0, &plain);
+	struct sockaddr_in from;
+	uint8_t buf[1024];
+	int fd = client();
+	ssize_t n;
+
+	(void)state;
+	request(fd, INADDR_LOOPBACK, w->port, "slow 100", NULL);
+	n = receive(fd, buf, sizeof(buf), &from, 30000);
+	assert_int_equal(n, 104);
+	assert_int_equal(buf[1], TFTP_DATA);
+	assert_int_equal(next_event(w).kind, EVENT_UNKNOWN);
+	assert_int_equal(next_event(w).kind, EVENT_UNKNOWN); /* the first may be lost */
+	close(fd);
+	finish(w);
+}
+
+static void who_is_never_registered_hears_nothing_and_may_ask_again(void **state)
+{
+	struct world *w = start(0, &(struct tftp_server_config){.hold_ms = 100});
+	struct sockaddr_in from;
+	struct event event;
+	uint8_t buf[1024];
+	int fd = client();
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		request(fd, INADDR_LOOPBACK, w->port, "never", NULL);
+		assert_int_equal(next_event(w).kind, EVENT_UNKNOWN);
+		event = next_event(w);
+		assert_int_equal(event.kind, EVENT_BROKEN);
+		assert_string_equal(event.text, "never: it is not registered yet");
+	}
+	assert_int_equal(receive(fd, buf, sizeof(buf), &from, 100), -1);
+	close(fd);
+	finish(w);
+}
+
 static void what_does_not_come_to_its_end_is_told_of_known_machines(void **state)
 {
 	struct world *w = start(0, &plain);
@@ -683,6 +738,8 @@ int main(void)
 		cmocka_unit_test(the_reply_leaves_from_the_address_and_ports_that_it_should),
 		cmocka_unit_test(a_repeated_request_starts_no_second_transfer),
 		cmocka_unit_test(a_machine_that_is_being_registered_is_served_when_it_is),
+		cmocka_unit_test(one_that_is_registered_late_is_served_all_the_same),
+		cmocka_unit_test(who_is_never_registered_hears_nothing_and_may_ask_again),
 		cmocka_unit_test(what_does_not_come_to_its_end_is_told_of_known_machines),
 		cmocka_unit_test(a_thousand_transfers_run_at_once),
 		cmocka_unit_test(without_descriptors_transfers_share_what_ports_there_are),
