@@ -41,6 +41,23 @@ struct manifest_header {
 /* A whole section, every block of it checked; `at` NULL when damaged. */
 struct bytes manifest_section(const struct manifest *m, enum manifest_section section);
 
+/* All that a manifest's file is made of, however it came about. */
+struct manifest_parts {
+	uint32_t version;
+	uint32_t nnodes;
+	uint32_t nhashes;
+	uint32_t flags;
+	uint64_t bytes;
+	const struct manifest_node *nodes;
+	const struct hash *hashes;
+	struct bytes strings;
+	struct bytes xattrs;
+};
+
+/* Write `dir`/version, all or nothing, synced.  `digest` may be NULL.
+ * Returns 0 or a negative errno. */
+int manifest_parts_write(const struct manifest_parts *p, const char *dir, struct hash *digest);
+
 /* Give a file that root makes in the copier's directory to that one's owner. */
 int file_give(int fd, int dir_fd);
 
