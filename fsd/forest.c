@@ -14,13 +14,13 @@
 #include "common/inventory.h"
 #include "common/log.h"
 #include "common/schema.h"
+#include "fsd/listing.h"
 #include "fsd/view_source.h"
 
 enum { TOP_ROOT = 1, TOP_HOSTS = 2, TOP_IMAGES = 3 };
 enum {
 	FOREST_AGAIN_MS = 1000,
 	PLANT_BUCKETS = 4096,
-	LISTED_NAME = NAME_MAX_LEN + sizeof("@4294967295")
 };
 
 /* Where a view stands, for as long as the forest lives. */
@@ -33,24 +33,6 @@ struct plant {
 	struct view *before;	     /* the poller's: whose changes are told once more */
 	struct instant again;
 	struct plant *next; /* in its bucket */
-};
-
-/* A name in /hosts or /images. */
-struct listed {
-	uint32_t id; /* of the host or the version */
-	uint32_t version;
-	uint32_t boot; /* that pinned it; 0: none */
-	uint64_t change;
-	struct plant *plant;
-	uint8_t name_len;
-	char name[LISTED_NAME];
-};
-
-struct listing {
-	struct listed *list; /* by id: a cookie is the id, plus two */
-	uint32_t *by_name;
-	uint32_t n;
-	struct view_time mtime;
 };
 
 struct forest {
@@ -149,67 +131,6 @@ static uint64_t number_of(const struct plant *p, uint32_t node)
 
 /* ---- listings ---- */
 
-static int by_id_cmp(const void *a, const void *b)
-{
-	uint32_t x = ((const struct listed *)a)->id;
-	uint32_t y = ((const struct listed *)b)->id;
-
-	return (x > y) - (x < y);
-}
-
-static int by_name_cmp(const void *a, const void *b, void *ctx)
-{
-	const struct listed *list = ctx;
-
-	return strcmp(list[*(const uint32_t *)a].name, list[*(const uint32_t *)b].name);
-}
-
-static struct listed *listing_by_id(const struct listing *l, uint32_t id)
-{
-	struct listed key = {.id = id};
-
-	return l->n ? bsearch(&key, l->list, l->n, sizeof(key), by_id_cmp) : NULL;
-}
-
-static const struct listed *listing_by_name(const struct listing *l, const char *name, size_t len)
-{
-	uint32_t lo = 0;
-	uint32_t hi = l->n;
-
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-		const struct listed *one = &l->list[l->by_name[mid]];
-		int c = strncmp(one->name, name, len);
-
-		if (!c && one->name_len == len)
-			return one;
-		if (c < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return NULL;
-}
-
-static int listing_add(struct listing *l, const struct listed *one)
-{
-	if (!(l->n & (l->n - 1))) {
-		struct listed *bigger = realloc(l->list, (l->n ? 2 * l->n : 1) * sizeof(*l->list));
-
-		if (!bigger)
-			return -ENOMEM;
-		l->list = bigger;
-	}
-	l->list[l->n++] = *one;
-	return 0;
-}
-
-static void listing_fini(struct listing *l)
-{
-	free(l->list);
-	free(l->by_name);
-}
-
 /* A host shows what it runs, not what it would get, while a boot of it is open. */
 static void hosts_pin(struct listing *l, const struct inventory *inv, const struct tenants *tenants)
 {
@@ -244,8 +165,7 @@ static int hosts_list(struct forest *f, struct listing *l)
 		if (listing_add(l, &one))
 			return -ENOMEM;
 	}
-	if (l->n)
-		qsort(l->list, l->n, sizeof(*l->list), by_id_cmp);
+	listing_sort(l);
 	hosts_pin(l, inv, directory_tenants(f->directory));
 	return 0;
 }
@@ -294,59 +214,7 @@ static int listing_finish(struct forest *f, struct listing *l, bool hosts)
 		n++;
 	}
 	l->n = n;
-	l->by_name = malloc((n + 1) * sizeof(*l->by_name));
-	if (!l->by_name)
-		return -ENOMEM;
-	for (uint32_t i = 0; i < n; i++)
-		l->by_name[i] = i;
-	qsort_r(l->by_name, n, sizeof(*l->by_name), by_name_cmp, l->list);
-	return 0;
-}
-
-static bool listed_same(const struct listed *a, const struct listed *b)
-{
-	return a->id == b->id && a->plant == b->plant && !strcmp(a->name, b->name);
-}
-
-/* Did names come or go?  (Not: lead elsewhere.) */
-static bool listing_moved(const struct listing *a, const struct listing *b)
-{
-	if (a->n != b->n)
-		return true;
-	for (uint32_t i = 0; i < a->n; i++)
-		if (a->list[i].id != b->list[i].id || strcmp(a->list[i].name, b->list[i].name))
-			return true;
-	return false;
-}
-
-static void listing_tell(const struct listing *old, const struct listing *now, uint64_t dir,
-			 const struct changes_sink *sink)
-{
-	bool any = false;
-	uint32_t i = 0;
-	uint32_t j = 0;
-
-	while (i < old->n || j < now->n) {
-		const struct listed *a = i < old->n ? &old->list[i] : NULL;
-		const struct listed *b = j < now->n ? &now->list[j] : NULL;
-
-		if (a && b && listed_same(a, b)) {
-			i++;
-			j++;
-			continue;
-		}
-		any = true;
-		if (a && (!b || a->id <= b->id)) {
-			sink->name(sink->ctx, dir, a->name, a->name_len);
-			i++;
-		}
-		if (b && (!a || b->id <= a->id)) {
-			sink->name(sink->ctx, dir, b->name, b->name_len);
-			j++;
-		}
-	}
-	if (any)
-		sink->node(sink->ctx, dir, true);
+	return listing_index(l);
 }
 
 static struct view_time time_now(void)
@@ -649,8 +517,7 @@ static int top_readdir(const struct forest *f, uint64_t dir, uint64_t cookie,
 		{.cookie = 4, .number = TOP_IMAGES, .name_len = 6, .name = "images"},
 	};
 	const struct listing *l = listing_of(f, dir);
-	uint32_t lo = 0;
-	uint32_t hi;
+	const struct listed *one;
 
 	if (dir != TOP_ROOT && !l)
 		return VIEW_STALE;
@@ -660,23 +527,15 @@ static int top_readdir(const struct forest *f, uint64_t dir, uint64_t cookie,
 			out->number = dir;
 		return 0;
 	}
-	hi = l ? l->n : 0;
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if ((uint64_t)l->list[mid].id + 2 <= cookie)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (!l || lo == l->n)
+	one = l ? listing_after(l, cookie) : NULL;
+	if (!one)
 		return VIEW_END;
 	*out = (struct forest_dirent){
-		.cookie = (uint64_t)l->list[lo].id + 2,
-		.number = number_of(l->list[lo].plant, VIEW_ROOT),
+		.cookie = (uint64_t)one->id + 2,
+		.number = number_of(one->plant, VIEW_ROOT),
 		.view = true,
-		.name_len = l->list[lo].name_len,
-		.name = l->list[lo].name,
+		.name_len = one->name_len,
+		.name = one->name,
 	};
 	return 0;
 }
