@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The protocol: which address a client may have, and what it is answered in each
- * of its states (RFC 2131, 4.3).
+ * The protocol: what a client is answered in each of its states (RFC 2131, 4.3).
  */
-#include "dhcp/state.h"
+#include "dhcp/claim.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CALLING_NS (180 * NS_PER_SEC) /* nfs tells once a minute who calls */
 #define BOOT_LOOP_NS (30 * NS_PER_SEC)
 
 enum {
@@ -71,125 +69,6 @@ void dhcp_refuse(struct dhcp_server *s, const struct dhcp_request *rq, const cha
 	/* Each made-up MAC has a budget of its own: all of them have one more. */
 	if (rq->host || log_allow(&s->stranger_refusals, rq->now.mono.ns, 50, 200))
 		tell_now(rq, EVENT_REFUSED, 0, why);
-}
-
-/* ---- who may have what ---- */
-
-static bool lives(const struct lease *lease)
-{
-	return lease && lease->state;
-}
-
-struct lease *dhcp_lease_at(const struct dhcp_server *s, uint32_t address)
-{
-	struct lease *lease = address ? leases_by_address(s->leases, address) : NULL;
-
-	return lives(lease) ? lease : NULL;
-}
-
-static bool same_wire(const struct dhcp_subnet *a, const struct dhcp_subnet *b)
-{
-	return a == b || (a->shared && a->shared == b->shared);
-}
-
-static bool on_wire(const struct dhcp_server *s, const struct dhcp_request *rq, uint32_t address)
-{
-	const struct dhcp_subnet *subnet = pools_subnet(s->pools, address);
-
-	return subnet && rq->subnet && same_wire(subnet, rq->subnet);
-}
-
-static bool is_calling(const struct lease *lease, struct instant now)
-{
-	return lease->alive.ns != INT64_MIN && now.ns - lease->alive.ns < CALLING_NS;
-}
-
-/* Another network card of the same host. */
-bool dhcp_same_host(const struct dhcp_server *s, const struct host *host, const struct mac *mac)
-{
-	return host && inventory_by_mac(s->inv, mac) == host;
-}
-
-static bool is_for(const struct lease *lease, const struct mac *mac)
-{
-	return mac_equal(&lease->mac, mac) && lease->state != LEASE_DECLINED;
-}
-
-/* May this client have `address`, as far as leases say? */
-static bool is_free_for(const struct dhcp_server *s, const struct dhcp_request *rq,
-			uint32_t address)
-{
-	const struct lease *lease = dhcp_lease_at(s, address);
-
-	if (!lease || is_for(lease, &rq->m->mac) || lease_is_over(lease, rq->now.mono))
-		return true;
-	return lease->state != LEASE_DECLINED && dhcp_same_host(s, rq->host, &lease->mac) &&
-	       !is_calling(lease, rq->now.mono);
-}
-
-static bool is_reserved_for(const struct dhcp_request *rq, uint32_t address)
-{
-	return rq->host && rq->host->address && rq->host->address == address;
-}
-
-/* A lease of its own, where the address is still its to have. */
-static struct lease *own_lease(const struct dhcp_server *s, const struct dhcp_request *rq)
-{
-	struct lease *best = NULL;
-
-	for (struct lease *l = leases_by_mac(s->leases, &rq->m->mac); l; l = leases_next(l)) {
-		if (l->state == LEASE_DECLINED || !on_wire(s, rq, l->address))
-			continue;
-		if (!is_reserved_for(rq, l->address) && !pools_offers(s->pools, l->address) &&
-		    !is_calling(l, rq->now.mono))
-			continue;
-		if (!best || (l->state == LEASE_BOUND && best->state != LEASE_BOUND) ||
-		    (l->state == best->state && l->expires.ns > best->expires.ns))
-			best = l;
-	}
-	return best;
-}
-
-static uint32_t choose_from_pools(struct dhcp_server *s, const struct dhcp_request *rq)
-{
-	const struct dhcp_config *config = s->config;
-	uint32_t address = pools_choose(s->pools, rq->subnet, &rq->m->mac, rq->host, rq->now.mono);
-
-	for (unsigned int i = 0; i < config->nsubnets && !address && rq->subnet->shared; i++)
-		if (&config->subnets[i] != rq->subnet && same_wire(&config->subnets[i], rq->subnet))
-			address = pools_choose(s->pools, &config->subnets[i], &rq->m->mac, rq->host,
-					       rq->now.mono);
-	return address;
-}
-
-/* A stranger may have an address only beyond those kept for registered machines. */
-static bool may_take(const struct dhcp_server *s, const struct dhcp_request *rq)
-{
-	return rq->host || pools_free_count(s->pools, rq->subnet) > pools_kept(s->pools);
-}
-
-/* Reserved, else its own, else what it asks for, else one of the pool.  0: none. */
-static uint32_t choose_address(struct dhcp_server *s, const struct dhcp_request *rq)
-{
-	uint32_t asked = dhcp_message_u32(rq->m, OPTION_REQUESTED_ADDRESS);
-	const struct lease *own;
-
-	if (rq->host && rq->host->address) {
-		if (!on_wire(s, rq, rq->host->address))
-			dhcp_refuse(s, rq,
-				    "its reserved address is of another network: one of the range");
-		else if (is_free_for(s, rq, rq->host->address))
-			return rq->host->address;
-		else
-			dhcp_refuse(s, rq, "its reserved address is in use: another for now");
-	}
-	own = own_lease(s, rq);
-	if (own)
-		return own->address;
-	if (asked && on_wire(s, rq, asked) && pools_offers(s->pools, asked) &&
-	    !dhcp_lease_at(s, asked) && may_take(s, rq))
-		return asked;
-	return choose_from_pools(s, rq);
 }
 
 static uint32_t lease_secs(const struct dhcp_server *s, const struct dhcp_request *rq,
@@ -271,7 +150,7 @@ static struct lease *lease_for(struct dhcp_server *s, const struct dhcp_request 
 {
 	struct lease *lease = dhcp_lease_at(s, address);
 
-	if (!lease || !is_for(lease, &rq->m->mac))
+	if (!lease || !claim_is_for(lease, &rq->m->mac))
 		lease = pools_assign(s->pools, address, &rq->m->mac);
 	return lease;
 }
@@ -368,7 +247,7 @@ static bool wait_add(struct dhcp_server *s, const struct dhcp_request *rq, uint3
 
 static void offer(struct dhcp_server *s, const struct dhcp_request *rq, bool probed)
 {
-	uint32_t address = choose_address(s, rq);
+	uint32_t address = claim_choose(s, rq);
 	struct instant until = instant_add_ms(rq->now.mono, (int64_t)s->config->offer_secs * 1000);
 	struct dhcp_reply *reply;
 	struct lease *lease;
@@ -385,7 +264,7 @@ static void offer(struct dhcp_server *s, const struct dhcp_request *rq, bool pro
 		return;
 	}
 	lease = dhcp_lease_at(s, address);
-	fresh = !lease || !is_for(lease, &rq->m->mac);
+	fresh = !lease || !claim_is_for(lease, &rq->m->mac);
 	if (!fresh && lease->probing && !probed)
 		return; /* the answer is on its way */
 	lease = lease_for(s, rq, address);
@@ -496,11 +375,11 @@ static void on_foreign_request(struct dhcp_server *s, const struct dhcp_request 
 	if (s->config->mode == DHCP_MODE_PROXY) {
 		struct lease *lease;
 
-		if (!address || !on_wire(s, rq, address) || !admit(s, rq))
+		if (!address || !claim_on_wire(s, rq, address) || !admit(s, rq))
 			return;
 		/* Anybody can broadcast a REQUEST: whose address it is, while that one
 		 * lives, is not for a stranger to say. */
-		if (!is_free_for(s, rq, address))
+		if (!claim_is_free(s, rq, address))
 			return dhcp_refuse(s, rq, "claims an address that another machine uses");
 		lease = lease_for(s, rq, address);
 		if (!lease)
@@ -527,16 +406,16 @@ static void on_selecting(struct dhcp_server *s, const struct dhcp_request *rq, u
 
 	if (!address)
 		return dhcp_refuse(s, rq, "a REQUEST without an address");
-	if (!on_wire(s, rq, address))
+	if (!claim_on_wire(s, rq, address))
 		return nak(s, rq, "that address is of another network");
-	if (lease && is_for(lease, &rq->m->mac) && !lease->probing) {
+	if (lease && claim_is_for(lease, &rq->m->mac) && !lease->probing) {
 		ack(s, rq, address, NULL);
 		return;
 	}
 	/* The offer was held in memory, and this process may have been restarted:
 	 * what is free and was offered once may be had. */
-	if (!lease && (is_reserved_for(rq, address) ||
-		       (pools_offers(s->pools, address) && may_take(s, rq)))) {
+	if (!lease && (claim_is_reserved(rq, address) ||
+		       (pools_offers(s->pools, address) && claim_may_take(s, rq)))) {
 		ack(s, rq, address, NULL);
 		return;
 	}
@@ -553,19 +432,20 @@ static void on_claim(struct dhcp_server *s, const struct dhcp_request *rq, uint3
 			  : rq->m->giaddr || rq->in->destination == UINT32_MAX ? "rebound"
 									       : "renewed";
 
-	if (!on_wire(s, rq, address)) {
+	if (!claim_on_wire(s, rq, address)) {
 		/* RFC 2131, 4.3.2: on the wrong network it is told so. */
 		if (!renewing || s->config->authoritative)
 			nak(s, rq, "that address is of another network");
 		return;
 	}
-	if (lease && is_for(lease, &rq->m->mac)) {
+	if (lease && claim_is_for(lease, &rq->m->mac)) {
 		/* Its own, unless the host has a reservation elsewhere by now; a
 		 * running client keeps it until it boots again. */
 		if (!renewing && rq->host && rq->host->address && rq->host->address != address &&
-		    on_wire(s, rq, rq->host->address) && is_free_for(s, rq, rq->host->address))
+		    claim_on_wire(s, rq, rq->host->address) &&
+		    claim_is_free(s, rq, rq->host->address))
 			return nak(s, rq, "it has another address now");
-		if (renewing || is_reserved_for(rq, address) || pools_offers(s->pools, address)) {
+		if (renewing || claim_is_reserved(rq, address) || pools_offers(s->pools, address)) {
 			ack(s, rq, address, how);
 			return;
 		}
@@ -573,8 +453,8 @@ static void on_claim(struct dhcp_server *s, const struct dhcp_request *rq, uint3
 	}
 	if (lease && !lease_is_over(lease, rq->now.mono))
 		return nak(s, rq, "that address is somebody else's");
-	if (is_reserved_for(rq, address) ||
-	    (renewing && !lease && pools_offers(s->pools, address) && may_take(s, rq))) {
+	if (claim_is_reserved(rq, address) ||
+	    (renewing && !lease && pools_offers(s->pools, address) && claim_may_take(s, rq))) {
 		/* A lost database must not take a running client's root away. */
 		ack(s, rq, address, how);
 		return;
@@ -613,10 +493,11 @@ static void on_decline(struct dhcp_server *s, const struct dhcp_request *rq)
 	struct lease *lease = dhcp_lease_at(s, address);
 	struct client *c = clients_of_mac(s->clients, &rq->m->mac);
 
-	if ((server_id && !is_ours(s, rq, server_id)) || !lease || !is_for(lease, &rq->m->mac))
+	if ((server_id && !is_ours(s, rq, server_id)) || !lease ||
+	    !claim_is_for(lease, &rq->m->mac))
 		return;
 	/* Who calls NFS from an address has no quarrel about it. */
-	if (is_calling(lease, rq->now.mono))
+	if (claim_is_calling(lease, rq->now.mono))
 		return dhcp_refuse(s, rq, "declines an address that it uses");
 	if (!log_allow(&c->declines, rq->now.mono.ns, 3, 600000) ||
 	    !log_allow(&s->declines, rq->now.mono.ns, 32, 10000))
@@ -631,7 +512,7 @@ static void on_release(struct dhcp_server *s, const struct dhcp_request *rq)
 	uint32_t server_id = dhcp_message_u32(rq->m, OPTION_SERVER_ID);
 	struct lease *lease = dhcp_lease_at(s, rq->m->ciaddr);
 
-	if (!lease || lease->state != LEASE_BOUND || !is_for(lease, &rq->m->mac))
+	if (!lease || lease->state != LEASE_BOUND || !claim_is_for(lease, &rq->m->mac))
 		return;
 	if (!is_ours(s, rq, server_id) || rq->in->source != rq->m->ciaddr)
 		return dhcp_refuse(s, rq, "a RELEASE that does not come from its address");
@@ -646,7 +527,7 @@ static void on_inform(struct dhcp_server *s, const struct dhcp_request *rq)
 
 	if (s->config->mode == DHCP_MODE_PROXY || !admit(s, rq))
 		return;
-	if (!on_wire(s, rq, rq->m->ciaddr))
+	if (!claim_on_wire(s, rq, rq->m->ciaddr))
 		return dhcp_refuse(s, rq, "an INFORM from no address of this network");
 	reply = compose(s, rq, DHCP_ACK, 0, 0);
 	tell_reply(s, rq, reply, EVENT_ACK, rq->m->ciaddr, dhcp_reply_file(rq), "informed");
@@ -659,9 +540,9 @@ static void on_bootp(struct dhcp_server *s, const struct dhcp_request *rq)
 
 	if (s->config->mode == DHCP_MODE_PROXY || !rq->host || rq->host->pending)
 		return;
-	if (!rq->host->address || !on_wire(s, rq, rq->host->address))
+	if (!rq->host->address || !claim_on_wire(s, rq, rq->host->address))
 		return dhcp_refuse(s, rq, "BOOTP is answered from reservations, and it has none");
-	if (!is_free_for(s, rq, rq->host->address))
+	if (!claim_is_free(s, rq, rq->host->address))
 		return dhcp_refuse(s, rq, "its reserved address is in use by another machine");
 	reply = compose(s, rq, DHCP_BOOTP, rq->host->address, 0);
 	tell_reply(s, rq, reply, EVENT_ACK, rq->host->address, "", "BOOTP");

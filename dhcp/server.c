@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "dhcp/state.h"
+#include "dhcp/claim.h"
 
 #define SWEEP_MS (60 * INT64_C(1000))
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * What the server holds, shared by its two halves alone: server.c (a packet's way
- * in, time, events, commits) and exchange.c (what is answered, and why not).
+ * What the server holds, shared by its parts alone: server.c (a packet's way in, time,
+ * events, commits), exchange.c (what is answered, and why not) and claim.c (who may have
+ * which address).
  */
 #ifndef DHCP_STATE_H
 #define DHCP_STATE_H
@@ -53,12 +54,6 @@ struct dhcp_server {
 	void *refresh_ctx;
 	struct dhcp_message message; /* of the packet at hand: 8 KiB */
 };
-
-/* The lease at an address; NULL where there is none, or only a row to be deleted. */
-struct lease *dhcp_lease_at(const struct dhcp_server *s, uint32_t address);
-
-/* Is `mac` another network card of this host (NULL: of none)? */
-bool dhcp_same_host(const struct dhcp_server *s, const struct host *host, const struct mac *mac);
 
 /* Tell why there is no answer; a few lines a minute of each client. */
 void dhcp_refuse(struct dhcp_server *s, const struct dhcp_request *rq, const char *why);
