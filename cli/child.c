@@ -200,10 +200,12 @@ static int child_prepare(struct child *child, const struct kind *kind, struct wh
 
 	child->event_fd = fds_get(&child->fds, "events");
 	child->control.fd = fds_get(&child->fds, "control");
-	sandbox_identity(SANDBOX_METRICS, &metrics);
-	child->control.metrics = metrics.uid;
 	if (!r)
-		r = config_read(&child->config, fds_get(&child->fds, "config"), "config", why);
+		r = sandbox_identity(SANDBOX_METRICS, &metrics, why);
+	if (r)
+		return r;
+	child->control.metrics = metrics.uid;
+	r = config_read(&child->config, fds_get(&child->fds, "config"), "config", why);
 	log_set_level(child->config.log);
 	if (!r && kind->prepare)
 		r = kind->prepare(child, why);

@@ -81,7 +81,9 @@ static int listen_path(const char *path, struct why *why)
 	if (!lstat(path, &st) && S_ISSOCK(st.st_mode))
 		unlink(path);
 	snprintf(sun.sun_path, sizeof(sun.sun_path), "%s", path);
-	sandbox_identity(SANDBOX_METRICS, &sandbox);
+	fd = sandbox_identity(SANDBOX_METRICS, &sandbox, why);
+	if (fd)
+		return fd;
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0 || bind(fd, (struct sockaddr *)&sun, sizeof(sun)) || chmod(path, 0660) ||
 	    chown(path, 0, sandbox.gid) || listen(fd, BACKLOG)) {

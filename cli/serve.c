@@ -151,7 +151,7 @@ static int serve_run(struct serve *v, struct why *why)
 
 	if (r)
 		return why_set(why, r, "%s", strerror(-r));
-	r = controls_begin(v);
+	r = controls_begin(v, why);
 	if (r)
 		return r;
 	r = wires_watch(v);

@@ -64,13 +64,15 @@ int controls_open(struct serve *v, struct why *why)
 	return r;
 }
 
-int controls_begin(struct serve *v)
+int controls_begin(struct serve *v, struct why *why)
 {
 	struct control_config config = {
 		.door = {.fd = v->control_listen}, .stats = serve_stats, .verbs = verbs, .ctx = v};
 	struct sandbox metrics;
+	int r = sandbox_identity(SANDBOX_METRICS, &metrics, why);
 
-	sandbox_identity(SANDBOX_METRICS, &metrics);
+	if (r)
+		return r;
 	config.door.metrics = metrics.uid;
 	v->since = wall_now_ns();
 	return control_new(v->loop, &config, &v->control);

@@ -169,7 +169,7 @@ void events_ready(struct loop_source *source, uint32_t events);
 
 /* The control sockets of the supervisor and its children. */
 int controls_open(struct serve *v, struct why *why);
-int controls_begin(struct serve *v);
+int controls_begin(struct serve *v, struct why *why);
 void controls_close(struct serve *v);
 
 /* ---- serve_health.c ---- */

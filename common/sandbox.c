@@ -3,34 +3,62 @@
 
 #include <cap-ng.h>
 #include <errno.h>
-#include <grp.h>
-#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "common/cleanup.h"
 #include "common/log.h"
 
 enum { SANDBOX_FIRST_ID = 64110 }; /* within systemd's range of dynamic users */
 
-void sandbox_identity(enum sandbox_child child, struct sandbox *out)
+/* The number of an account or a group, left as it is where there is none of that name.
+ * From the file itself, where packages put theirs: libc's name services load libraries, and
+ * without memory they abort. */
+static int number_find(const char *path, const char *name, unsigned int *number, struct why *why)
+{
+	cleanup(fclosep) FILE *f = fopen(path, "re");
+	cleanup(freep) char *line = NULL;
+	size_t len = strlen(name);
+	size_t size = 0;
+
+	if (!f)
+		return errno == ENOENT ? 0 : why_set(why, -errno, "%s: %m", path);
+	while (getline(&line, &size, f) >= 0)
+		if (!strncmp(line, name, len) && line[len] == ':') {
+			const char *second = strchr(line + len + 1, ':');
+			char end;
+
+			if (!second || sscanf(second, ":%u%c", number, &end) != 2 || end != ':' ||
+			    !*number)
+				return why_set(why, -EINVAL, "%s: %s has no number but root's",
+					       path, name);
+			return 0;
+		}
+	return feof(f) ? 0 : why_set(why, -errno, "%s: %m", path);
+}
+
+int sandbox_identity(enum sandbox_child child, struct sandbox *out, struct why *why)
 {
 	static const char *const names[SANDBOX_CHILDREN] = {
 		[SANDBOX_COPIER] = "rootstock-copier",	 [SANDBOX_DHCP] = "rootstock-dhcp",
 		[SANDBOX_TFTP] = "rootstock-tftp",	 [SANDBOX_NFS] = "rootstock-nfs",
 		[SANDBOX_METRICS] = "rootstock-metrics",
 	};
-	const struct passwd *pw = getpwnam(names[child]);
-	const struct group *gr = getgrnam("rootstock");
+	unsigned int uid = (unsigned int)(SANDBOX_FIRST_ID + 1 + child);
+	unsigned int gid = SANDBOX_FIRST_ID;
+	int r = number_find("/etc/passwd", names[child], &uid, why);
 
-	*out = (struct sandbox){
-		.uid = pw ? pw->pw_uid : (uid_t)(SANDBOX_FIRST_ID + 1 + child),
-		.gid = gr ? gr->gr_gid : (gid_t)SANDBOX_FIRST_ID,
-	};
+	if (!r)
+		r = number_find("/etc/group", "rootstock", &gid, why);
+	if (!r)
+		*out = (struct sandbox){.uid = uid, .gid = gid};
+	return r;
 }
 
 bool sandbox_whole(void)
@@ -70,10 +98,11 @@ static int leave_root(enum sandbox_child child, const char *state_dir, const cha
 		      struct why *why)
 {
 	struct sandbox sandbox;
-	int r = 0;
+	int r = sandbox_identity(child, &sandbox, why);
 
-	/* Accounts, the time zone and what libcap-ng looks up are out of sight soon. */
-	sandbox_identity(child, &sandbox);
+	if (r)
+		return r;
+	/* The time zone and what libcap-ng looks up are out of sight soon. */
 	tzset();
 	capng_clear(CAPNG_SELECT_ALL);
 	if (child == SANDBOX_COPIER)

@@ -33,10 +33,11 @@ struct sandbox {
 };
 
 /* The users: rootstock-copier, -dhcp, -tftp, -nfs, -metrics and the group rootstock where
- * they exist (the package makes them); else numbers that systemd keeps for
+ * /etc/passwd and /etc/group have them (the package makes them); else numbers that systemd keeps for
  * services of a moment (61184-65519) and that no account holds, so that a tree
- * just built needs no account.  The same on every start. */
-void sandbox_identity(enum sandbox_child child, struct sandbox *out);
+ * just built needs no account.  The same on every start.  Returns 0, or a negative errno
+ * where it cannot be told, with words in `why`. */
+int sandbox_identity(enum sandbox_child child, struct sandbox *out, struct why *why);
 
 /* Become that child for good, in a process of one thread:
  *

@@ -85,9 +85,11 @@ int state_open(const char *dir, struct db **db, struct why *why)
 	if (strlen(dir) > 80) /* a socket's path must fit behind it */
 		return why_set(why, -ENAMETOOLONG, "%s: the state directory's name is too long",
 			       dir);
-	sandbox_identity(SANDBOX_COPIER, &copier);
-	sandbox_identity(SANDBOX_NFS, &nfs);
-	r = dir_make(dir, 0750, 0, copier.gid, why);
+	r = sandbox_identity(SANDBOX_COPIER, &copier, why);
+	if (!r)
+		r = sandbox_identity(SANDBOX_NFS, &nfs, why);
+	if (!r)
+		r = dir_make(dir, 0750, 0, copier.gid, why);
 	snprintf(path, sizeof(path), "%s/manifests", dir);
 	if (!r)
 		r = dir_make(path, 0750, copier.uid, copier.gid, why);
@@ -119,10 +121,10 @@ int state_open_services(const char *dir, struct db **leases, struct db **trace, 
 	cleanup(db_closep) struct db *l = NULL;
 	cleanup(db_closep) struct db *t = NULL;
 	struct sandbox dhcp;
-	int r;
+	int r = sandbox_identity(SANDBOX_DHCP, &dhcp, why);
 
-	sandbox_identity(SANDBOX_DHCP, &dhcp);
-	r = db_open(dir, &schema_leases, DB_CREATE, &l, why);
+	if (!r)
+		r = db_open(dir, &schema_leases, DB_CREATE, &l, why);
 	if (!r)
 		r = db_open(dir, &schema_trace, DB_CREATE, &t, why);
 	/* A read opens the journal and the index, whose owners then can be set. */

@@ -37,7 +37,9 @@ static int make_databases(const char *dir, struct why *why)
 	char path[4096];
 	int r;
 
-	sandbox_identity(SANDBOX_DHCP, &sandbox);
+	r = sandbox_identity(SANDBOX_DHCP, &sandbox, why);
+	if (r)
+		return r;
 	mkdir(dir, 0750);
 	r = db_open(dir, &schema_rootstock, DB_CREATE, &db, why);
 	if (r)
