@@ -40,15 +40,18 @@ static void wires_look(struct loop_timer *timer, struct instant now)
 	struct why why = {""};
 	bool again = false;
 	bool moved = false;
+	bool other_mac = false;
 
 	for (unsigned int i = 0; i < v->config.ninterfaces; i++) {
 		enum wire_change change = wire_look(&v->wires[i]);
 
 		again |= change == WIRE_AGAIN;
+		other_mac |= change == WIRE_MAC;
 		moved |= change == WIRE_NEW;
 	}
-	if (moved) {
+	if (moved || other_mac)
 		child_renew(v, SERVICE_DHCP);
+	if (moved) {
 		child_renew(v, SERVICE_TFTP);
 		wires_note(v);
 	}

@@ -40,23 +40,45 @@ static enum wire_change wire_lost(struct wire *w, const struct why *why, enum wi
 	return change;
 }
 
+static void say_new(const struct wire *w, const struct dhcp_interface *before)
+{
+	const char *what = w->gone			    ? "is back, with"
+			   : w->face.index != before->index ? "is another device now, with"
+							    : "has another address now:";
+	char text[IP4_TEXT];
+
+	log_info("%s: %s %s/%d", w->name, what, ip4_format(w->face.address, text),
+		 __builtin_popcount(w->face.netmask));
+}
+
+/* The same device at the same address: only its MAC may have moved. */
+static enum wire_change wire_stays(struct wire *w, const struct mac *mac)
+{
+	char text[MAC_TEXT];
+	bool moved = !mac_equal(mac, &w->face.mac);
+
+	if (w->gone)
+		log_info("%s: is back", w->name);
+	w->gone = false;
+	if (!moved)
+		return WIRE_SAME;
+	w->face.mac = *mac;
+	log_info("%s: its MAC address is %s now", w->name, mac_format(mac, text));
+	return WIRE_MAC;
+}
+
 enum wire_change wire_look(struct wire *w)
 {
+	struct dhcp_interface before = w->face;
 	struct dhcp_interface now;
 	struct why why = {""};
-	char text[IP4_TEXT];
 
 	/* The kernel tells when it is back. */
 	if (dhcp_link_query(w->name, &now, &why))
 		return wire_lost(w, &why, WIRE_SAME);
 	if (now.index == w->face.index && now.address == w->face.address &&
-	    now.netmask == w->face.netmask && mac_equal(&now.mac, &w->face.mac) &&
-	    w->face.fds.udp >= 0 && w->tftp >= 0) {
-		if (w->gone)
-			log_info("%s: is back", w->name);
-		w->gone = false;
-		return WIRE_SAME;
-	}
+	    now.netmask == w->face.netmask && w->face.fds.udp >= 0 && w->tftp >= 0)
+		return wire_stays(w, &now.mac);
 	/* DHCP's sockets hang on the device, and are held by a child still: another
 	 * address alone leaves them as they are. */
 	if (now.index != w->face.index)
@@ -69,7 +91,7 @@ enum wire_change wire_look(struct wire *w)
 	w->face = now;
 	if (wire_open(w, &why))
 		return wire_lost(w, &why, WIRE_AGAIN);
-	log_info("%s: is back or has changed, now %s", w->name, ip4_format(now.address, text));
+	say_new(w, &before);
 	w->gone = false;
 	return WIRE_NEW;
 }

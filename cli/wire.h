@@ -26,6 +26,7 @@ void wire_close(struct wire *wire);
 enum wire_change {
 	WIRE_SAME,
 	WIRE_AGAIN, /* not usable yet: look again in a while */
+	WIRE_MAC,   /* another MAC alone, as a bridge's moves with its ports: DHCP asks by it */
 	WIRE_NEW    /* other sockets or another address: who uses them has to start over */
 };
 
