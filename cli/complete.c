@@ -22,6 +22,7 @@
 #include <sqlite3.h>
 
 #include "cli/config.h"
+#include "common/setting.h"
 
 enum { TOKENS_MAX = 48, TOKEN_MAX = 32 };
 
@@ -136,9 +137,9 @@ static void offer_groups(const struct typed *t, const char *before)
 	offer_rows(t, before, "SELECT name FROM grp ORDER BY name");
 }
 
-static void offer_images(const struct typed *t)
+static void offer_images(const struct typed *t, const char *before)
 {
-	offer_rows(t, "", "SELECT name FROM image ORDER BY name");
+	offer_rows(t, before, "SELECT name FROM image ORDER BY name");
 }
 
 static void offer_versions(const struct typed *t)
@@ -166,19 +167,59 @@ static void offer_levels(const struct typed *t)
 		offer(t, "", levels[i]);
 }
 
-/* Of a host; a group has those that are no host's own. */
-static const char *const settings[] = {
-	"name=", "mac=",     "address=", "image=",     "group=",       "pending=",
-	"mode=", "console=", "cmdline=", "kernel=",    "initrd=",      "dialect=",
-	"init=", "loader=",  "menu=",	 "menu_secs=", "maintenance=", "attr_secs=",
-};
+/* What is a row of its own; a group has but its image. */
+static const char *const own_keys[] = {"name", "mac", "address", "image", "group", "pending"};
 
-enum { SETTINGS_OWN = 6 };
+static void offer_words(const struct typed *t, const char *before, const char *const *words)
+{
+	for (; words && *words; words++)
+		offer(t, before, *words);
+}
+
+/* The values of the key that is typed, where they are known: behind "key=". */
+static void offer_values(const struct typed *t)
+{
+	static const char *const yes_no[] = {"no", "yes", NULL};
+	const char *end = strchr(t->last, '=');
+	const struct setting *s;
+	char key[64];
+
+	if (snprintf(key, sizeof(key) - 1, "%.*s", (int)(end - t->last), t->last) >=
+	    (int)sizeof(key) - 1)
+		return;
+	s = setting_find(key);
+	strcat(key, "=");
+	if (s)
+		offer_words(t, key, s->words);
+	if (!strcmp(key, "pending="))
+		offer_words(t, key, yes_no);
+	if (!strcmp(key, "group="))
+		offer_groups(t, key);
+	if (!strcmp(key, "image=") || !strcmp(key, "maintenance="))
+		offer_images(t, key);
+}
 
 static void offer_settings(const struct typed *t, bool host)
 {
-	for (size_t i = host ? 0 : SETTINGS_OWN; i < ARRAY_SIZE(settings); i++)
-		offer(t, "", settings[i]);
+	const struct setting *s;
+	char key[64];
+
+	if (strchr(t->last, '=')) {
+		offer_values(t);
+		return;
+	}
+	for (size_t i = 0; host && i < ARRAY_SIZE(own_keys); i++) {
+		snprintf(key, sizeof(key), "%s=", own_keys[i]);
+		offer(t, "", key);
+	}
+	if (!host)
+		offer(t, "", "image=");
+	for (unsigned int i = 0; (s = setting_at(i)); i++) {
+		/* Of options the number comes next. */
+		snprintf(key, sizeof(key), "%s%s", s->key,
+			 s->key[strlen(s->key) - 1] == '-' ? "" : "=");
+		offer(t, "", key);
+	}
 }
 
 /* What a word of a usage line stands for. */
@@ -191,7 +232,7 @@ static void offer_meaning(const struct typed *t, const struct command *c, const 
 	if (!strcmp(word, "G") || (group && !strcmp(word, "NAME")))
 		offer_groups(t, "");
 	else if (strstr(word, "NAME"))
-		offer_images(t);
+		offer_images(t, "");
 	if (strstr(word, "@N") && strchr(t->last, '@'))
 		offer_versions(t);
 	if (!strcmp(word, "SCOPE")) {
@@ -312,8 +353,10 @@ static void list_all(void)
 		for (const struct option *o = (*c)->options; o && o->name; o++)
 			printf("command-option %s --%s\n", (*c)->words, o->name);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
-		printf("setting %.*s\n", (int)strcspn(settings[i], "="), settings[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(own_keys); i++)
+		printf("setting %s\n", own_keys[i]);
+	for (unsigned int i = 0; setting_at(i); i++)
+		printf("setting %s\n", setting_at(i)->key);
 	config_list_keys(stdout);
 }
 

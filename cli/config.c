@@ -12,6 +12,7 @@
 #include "cli/metrics.h"
 #include "common/cleanup.h"
 #include "common/mac.h"
+#include "common/option.h"
 
 void config_init(struct config *c)
 {
@@ -444,16 +445,16 @@ static int server_key(struct config *c, const char *key, char *value, struct why
 
 static int subnet_key(struct dhcp_subnet *s, const char *key, char *value, struct why *why)
 {
-	unsigned long code;
+	unsigned int code;
 	int r;
 
 	for (size_t i = 0; i < ARRAY_SIZE(subnet_keys); i++)
 		if (!strcmp(key, subnet_keys[i].name))
 			return subnet_keys[i].set(s, value, why);
-	if (strncmp(key, "option.", 7) != 0)
-		return KEY_UNKNOWN;
-	r = value_number(key + 7, 1, 254, &code, why);
-	return r ? r : dhcp_subnet_add_extra(s, (unsigned int)code, value, why);
+	r = option_code(key, &code, why);
+	if (r)
+		return r == OPTION_NO_KEY ? KEY_UNKNOWN : r;
+	return dhcp_subnet_add_extra(s, code, value, why);
 }
 
 unsigned int config_key_parts(const char *section, const char *key)
@@ -472,7 +473,7 @@ void config_list_keys(FILE *out)
 		fprintf(out, "key server %s\n", server_keys[i].name);
 	for (size_t i = 0; i < ARRAY_SIZE(subnet_keys); i++)
 		fprintf(out, "key subnet %s\n", subnet_keys[i].name);
-	fprintf(out, "key subnet option.\n");
+	fprintf(out, "key subnet " OPTION_KEY "\n");
 }
 
 /* ---- the file ---- */

@@ -7,6 +7,7 @@
 #include "common/arena.h"
 #include "common/array.h"
 #include "common/schema.h"
+#include "common/setting.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ static const char *arena_text(struct arena *a, sqlite3_stmt *stmt, int column)
 	return arena_copy(a, text, text ? strlen(text) : 0);
 }
 
-struct setting {
+struct value {
 	uint32_t kind;
 	uint32_t owner;
 	const char *key;
@@ -40,7 +41,7 @@ struct inventory {
 	unsigned int naddresses;
 	struct mac_index *by_mac;
 	unsigned int nmacs;
-	struct setting *settings; /* by kind, owner, key */
+	struct value *settings; /* by kind, owner, key */
 	unsigned int nsettings;
 	struct image_version *versions; /* by id */
 	unsigned int nversions;
@@ -214,14 +215,13 @@ static int load_settings(struct db *db, struct inventory *inv)
 	int r;
 
 	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
-		struct setting *s =
-			array_grow(&inv->settings, inv->nsettings, sizeof(*inv->settings))
-				? NULL
-				: &inv->settings[inv->nsettings++];
+		struct value *s = array_grow(&inv->settings, inv->nsettings, sizeof(*inv->settings))
+					  ? NULL
+					  : &inv->settings[inv->nsettings++];
 
 		if (!s)
 			return -ENOMEM;
-		*s = (struct setting){
+		*s = (struct value){
 			.kind = (uint32_t)sqlite3_column_int64(stmt, 0),
 			.owner = (uint32_t)sqlite3_column_int64(stmt, 1),
 			.key = arena_text(&inv->arena, stmt, 2),
@@ -379,15 +379,15 @@ const struct host *inventory_by_address(const struct inventory *inv, uint32_t ad
 	return NULL;
 }
 
-static const char *setting_find(const struct inventory *inv, uint32_t kind, uint32_t owner,
-				const char *key)
+static const char *value_find(const struct inventory *inv, uint32_t kind, uint32_t owner,
+			      const char *key)
 {
 	unsigned int lo = 0;
 	unsigned int hi = inv->nsettings;
 
 	while (lo < hi) {
 		unsigned int mid = lo + (hi - lo) / 2;
-		const struct setting *s = &inv->settings[mid];
+		const struct value *s = &inv->settings[mid];
 		int c = s->kind != kind	    ? (s->kind < kind ? -1 : 1)
 			: s->owner != owner ? (s->owner < owner ? -1 : 1)
 					    : strcmp(s->key, key);
@@ -404,29 +404,25 @@ static const char *setting_find(const struct inventory *inv, uint32_t kind, uint
 
 const char *inventory_setting(const struct inventory *inv, const struct host *host, const char *key)
 {
-	const char *value = host ? setting_find(inv, SCOPE_HOST, host->id, key) : NULL;
+	const char *value = host ? value_find(inv, SCOPE_HOST, host->id, key) : NULL;
 
 	for (unsigned int i = host ? host->ngroups : 0; i-- > 0 && !value;)
-		value = setting_find(inv, SCOPE_GROUP, host->groups[i], key);
-	return value ? value : setting_find(inv, SCOPE_ALL, 0, key);
+		value = value_find(inv, SCOPE_GROUP, host->groups[i], key);
+	return value ? value : value_find(inv, SCOPE_ALL, 0, key);
 }
 
-static const char *const mode_words[] = {
-	[ROOT_MODE_TMPFS] = "tmpfs",
-	[ROOT_MODE_OVERLAY] = "overlay",
-};
-
+/* In the order of the setting's words. */
 enum root_mode root_mode_parse(const char *word)
 {
-	for (unsigned int i = ROOT_MODE_TMPFS; word && i < ARRAY_SIZE(mode_words); i++)
-		if (!strcmp(word, mode_words[i]))
-			return i;
-	return ROOT_MODE_NONE;
+	unsigned int i;
+
+	return word && !setting_word("mode", word, &i, NULL) ? (enum root_mode)(i + 1)
+							     : ROOT_MODE_NONE;
 }
 
 const char *root_mode_word(enum root_mode mode)
 {
-	return mode_words[mode];
+	return mode == ROOT_MODE_NONE ? NULL : setting_find("mode")->words[mode - 1];
 }
 
 enum root_mode inventory_mode(const struct inventory *inv, const struct host *host)

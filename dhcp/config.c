@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/cleanup.h"
+#include "common/option.h"
 
 void dhcp_config_init(struct dhcp_config *config)
 {
@@ -59,27 +60,6 @@ struct dhcp_subnet *dhcp_config_add_subnet(struct dhcp_config *config)
 	return &bigger[config->nsubnets++];
 }
 
-bool dhcp_option_is_protocol(unsigned int code)
-{
-	switch (code) {
-	case OPTION_PAD:
-	case OPTION_REQUESTED_ADDRESS:
-	case OPTION_LEASE_SECS:
-	case OPTION_OVERLOAD:
-	case OPTION_TYPE:
-	case OPTION_SERVER_ID:
-	case OPTION_PARAMETERS:
-	case OPTION_MAX_SIZE:
-	case OPTION_T1:
-	case OPTION_T2:
-	case OPTION_CLIENT_ID:
-	case OPTION_RELAY:
-		return true;
-	default:
-		return code > 254;
-	}
-}
-
 int dhcp_subnet_add_extra(struct dhcp_subnet *subnet, unsigned int code, const char *text,
 			  struct why *why)
 {
@@ -87,14 +67,14 @@ int dhcp_subnet_add_extra(struct dhcp_subnet *subnet, unsigned int code, const c
 	struct dhcp_extra *extra;
 	int len;
 
-	if (dhcp_option_is_protocol(code))
+	if (option_is_protocol(code))
 		return why_set(why, -EINVAL, "option %u is the protocol's own", code);
 	bigger = realloc(subnet->extras, (subnet->nextras + 1) * sizeof(*bigger));
 	if (!bigger)
 		return -ENOMEM;
 	subnet->extras = bigger;
 	extra = &bigger[subnet->nextras];
-	len = dhcp_option_parse(text, extra->data, sizeof(extra->data), why);
+	len = option_parse(text, extra->data, sizeof(extra->data), why);
 	if (len < 0)
 		return len;
 	extra->code = (uint8_t)code;

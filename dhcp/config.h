@@ -42,7 +42,7 @@ struct dhcp_range {
 	uint32_t last;
 };
 
-/* Any option by number; `data` from dhcp_option_parse(). */
+/* Any option by number; `data` from option_parse(). */
 struct dhcp_extra {
 	uint8_t code;
 	uint8_t len;
@@ -117,11 +117,10 @@ struct dhcp_subnet *dhcp_config_add_subnet(struct dhcp_config *config);
 enum { DHCP_RANGE_MAX = 1 << 20 };
 int dhcp_config_derive(struct dhcp_config *config, struct why *why);
 
-/* Add one value to a subnet's extras (`text` as in dhcp_option_parse).  Codes that
- * the protocol itself uses are refused. */
+/* Add one value to a subnet's extras (`text` as for option_parse()).  Codes that the
+ * protocol itself uses are refused. */
 int dhcp_subnet_add_extra(struct dhcp_subnet *subnet, unsigned int code, const char *text,
 			  struct why *why);
-bool dhcp_option_is_protocol(unsigned int code);
 
 static inline bool dhcp_subnet_has(const struct dhcp_subnet *s, uint32_t address)
 {

@@ -103,14 +103,4 @@ void dhcp_options_add_text(struct dhcp_options *list, uint8_t code, const char *
 void dhcp_options_add_addresses(struct dhcp_options *list, uint8_t code, const uint32_t *addresses,
 				unsigned int n);
 
-/* A value as a configuration writes it, for any option by number:
- *
- *	ip:10.0.0.1,10.0.0.2   u8:1  u16:1500  u32:60  text:words  hex:0a0b0c
- *	routes:10.1.0.0/16 10.0.0.1,0.0.0.0/0 10.0.0.254   (RFC 3442)
- *	domains:a.example,b.example   (RFC 3397, not compressed)
- *
- * A value without a known kind is text.  At most `size` bytes, at most 255.
- * Returns the number of bytes, or -EINVAL with the words in `why`. */
-int dhcp_option_parse(const char *text, uint8_t *out, size_t size, struct why *why);
-
 #endif

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/option.h"
 
 /* iPXE's programs, as its makefile and Debian's package name them. */
 static bool is_ipxe_program(const char *file)
@@ -60,13 +61,13 @@ static void add_own(const struct dhcp_request *rq, uint8_t code, struct dhcp_opt
 	const char *text;
 	int len;
 
-	if (dhcp_option_is_protocol(code))
+	if (option_is_protocol(code))
 		return;
-	snprintf(key, sizeof(key), "option-%u", code);
+	snprintf(key, sizeof(key), OPTION_KEY "%u", code);
 	text = inventory_setting(rq->inv, rq->host, key);
 	if (!text)
 		return;
-	len = dhcp_option_parse(text, data, sizeof(data), NULL);
+	len = option_parse(text, data, sizeof(data), NULL);
 	if (len > 0)
 		dhcp_options_add(list, code, data, (size_t)len);
 }

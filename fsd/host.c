@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/inventory.h"
 #include "common/schema.h"
+#include "common/setting.h"
 #include "fsd/identity.h"
 #include "fsd/image.h"
 #include "fsd/template.h"
@@ -113,6 +114,16 @@ int image_find(struct db *db, const char *name, int64_t *image, int64_t *version
 	if (r == -ENOENT)
 		return why_set(why, r, "%s: no such version", name);
 	return db_fail(db, r, why);
+}
+
+/* The image that a key names. */
+static int image_named(struct db *db, const char *key, const char *name, int64_t *image,
+		       int64_t *version, struct why *why)
+{
+	struct why one = {""};
+	int r = image_find(db, name, image, version, &one);
+
+	return r ? why_set(why, r, "%s=%s", key, why_text(&one, r)) : 0;
 }
 
 static int mac_insert(struct db *db, int64_t host, const struct mac *mac, struct why *why)
@@ -296,7 +307,7 @@ static int set_macs(struct db *db, int64_t host, char *list, struct why *why)
 		struct mac mac;
 
 		if (mac_parse(words[i], &mac))
-			return why_set(why, -EINVAL, "%s: not a MAC address", words[i]);
+			return why_set(why, -EINVAL, "mac=%s: not a MAC address", words[i]);
 		r = mac_insert(db, host, &mac, why);
 	}
 	return db_fail(db, r, why);
@@ -308,7 +319,7 @@ static int set_address(struct db *db, int64_t host, const char *value, struct wh
 	int r = 0;
 
 	if (*value && (ip4_parse(value, &address) || !address))
-		return why_set(why, -EINVAL, "%s: not an IPv4 address", value);
+		return why_set(why, -EINVAL, "address=%s: not an IPv4 address", value);
 	if (address)
 		r = address_free(db, host, address, why);
 	if (!r)
@@ -321,7 +332,7 @@ static int set_image(struct db *db, int64_t host, const char *value, struct why 
 {
 	int64_t version = 0;
 	int64_t image = 0;
-	int r = *value ? image_find(db, value, &image, &version, why) : 0;
+	int r = *value ? image_named(db, "image", value, &image, &version, why) : 0;
 
 	if (!r)
 		r = db_run(
@@ -356,14 +367,18 @@ int setting_check(const char *key, const char *value, struct why *why)
 		return why_set(why, -EINVAL, "%s: not a key (letters, digits, '_', '-', '.')", key);
 	if (value && strlen(value) > 4096)
 		return why_set(why, -EINVAL, "%s: a value of over 4096 bytes", key);
-	return 0;
+	return value && *value ? setting_check_value(key, value, why) : 0;
 }
 
 int setting_set_row(struct db *db, enum scope_kind kind, uint32_t owner, const char *key,
 		    const char *value, struct why *why)
 {
+	int64_t version;
+	int64_t image;
 	int r = setting_check(key, value, why);
 
+	if (!r && value && *value && !strcmp(key, "maintenance"))
+		r = image_named(db, key, value, &image, &version, why);
 	if (r)
 		return r;
 	if (value && *value)
@@ -393,7 +408,7 @@ int host_set_row(struct db *db, uint32_t id, const char *key, char *value, struc
 		return set_name(db, id, value, why);
 	if (!strcmp(key, "pending")) {
 		if (strcmp(value, "yes") && strcmp(value, "no"))
-			return why_set(why, -EINVAL, "%s: not yes or no", value);
+			return why_set(why, -EINVAL, "pending=%s: not one of no, yes", value);
 		r = db_run(db, "UPDATE host SET pending = ? WHERE id = ?", "uu", *value == 'y', id);
 		return db_fail(db, r, why);
 	}
@@ -498,9 +513,10 @@ int group_set_row(struct db *db, uint32_t id, const char *key, char *value, stru
 	if (strcmp(key, "image"))
 		return setting_set_row(db, SCOPE_GROUP, id, key, value, why);
 	if (*value)
-		r = image_find(db, value, &image, &version, why);
+		r = image_named(db, key, value, &image, &version, why);
 	if (!r && version)
-		return why_set(why, -EINVAL, "%s: a group takes an image, not one version", value);
+		return why_set(why, -EINVAL, "image=%s: a group takes an image, not one version",
+			       value);
 	if (!r)
 		r = db_run(db, "UPDATE grp SET image = nullif(?, 0) WHERE id = ?", "iu", image, id);
 	return db_fail(db, r, why);

@@ -6,14 +6,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-static const char *const dialects[] = {
-	[BOOT_KERNEL] = "kernel",	  [BOOT_KLIBC] = "klibc", [BOOT_DRACUT] = "dracut",
-	[BOOT_MKINITCPIO] = "mkinitcpio", [BOOT_LIVE] = "live",
-};
+#include "common/setting.h"
 
+/* In the order of the setting's words. */
 const char *boot_dialect_word(enum boot_dialect dialect)
 {
-	return dialects[dialect];
+	return setting_find("dialect")->words[dialect];
 }
 
 static int order(char c)
@@ -225,17 +223,16 @@ static enum boot_dialect find_dialect(const struct view *view)
 static int choose_dialect(const struct view *view, const char *wish, struct boot_files *f,
 			  struct why *why)
 {
+	unsigned int word;
+
 	if (!wish) {
 		f->dialect = find_dialect(view);
 		return 0;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(dialects); i++)
-		if (!strcmp(wish, dialects[i])) {
-			f->dialect = (enum boot_dialect)i;
-			return 0;
-		}
-	return why_set(why, BOOT_NONE,
-		       "dialect=%s: not one of kernel, klibc, dracut, mkinitcpio, live", wish);
+	if (setting_word("dialect", wish, &word, why))
+		return BOOT_NONE;
+	f->dialect = (enum boot_dialect)word;
+	return 0;
 }
 
 int boot_files_find(const struct view *view, const struct boot_wish *wish, struct boot_files *out,

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/setting.h"
 #include "tftp/text.h"
 
 enum { NFSROOT_MAX = 255 }; /* the kernel's buffer holds 256 with the end */
@@ -15,19 +16,14 @@ enum { NFSROOT_MAX = 255 }; /* the kernel's buffer holds 256 with the end */
 static int nfs_options(const struct boot_spec *spec, char *out, size_t size, struct why *why)
 {
 	struct text t = text_of(out, size);
-	char *end;
-	unsigned long secs;
+	unsigned int secs;
 
 	text_put(&t, "vers=3,tcp,rsize=1048576,wsize=1048576,timeo=600,retrans=2,nolock");
 	if (spec->attr_secs) {
-		errno = 0;
-		secs = strtoul(spec->attr_secs, &end, 10);
-		if (errno || end == spec->attr_secs || *end || *spec->attr_secs == '-' ||
-		    secs > 86400)
-			return why_set(why, -EINVAL, "attr_secs=%s: not 0 to 86400 seconds",
-				       spec->attr_secs);
-		text_put(&t, ",nocto,acregmin=%lu,acregmax=%lu,acdirmin=%lu,acdirmax=%lu", secs,
-			 secs, secs, secs);
+		if (setting_number("attr_secs", spec->attr_secs, &secs, why))
+			return -EINVAL;
+		text_put(&t, ",nocto,acregmin=%u,acregmax=%u,acdirmin=%u,acdirmax=%u", secs, secs,
+			 secs, secs);
 	}
 	return t.full ? -E2BIG : 0;
 }

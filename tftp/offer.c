@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/setting.h"
 #include "tftp/addition.h"
 #include "tftp/menu.h"
 
@@ -70,10 +71,11 @@ static int make_cmdline(const struct offer_ask *ask, struct offer *o, struct why
 	};
 	int r;
 
-	if (!root_mode_parse(spec.mode))
-		return why_set(why, -EINVAL, "mode=%s: neither tmpfs nor overlay", spec.mode);
-	if (strpbrk(spec.init, " \t\n"))
-		return why_set(why, -EINVAL, "init=%s: has a space", spec.init);
+	r = setting_check_value("mode", spec.mode, why);
+	if (!r)
+		r = setting_check_value("init", spec.init, why);
+	if (r)
+		return r;
 	o->addition = !strcmp(spec.mode, "overlay") && strcmp(spec.init, "/linuxrc") &&
 		      o->files.initrd && addition_knows(o->files.dialect);
 	r = settings_join(ask->inventory, ask->host, "cmdline", extra, sizeof(extra));
@@ -82,17 +84,6 @@ static int make_cmdline(const struct offer_ask *ask, struct offer *o, struct why
 	r = boot_cmdline(&spec, o->cmdline, why);
 	spec.boot_if = ask->mac;
 	return r ? r : boot_cmdline(&spec, o->cmdline_boot_if, why);
-}
-
-static int read_wait(const char *text, unsigned int *out, struct why *why)
-{
-	char *end;
-	unsigned long secs = strtoul(text, &end, 10);
-
-	if (end == text || *end || *text == '-' || secs > 3600)
-		return why_set(why, -EINVAL, "menu_secs=%s: not 0 to 3600 seconds", text);
-	*out = (unsigned int)secs;
-	return 0;
 }
 
 int offer_make(const struct offer_ask *ask, struct offer *out, struct why *why)
@@ -112,9 +103,9 @@ int offer_make(const struct offer_ask *ask, struct offer *out, struct why *why)
 			.dialect = setting(ask, "dialect", NULL),
 		};
 	out->console = setting(ask, "console", NULL);
-	out->ask = strcmp(menu, "no") && strcmp(menu, "0");
+	out->ask = !strcmp(menu, "yes");
 	out->memtest = ask->memtest;
-	r = read_wait(setting(ask, "menu_secs", "10"), &out->wait_secs, why);
+	r = setting_number("menu_secs", setting(ask, "menu_secs", "10"), &out->wait_secs, why);
 	if (!r)
 		r = boot_files_find(ask->view, &wish, &out->files, why);
 	return r ? r : make_cmdline(ask, out, why);

@@ -33,7 +33,11 @@ while read -r kind first rest; do
 		[[ $rest == *' '* ]] || words=$first
 		needs "$words $option" "^ +$words .*$option" "$commands"
 		;;
-	setting) needs "setting $first" "(^|[ ,])$first([ ,]|$)" "$settings" ;;
+	setting)
+		end='([ ,]|$)'
+		[[ $first != *- ]] || end='n([ ,]|$)' # any number
+		needs "setting $first" "(^|[ ,])$first$end" "$settings"
+		;;
 	key) needs "key $rest of [$first]" "(^|[ ,])${rest//./\\.}" "$keys" ;;
 	esac
 done < <(build/rootstock complete)

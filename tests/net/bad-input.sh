@@ -60,6 +60,9 @@ conf '[server]\nfrob = 1\n' 'conf:2: frob: no such key'
 conf '# x\n[sever]\n' 'conf:2: sever: no such section'
 conf 'interface = br0\n' 'conf:1: interface: stands before'
 conf '[subnet 10.77.0.0/24]\nrange = 10.77.0.9 - 10.77.0.3\n' 'conf:2: range: 10.77.0.3: not behind'
+conf '[subnet 10.77.0.0/24]\noption.150 = ip:10.0.0.1\n' 'conf:2: option.150: write it as option-150'
+conf '[subnet 10.77.0.0/24]\noption-53 = u8:1\n' "conf:2: option-53: is the protocol's own"
+conf '[subnet 10.77.0.0/24]\noption-150 = ip:1\n' 'conf:2: option-150: ip:1: not an option value'
 conf '[subnet 10.77.0.1/24]\nrouter = 10.77.0.1\n' 'conf:1: subnet 10.77.0.1/24.*host bits'
 conf '[server]\nlease = 5\n' 'conf:2: lease: 5: not a number from 60'
 conf "[server]\ninterface = $(printf 'x%.0s' {1..300})\n" 'conf:2: line:'
@@ -126,6 +129,25 @@ refused 1 'unfit as a name of hosts' rs host add 52:54:00:00:00:02 --name 'a b'
 refused 1 'bob: no such host' rs host set bob x=1
 refused 1 'not KEY=VALUE' rs host set amy x
 refused 1 'macs: a reserved name' rs host set amy macs=1
+rs group add kiosks
+for one in 'menu=maybe: not one of no, yes' 'mode=ramdisk: not one of tmpfs, overlay' \
+	'dialect=casper: not one of kernel, klibc, dracut, mkinitcpio, live' \
+	'menu_secs=1h: not 0 to 3600 seconds' 'attr_secs=-1: not 0 to 86400 seconds' \
+	'console=ttyS0;x: not consoles' 'kernel=vmlinuz: not an absolute path' \
+	'initrd=no: not an absolute path .* or none' 'init=/sbin/init 3: not .* without spaces' \
+	'loader=a b: not a file' 'option-150=ip:10.0.0: not text, or a value behind ip:' \
+	'maintenance=rescue: no such image' 'maintenance=debian@9: no such version'; do
+	refused 1 "host set: $one" rs host set amy x=1 "${one%%: *}"
+	refused 1 "group set: $one" rs group set kiosks x=1 "${one%%: *}"
+done
+refused 1 'host set: option.150: write it as option-150' rs host set amy option.150=ip:10.0.0.1
+refused 1 'host set: option-53: is the protocol' rs host set amy option-53=u8:1
+refused 1 'host set: option-255: not option-1 to option-254' rs host set amy option-255=x
+refused 1 'host set: image=nope: no such image' rs host set amy image=nope
+refused 1 'host set: address=10.0.0: not an IPv4 address' rs host set amy address=10.0.0
+refused 1 'host set: mac=x: not a MAC address' rs host set amy mac=x
+refused 1 'host set: pending=maybe: not one of no, yes' rs host set amy pending=maybe
+! rs host show amy | grep '^x ' || fail "half of a refused host set was kept"
 
 # Overlays.
 echo put >"$work/put"
