@@ -4,7 +4,7 @@
 # groups and images among it.
 
 _rootstock() {
-	local cur words cword candidates
+	local cur words cword candidates breaks='' before
 	_get_comp_words_by_ref -n := cur words cword
 	mapfile -t candidates < <("${words[0]}" complete -- "${words[@]:1:cword}" 2>/dev/null)
 	if [[ ${candidates[0]-} == :files ]]; then
@@ -12,8 +12,11 @@ _rootstock() {
 		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 	fi
-	COMPREPLY=("${candidates[@]}")
-	# A key waits for its value.
-	[[ ${COMPREPLY[*]} != *= ]] || compopt -o nospace
-	__ltrim_colon_completions "$cur"
+	# Readline takes a word for two at these, and puts in what is behind the last.
+	[[ $COMP_WORDBREAKS != *:* ]] || breaks+=:
+	[[ $COMP_WORDBREAKS != *=* ]] || breaks+='='
+	before=${breaks:+${cur%"${cur##*["$breaks"]}"}}
+	COMPREPLY=("${candidates[@]#"$before"}")
+	# A key waits for its value, a kind of option for its number.
+	[[ ${COMPREPLY[*]} != *[=-] ]] || compopt -o nospace
 } && complete -F _rootstock rootstock
