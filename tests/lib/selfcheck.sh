@@ -25,7 +25,10 @@ fi
 sum=\$(sha256sum $2 | cut -c1-64)
 failed=
 if [ -d /run/systemd/system ]; then
-	failed=\$(systemctl --failed --plain --no-legend | cut -d' ' -f1 | paste -sd,)
+	# Which, and whether they failed or were not waited for long enough.
+	for unit in \$(systemctl --failed --plain --no-legend | cut -d' ' -f1); do
+		failed=\$failed\${failed:+,}\$unit:\$(systemctl show -P Result "\$unit")
+	done
 elif [ -d /run/openrc ]; then
 	failed=\$(rc-status --crashed | paste -sd,)
 fi
