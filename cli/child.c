@@ -79,10 +79,13 @@ static int prepare_dhcp(struct child *child, struct why *why)
 		struct dhcp_interface *face = &config->interfaces[config->ninterfaces];
 		const char *name = child->config.interfaces[i];
 
-		/* One that is gone for now; the supervisor has said so, and starts us over
-		 * when it is back. */
-		if (dhcp_link_query(name, face, NULL))
+		int r = dhcp_link_query(name, face, why);
+
+		/* The supervisor has said so, and starts us over when it is back. */
+		if (dhcp_link_gone(r))
 			continue;
+		if (r)
+			return r;
 		face->fds.udp = fds_get(&child->fds, "udp:%s", name);
 		face->fds.pxe = fds_get(&child->fds, "pxe:%s", name);
 		face->fds.raw = fds_get(&child->fds, "raw:%s", name);
@@ -105,7 +108,6 @@ static int prepare_tftp(struct child *child, struct why *why)
 	const struct config *c = &child->config;
 	struct tftp_config *config = &child->tftp;
 
-	(void)why;
 	*config = (struct tftp_config){
 		.state_dir = child->cli->state_dir,
 		.folders = c->nloaders ? child->folders : NULL,
@@ -121,10 +123,14 @@ static int prepare_tftp(struct child *child, struct why *why)
 	for (unsigned int i = 0; i < c->ninterfaces; i++) {
 		struct tftp_listen *l = &config->server.listen[config->server.nlisten];
 		struct dhcp_interface face;
+		int r;
 
 		l->fd = fds_get(&child->fds, "tftp:%s", c->interfaces[i]);
-		if (dhcp_link_query(c->interfaces[i], &face, NULL))
+		r = dhcp_link_query(c->interfaces[i], &face, why);
+		if (dhcp_link_gone(r))
 			continue;
+		if (r)
+			return r;
 		l->address = face.address;
 		snprintf(l->ifname, sizeof(l->ifname), "%s", c->interfaces[i]);
 		config->server.nlisten++;

@@ -72,10 +72,12 @@ enum wire_change wire_look(struct wire *w)
 	struct dhcp_interface before = w->face;
 	struct dhcp_interface now;
 	struct why why = {""};
+	int r;
 
 	/* The kernel tells when it is back. */
-	if (dhcp_link_query(w->name, &now, &why))
-		return wire_lost(w, &why, WIRE_SAME);
+	r = dhcp_link_query(w->name, &now, &why);
+	if (r)
+		return wire_lost(w, &why, dhcp_link_gone(r) ? WIRE_SAME : WIRE_AGAIN);
 	if (now.index == w->face.index && now.address == w->face.address &&
 	    now.netmask == w->face.netmask && w->face.fds.udp >= 0 && w->tftp >= 0)
 		return wire_stays(w, &now.mac);

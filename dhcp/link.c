@@ -5,7 +5,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ifaddrs.h>
 #include <linux/filter.h>
 #include <linux/if_packet.h>
 #include <net/ethernet.h>
@@ -20,25 +19,26 @@ enum { LINK_RCVBUF = 4 << 20, IP_UDP_LEN = 28, ARP_LEN = 28 };
 
 /* ---- opening ---- */
 
-static int link_query_address(const char *ifname, struct dhcp_interface *out)
+/* By ioctl, which allocates nothing and makes no descriptor: what lacks is the interface or
+ * its address, and nothing of ours. */
+static int link_ask(int fd, unsigned long what, struct ifreq *req, struct why *why)
 {
-	struct ifaddrs *all;
-	int r = -EADDRNOTAVAIL;
+	if (!ioctl(fd, what, req))
+		return 0;
+	return why_set(why, -errno, "%s: %s", req->ifr_name,
+		       errno == ENODEV		? "no such interface"
+		       : errno == EADDRNOTAVAIL ? "has no IPv4 address"
+						: strerror(errno));
+}
 
-	if (getifaddrs(&all))
-		return -errno;
-	for (const struct ifaddrs *a = all; a; a = a->ifa_next) {
-		if (!a->ifa_addr || a->ifa_addr->sa_family != AF_INET || !a->ifa_netmask ||
-		    strcmp(a->ifa_name, ifname))
-			continue;
-		out->address = ntohl(
-			((const struct sockaddr_in *)(const void *)a->ifa_addr)->sin_addr.s_addr);
-		out->netmask = ntohl(((const struct sockaddr_in *)(const void *)a->ifa_netmask)
-					     ->sin_addr.s_addr);
-		r = 0;
-		break;
-	}
-	freeifaddrs(all);
+static int link_ask_address(int fd, unsigned long what, struct ifreq *req, uint32_t *out,
+			    struct why *why)
+{
+	int r = link_ask(fd, what, req, why);
+
+	if (!r)
+		*out = ntohl(((const struct sockaddr_in *)(const void *)&req->ifr_addr)
+				     ->sin_addr.s_addr);
 	return r;
 }
 
@@ -55,17 +55,25 @@ int dhcp_link_query(const char *ifname, struct dhcp_interface *out, struct why *
 		return why_set(why, -ENODEV, "%s: no such interface", ifname);
 	memcpy(found.name, ifname, strlen(ifname));
 	memcpy(req.ifr_name, ifname, strlen(ifname));
-	found.index = (int)if_nametoindex(ifname);
-	if (!found.index || ioctl(fd, SIOCGIFHWADDR, &req))
-		return why_set(why, -ENODEV, "%s: no such interface", ifname);
-	if (req.ifr_hwaddr.sa_family != ARPHRD_ETHER)
-		return why_set(why, -EINVAL, "%s: not an Ethernet interface", ifname);
+	r = link_ask(fd, SIOCGIFINDEX, &req, why);
+	found.index = req.ifr_ifindex;
+	if (!r)
+		r = link_ask(fd, SIOCGIFHWADDR, &req, why);
+	if (!r && req.ifr_hwaddr.sa_family != ARPHRD_ETHER)
+		r = why_set(why, -EINVAL, "%s: not an Ethernet interface", ifname);
 	memcpy(&found.mac, req.ifr_hwaddr.sa_data, sizeof(found.mac));
-	r = link_query_address(ifname, &found);
-	if (r)
-		return why_set(why, r, "%s: has no IPv4 address", ifname);
-	*out = found;
-	return 0;
+	if (!r)
+		r = link_ask_address(fd, SIOCGIFADDR, &req, &found.address, why);
+	if (!r)
+		r = link_ask_address(fd, SIOCGIFNETMASK, &req, &found.netmask, why);
+	if (!r)
+		*out = found;
+	return r;
+}
+
+bool dhcp_link_gone(int r)
+{
+	return r == -ENODEV || r == -EADDRNOTAVAIL || r == -EINVAL;
 }
 
 static int set_int(int fd, int level, int name, int value)

@@ -23,6 +23,8 @@
  * -1.  Returns 0, or a negative errno with the words in `why`: no such interface,
  * no IPv4 address, not Ethernet. */
 int dhcp_link_query(const char *ifname, struct dhcp_interface *out, struct why *why);
+/* Is it one of these three?  Else it could not be asked, and may well be there. */
+bool dhcp_link_gone(int r);
 
 /* Open all five; the caller closes them.  4011 in use by somebody else is no
  * error: `pxe` is -1 then.
