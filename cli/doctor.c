@@ -66,8 +66,8 @@ static void surroundings(struct doctor *d)
 	if (d->runs)
 		finding(d->f, FINDING_OK, "server", NULL, "runs on %s", d->cli->state_dir);
 	else
-		finding(d->f, FINDING_OK, "server", "systemctl start rootstock", "none runs on %s",
-			d->cli->state_dir);
+		finding(d->f, FINDING_WARN, "server", "systemctl start rootstock",
+			"none runs on %s", d->cli->state_dir);
 	doctor_interfaces(d);
 	doctor_ports(d);
 	doctor_firewall(d);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/finding.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +45,7 @@ void finding(struct findings *f, enum finding_level level, const char *about, co
 	struct one *one;
 	va_list ap;
 
+	assert(level != FINDING_OK || !mend);
 	if (array_grow(&f->list, f->n, sizeof(*f->list))) {
 		fputs("rootstock: out of memory\n", stderr);
 		exit(1);

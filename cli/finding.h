@@ -19,7 +19,8 @@ struct findings;
 /* Never fail: out of memory ends the program, as with tables. */
 struct findings *findings_new(void);
 
-/* `about` and `mend` are as they are given (mend NULL: nothing is to be done). */
+/* `about` and `mend` are as they are given (mend NULL: nothing is to be done; what is OK
+ * has none). */
 void finding(struct findings *f, enum finding_level level, const char *about, const char *mend,
 	     const char *format, ...) __attribute__((format(printf, 5, 6)));
 
