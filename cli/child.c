@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "cli/config.h"
 #include "cli/fds.h"
@@ -228,6 +229,8 @@ static int child_run(struct cli *cli)
 	struct why why = {""};
 	int r;
 
+	/* It came by /proc/self/exe, and would be called "exe". */
+	prctl(PR_SET_NAME, "rootstock");
 	log_init(cli->args[0], LOG_LEVEL_INFO);
 	if (!kind || !realpath(cli->state_dir, state_dir)) {
 		log_error("%s", kind ? strerror(errno) : "no such child");

@@ -8,6 +8,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <string.h>
@@ -133,6 +134,29 @@ static unsigned long port_inode(bool tcp, uint16_t port)
 	return 0;
 }
 
+/* As it calls itself; "exe" is how one was started, and not what it is. */
+static void program_name(const char *pid, char out[HOLDER])
+{
+	cleanup(fclosep) FILE *f = NULL;
+	char path[300];
+	char program[PATH_MAX];
+	const char *slash;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "/proc/%.20s/comm", pid);
+	f = fopen(path, "re");
+	if (!f || !fgets(out, HOLDER, f))
+		snprintf(out, HOLDER, "exe");
+	out[strcspn(out, "\n")] = '\0';
+	if (strcmp(out, "exe") != 0)
+		return;
+	snprintf(path, sizeof(path), "/proc/%.20s/exe", pid);
+	n = readlink(path, program, sizeof(program) - 1);
+	program[n < 0 ? 0 : n] = '\0';
+	slash = strrchr(program, '/');
+	snprintf(out, HOLDER, "%.*s", HOLDER - 1, slash && slash[1] ? slash + 1 : "process");
+}
+
 /* Does that process hold the socket?  Then what its program is called. */
 static bool holds(const char *pid, const char *link, char out[HOLDER])
 {
@@ -143,7 +167,6 @@ static bool holds(const char *pid, const char *link, char out[HOLDER])
 	snprintf(path, sizeof(path), "/proc/%.20s/fd", pid);
 	dir = opendir(path);
 	while (dir && (e = readdir(dir))) {
-		cleanup(fclosep) FILE *f = NULL;
 		char target[64];
 		ssize_t n;
 
@@ -154,11 +177,7 @@ static bool holds(const char *pid, const char *link, char out[HOLDER])
 		target[n] = '\0';
 		if (strcmp(target, link))
 			continue;
-		snprintf(path, sizeof(path), "/proc/%.20s/comm", pid);
-		f = fopen(path, "re");
-		if (!f || !fgets(out, HOLDER, f))
-			snprintf(out, HOLDER, "process");
-		out[strcspn(out, "\n")] = '\0';
+		program_name(pid, out);
 		return true;
 	}
 	return false;

@@ -52,7 +52,9 @@ equal "exit of doctor, with an rpcbind: $(grep ^error "$work/doctor")" 0 "$docto
 stop "$rpcbind_pid"
 doctor north
 doctor_names "TCP 111 (the port mapper): nobody listens, though a server runs"
-spawn stranger nsenter --net="/run/netns/$net_ns" python3 "$work/stranger.py"
+# By a way that leaves it without a name of its own.
+spawn stranger nsenter --net="/run/netns/$net_ns" \
+	python3 -c 'import os, sys; os.execv("/proc/self/exe", sys.argv)' "$work/stranger.py"
 wait_for 20 "the stranger" net_listening tcp 111
 machine_loads
 machine_initrd
@@ -61,4 +63,5 @@ machine_is_silent "initrd dhcp"
 shown mount "another program answers on port 111\|asked nothing of NFS here"
 grep -q "another program answers on port 111" "$work/show" || fail "no remedy: $(cat "$work/show")"
 doctor north
-doctor_names "TCP 111 (the port mapper): taken by python3"
+program=$(readlink "/proc/$spawned/exe")
+doctor_names "TCP 111 (the port mapper): taken by ${program##*/} (process $spawned)"
