@@ -125,7 +125,7 @@ int control_ask(const char *state_dir, const char *name, const char *request, in
 		if (len > ANSWER_MAX)
 			return -EMSGSIZE;
 		if (left <= 0)
-			return -ETIMEDOUT; /* also where packets come without end */
+			return why_set(why, -ETIMEDOUT, "the answer does not end");
 		r = control_receive(fd, (int)left, text + len, CONTROL_PACKET_MAX, &n, why);
 		if (!r)
 			len += n;

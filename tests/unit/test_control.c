@@ -529,6 +529,43 @@ static void test_stranger(void **state)
 	close(pipes[1]);
 }
 
+/* Answers a byte at a time, without end. */
+static void *drip(void *arg)
+{
+	const struct timespec tick = {.tv_nsec = 1000000};
+	const int *listener = arg;
+	struct pollfd pfd = {.fd = *listener, .events = POLLIN};
+	int fd;
+
+	poll(&pfd, 1, -1);
+	fd = accept(*listener, NULL, NULL);
+	while (send(fd, "mx", 2, MSG_NOSIGNAL) == 2)
+		nanosleep(&tick, NULL);
+	close(fd);
+	return NULL;
+}
+
+static void test_patience(void **state)
+{
+	struct fixture *f = *state;
+	struct why why = {""};
+	pthread_t thread;
+	char *text = NULL;
+	int listener;
+	size_t len;
+
+	assert_int_equal(control_ask(f->dir, "it", "wait", 50, &text, &len, &why), -ETIMEDOUT);
+	assert_string_equal(why.text, "the server does not answer");
+	why = (struct why){""};
+	assert_int_equal(control_listen(f->dir, "drip", &listener, &why), 0);
+	pthread_create(&thread, NULL, drip, &listener);
+	assert_int_equal(control_ask(f->dir, "drip", "x", 200, &text, &len, &why), -ETIMEDOUT);
+	assert_string_equal(why.text, "the answer does not end");
+	pthread_join(thread, NULL);
+	close(listener);
+	assert_null(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -542,6 +579,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_taken, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_crowd, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_slow, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_patience, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_metrics, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_stranger, setup, teardown),
 	};
