@@ -45,10 +45,12 @@ static void tidy(const char *state_dir)
 	}
 }
 
+/* Who asks waits from here on: to look through large databases takes a while. */
 static int open_state(struct serve *v, struct why *why)
 {
 	char path[PATH_MAX];
-	int r = state_open(v->cli->state_dir, &v->db, why);
+	gid_t group;
+	int r = state_make(v->cli->state_dir, &group, why);
 
 	if (r)
 		return r;
@@ -59,10 +61,13 @@ static int open_state(struct serve *v, struct why *why)
 	if (flock(v->lock, LOCK_EX | LOCK_NB))
 		return why_set(why, -EBUSY, "%s: another server runs on this state",
 			       v->cli->state_dir);
-	tidy(v->cli->state_dir);
+	r = controls_open(v, why);
 	if (!r)
-		r = state_open_services(v->cli->state_dir, &v->leases, &v->trace, why);
-	return r ? r : controls_open(v, why);
+		r = state_open(v->cli->state_dir, &v->db, why);
+	if (r)
+		return r;
+	tidy(v->cli->state_dir);
+	return state_open_services(v->cli->state_dir, &v->leases, &v->trace, why);
 }
 
 static void on_signal(struct loop_source *source, uint32_t events)

@@ -72,6 +72,14 @@ bool service_waits(const struct service *s)
 	return true;
 }
 
+bool service_rests(const struct service *s)
+{
+	const struct serve *v = s->serve;
+
+	return !s->pid &&
+	       ((s == &v->services[SERVICE_COPIER] && v->copier_waits) || service_waits(s));
+}
+
 /* What a child gets when it starts next. */
 static void share_fds(struct serve *v, int service)
 {

@@ -19,6 +19,12 @@ static void serve_stats(void *ctx, struct stats *stats)
 	stats_family(stats, "rootstock_service_up", "gauge", "1 where the service runs.");
 	for (int i = 0; i < services_used(v); i++)
 		stats_sample(stats, v->services[i].pid != 0, "service", v->services[i].name, NULL);
+	stats_family(stats, "rootstock_service_rests", "gauge",
+		     "1 where it does not run, and need not: another program copies, or there is "
+		     "no interface.");
+	for (int i = 0; i < services_used(v); i++)
+		stats_sample(stats, service_rests(&v->services[i]), "service", v->services[i].name,
+			     NULL);
 	stats_family(stats, "rootstock_service_pid", "gauge", "Its process; 0: it does not run.");
 	for (int i = 0; i < services_used(v); i++)
 		stats_sample(stats, v->services[i].pid, "service", v->services[i].name, NULL);

@@ -48,14 +48,9 @@ static bool is_watched(void)
 
 #endif
 
-/* Somebody else copies, or there is no interface to serve on: nothing is wrong. */
 static bool service_well(const struct service *s)
 {
-	const struct serve *v = s->serve;
-
-	if (s == &v->services[SERVICE_COPIER] && v->copier_waits)
-		return true;
-	return s->pid ? s->well : service_waits(s);
+	return s->pid ? s->well : service_rests(s);
 }
 
 __attribute__((format(printf, 3, 4))) static void status_add(char *out, size_t size,

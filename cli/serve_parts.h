@@ -154,6 +154,8 @@ void children_reap(struct serve *v);
 void children_share(struct serve *v);
 /* It has nothing to serve for now, and is not started. */
 bool service_waits(const struct service *s);
+/* It does not run, and nothing is wrong: that, or another program copies for all. */
+bool service_rests(const struct service *s);
 /* Start a child over, with the descriptors that there are now. */
 void child_renew(struct serve *v, int service);
 /* End them, patiently, then not. */

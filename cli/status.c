@@ -96,6 +96,7 @@ static void gather_service(struct cli *cli, cJSON *status, const char *stats, co
 			   cJSON *row)
 {
 	bool up = figure_of_service(stats, "rootstock_service_up", name) != 0;
+	bool rests = figure_of_service(stats, "rootstock_service_rests", name) != 0;
 	double restarts = figure_of_service(stats, "rootstock_service_restarts_total", name);
 	double up_secs = figure_of_service(stats, "rootstock_service_uptime_seconds", name);
 
@@ -104,9 +105,10 @@ static void gather_service(struct cli *cli, cJSON *status, const char *stats, co
 				figure_of_service(stats, "rootstock_service_pid", name));
 	cJSON_AddNumberToObject(row, "uptime_seconds", up_secs);
 	cJSON_AddNumberToObject(row, "restarts", restarts);
+	cJSON_AddBoolToObject(row, "rests", rests);
 	if (up)
 		ask_service(cli, status, name, row);
-	else
+	else if (!rests)
 		wrong(status, "%s does not run", name);
 	if (restarts > 0 && up_secs < CALM_SECS)
 		wrong(status, "%s died %.0f time%s since the server was started: see its log", name,
@@ -364,7 +366,11 @@ static void print_services(const cJSON *list, FILE *out)
 	{
 		fprintf(out, "  %-8s", text(row, "service"));
 		if (number(row, "pid") == 0) {
-			fprintf(out, "does not run\n");
+			fprintf(out, "%s\n",
+				!is_true(row, "rests") ? "does not run"
+				: !strcmp(text(row, "service"), "copier")
+					? "rests: another program copies"
+					: "rests: no interface");
 			continue;
 		}
 		fprintf(out, "pid %-8.0f up ", number(row, "pid"));

@@ -74,12 +74,11 @@ static int db_give(const char *dir, const char *name, uid_t uid, gid_t gid, stru
 	return 0;
 }
 
-int state_open(const char *dir, struct db **db, struct why *why)
+int state_make(const char *dir, gid_t *group, struct why *why)
 {
 	struct sandbox copier;
 	struct sandbox nfs;
 	char path[PATH_MAX];
-	cleanup(db_closep) struct db *opened = NULL;
 	int r;
 
 	if (strlen(dir) > 80) /* a socket's path must fit behind it */
@@ -99,6 +98,17 @@ int state_open(const char *dir, struct db **db, struct why *why)
 	snprintf(path, sizeof(path), "%s/secrets", dir);
 	if (!r)
 		r = dir_make(path, 0700, nfs.uid, nfs.gid, why);
+	if (!r)
+		*group = copier.gid;
+	return r;
+}
+
+int state_open(const char *dir, struct db **db, struct why *why)
+{
+	cleanup(db_closep) struct db *opened = NULL;
+	gid_t group;
+	int r = state_make(dir, &group, why);
+
 	if (r)
 		return r;
 	r = db_open(dir, &schema_rootstock, DB_CREATE, &opened, why);
@@ -108,7 +118,7 @@ int state_open(const char *dir, struct db **db, struct why *why)
 		/* A read makes the journal and the index, whose group then can be set. */
 		r = db_exec(opened, "SELECT count(*) FROM site");
 		if (!r)
-			r = db_give(dir, schema_rootstock.name, 0, copier.gid, why);
+			r = db_give(dir, schema_rootstock.name, 0, group, why);
 	}
 	if (r)
 		return r;

@@ -6,14 +6,18 @@
 #ifndef COMMON_STATE_H
 #define COMMON_STATE_H
 
+#include <sys/types.h>
+
 #include "common/db.h"
 #include "common/why.h"
 
 #define STATE_DEFAULT "/var/lib/rootstock"
 
-/* Make what lacks of `dir`, manifests/, objects/ and secrets/, and open
- * rootstock.db for writing.  What is there keeps its owner.  Refuses a directory
- * that somebody else may write to.  The caller closes *db. */
+/* Make what lacks of `dir`, manifests/, objects/ and secrets/; *group is the services'.
+ * What is there keeps its owner.  Refuses a directory that somebody else may write to. */
+int state_make(const char *dir, gid_t *group, struct why *why);
+
+/* The same, and open rootstock.db for writing.  The caller closes *db. */
 int state_open(const char *dir, struct db **db, struct why *why);
 
 /* Make leases.db and trace.db too, and give each database to its writer.  Needs

@@ -45,6 +45,11 @@ for service in serve copier dhcp tftp nfs; do
 done
 equal "services that run" 4 "$(stats serve | grep -c '^rootstock_service_up{.*} 1$')"
 
+for service in copier dhcp tftp nfs; do
+	pid=$(value serve "rootstock_service_pid{service=\"$service\"}")
+	equal "what $service is called" rootstock "$(cat "/proc/$pid/comm")"
+done
+
 # What status makes of it.
 ! "$rootstock" status >"$work/status" || fail "nothing is wrong: $(cat "$work/status")"
 grep -q "^wrong: there is no image" "$work/status" || fail "$(cat "$work/status")"
@@ -122,6 +127,20 @@ for service in serve copier dhcp tftp nfs; do
 done
 equal "deaths" 0 "$(stats serve | sed -n 's/^rootstock_service_restarts_total{.*} //p' |
 	awk '{ n += $1 } END { print n }')"
+
+# Another program copies for all: nothing is wrong with that.
+mkdir "$work/mnt"
+stop "$server_pid"
+"$rootstock" mount "$work/mnt"
+at_exit umount -q -l "$work/mnt"
+server_start
+"$rootstock" status >"$work/status" || fail "something is wrong: $(cat "$work/status")"
+grep -q '^  copier  rests: another program copies$' "$work/status" || fail "$(cat "$work/status")"
+umount "$work/mnt"
+copies() {
+	"$rootstock" status | grep -q '^  copier *pid'
+}
+wait_for 20 "the server's own copier" copies
 
 # A child that dies is asked at the same place when it is back.
 pid=$(value serve 'rootstock_service_pid{service="tftp"}')
