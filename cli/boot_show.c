@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <getopt.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/schema.h"
+
+enum { LIST_MAX = 1000 }; /* rows, unless more are asked for: to judge each takes a while */
 
 /* Both databases of what was, and the hosts' names. */
 struct past {
@@ -116,18 +119,10 @@ static void list_row(struct table *t, const struct past *p, const struct host *h
 	table_text(t, *s->reason ? s->reason : NULL);
 }
 
-/* The next boot of the same machine, among those that come after in the list. */
-static int64_t next_opened(const struct story *list, unsigned int n, unsigned int i)
-{
-	for (unsigned int j = i + 1; j < n; j++)
-		if (mac_equal(&list[i].mac, &list[j].mac))
-			return list[j].opened;
-	return 0;
-}
-
 struct rows {
 	struct story *list;
 	unsigned int n;
+	bool more; /* there are older ones */
 };
 
 static void rows_fini(struct rows *rows)
@@ -135,71 +130,136 @@ static void rows_fini(struct rows *rows)
 	free(rows->list);
 }
 
-static int rows_load(struct db *leases, const struct past *p, const char *wanted, struct rows *rows)
+static bool is_of(const struct story *s, const struct story_machine *m)
 {
-	sqlite3_stmt *stmt = db_stmt(leases, "SELECT " STORY_COLUMNS " FROM boot ORDER BY id");
+	for (unsigned int i = 0; i < m->nmacs; i++)
+		if (mac_equal(&s->mac, &m->macs[i]))
+			return true;
+	return false;
+}
+
+static int by_machine(const void *a, const void *b)
+{
+	const struct story *x = a;
+	const struct story *y = b;
+	int c = memcmp(&x->mac, &y->mac, sizeof(x->mac));
+
+	return c ? c : (x->id > y->id) - (x->id < y->id);
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const struct story *x = a;
+	const struct story *y = b;
+
+	return (x->id > y->id) - (x->id < y->id);
+}
+
+/* The newest `max` boots of a machine (NULL: of all), the oldest first, and when the same
+ * machine's next one opened, which is among them. */
+static int rows_load(struct db *leases, const struct story_machine *m, unsigned int max,
+		     struct rows *rows)
+{
+	sqlite3_stmt *stmt = db_stmt(leases, "SELECT " STORY_COLUMNS " FROM boot ORDER BY id DESC");
 	int r;
 
 	for (r = db_query(leases, stmt, ""); r == DB_ROW; r = db_next(leases, stmt)) {
-		const struct host *host;
-		char mac[MAC_TEXT];
 		struct story s;
 
 		story_row(stmt, &s);
-		host = inventory_by_mac(p->inv, &s.mac);
-		if (wanted && strcmp(wanted, mac_format(&s.mac, mac)) &&
-		    (!host || strcmp(wanted, host->name)))
+		if (m && !is_of(&s, m))
 			continue;
-		if (array_grow(&rows->list, rows->n, sizeof(s)))
-			return -ENOMEM;
+		rows->more = rows->n == max;
+		if (!rows->more && array_grow(&rows->list, rows->n, sizeof(s)))
+			r = -ENOMEM;
+		if (r < 0 || rows->more)
+			break;
 		rows->list[rows->n++] = s;
 	}
+	sqlite3_reset(stmt);
+	if (r < 0 || !rows->n)
+		return r < 0 ? r : 0;
+	qsort(rows->list, rows->n, sizeof(*rows->list), by_machine);
+	for (unsigned int i = 1; i < rows->n; i++)
+		if (mac_equal(&rows->list[i].mac, &rows->list[i - 1].mac))
+			rows->list[i - 1].next = rows->list[i].opened;
+	qsort(rows->list, rows->n, sizeof(*rows->list), by_number);
+	return 0;
+}
+
+static int how_many(struct cli *cli, unsigned int *max)
+{
+	const char *last = cli_option(cli, 'n');
+	unsigned long n;
+	char *end;
+
+	*max = cli_option(cli, 'a') ? UINT_MAX : LIST_MAX;
+	if (!last)
+		return 0;
+	errno = 0;
+	n = strtoul(last, &end, 10);
+	if (errno || end == last || *end || *last == '-' || !n || n > INT_MAX)
+		return why_set(&cli->why, -EINVAL, "--last %s: not a number of boots", last);
+	*max = (unsigned int)n;
+	return 0;
+}
+
+static int list_rows(struct cli *cli, const struct past *p, struct rows *rows)
+{
+	static const char *const columns[] = {
+		"boot",	      "host",	"mac",	   "address", "image",	    "mode",  "stage",
+		"stopped_at", "opened", "mounted", "init",    "last_alive", "ended", "reason"};
+	struct table *t = table_new(columns, ARRAY_SIZE(columns));
+	int r = 0;
+
+	for (unsigned int i = 0; i < rows->n && !r; i++) {
+		struct story *s = &rows->list[i];
+		const struct host *host = inventory_by_mac(p->inv, &s->mac);
+		struct verdict v;
+
+		r = row_verdict(p, host, s, &v);
+		list_row(t, p, host, s, &v);
+		story_fini(s);
+	}
+	table_print(t, cli->json);
+	if (rows->more)
+		fprintf(stderr,
+			"rootstock: boot list: the newest %u: --last N or --all shows more\n",
+			rows->n);
 	return r;
 }
 
 static int list_run(struct cli *cli)
 {
-	static const char *const columns[] = {
-		"boot",	      "host",	"mac",	   "address", "image",	    "mode",  "stage",
-		"stopped_at", "opened", "mounted", "init",    "last_alive", "ended", "reason"};
 	const char *wanted = cli->nargs ? cli->args[0] : NULL;
 	cleanup(past_close) struct past p = {0};
 	cleanup(rows_fini) struct rows rows = {0};
-	struct table *t;
-	int r = past_open(cli, &p);
+	const struct host *host = NULL;
+	struct story_machine m;
+	unsigned int max;
+	struct mac mac;
+	int r = how_many(cli, &max);
 
 	if (!r)
-		r = rows_load(p.leases, &p, wanted, &rows);
-	if (!r && wanted && !rows.n) {
-		const struct host *host;
-		struct story_machine m;
-		struct mac mac;
-
-		if (find_machine(cli, &p, wanted, &mac, &host, &m) || !host)
-			r = why_set(&cli->why, -ENOENT, "%s: no such host, and no boot of that MAC",
-				    wanted);
-	}
-	if (r)
-		return r;
-	t = table_new(columns, ARRAY_SIZE(columns));
-	for (unsigned int i = 0; i < rows.n && !r; i++) {
-		struct story *s = &rows.list[i];
-		const struct host *host = inventory_by_mac(p.inv, &s->mac);
-		struct verdict v;
-
-		s->next = next_opened(rows.list, rows.n, i);
-		r = row_verdict(&p, host, s, &v);
-		list_row(t, &p, host, s, &v);
-		story_fini(s);
-	}
-	table_print(t, cli->json);
-	return r;
+		r = past_open(cli, &p);
+	if (!r && wanted)
+		r = find_machine(cli, &p, wanted, &mac, &host, &m);
+	if (!r)
+		r = rows_load(p.leases, wanted ? &m : NULL, max, &rows);
+	if (!r && wanted && !host && !rows.n)
+		r = why_set(&cli->why, -ENOENT, "%s: no such host, and no boot of that MAC",
+			    wanted);
+	return r ? r : list_rows(cli, &p, &rows);
 }
+
+static const struct option list_options[] = {
+	{"last", required_argument, NULL, 'n'}, {"all", no_argument, NULL, 'a'}, {0}};
 
 const struct command command_boot_list = {
 	.words = "boot list",
-	.usage = "[HOST]",
+	.usage = "[HOST] [--last N] [--all]",
 	.run = list_run,
+	.options = list_options,
 	.db = CLI_READ,
 	.max = 1,
 };
