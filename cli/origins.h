@@ -7,8 +7,10 @@
  *	copier --version--> supervisor --its origin--> a thread --descriptor--> copier
  *
  * What it gets is a mount of that directory alone, read-only and without a place: there
- * is no way up from it, and nothing in it can be written, run or be a device.  By a thread,
- * for a directory on a dead server may never be opened.
+ * is no way up from it, and nothing in it can be written, run or be a device.
+ *
+ * Each question has a thread, for a directory on a dead server may never be opened.  While
+ * one hangs, its version is refused with -EBUSY, and only that one, unless sixteen hang.
  */
 #ifndef CLI_ORIGINS_H
 #define CLI_ORIGINS_H
