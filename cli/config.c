@@ -480,7 +480,7 @@ void config_list_keys(FILE *out)
 
 struct reading {
 	struct config *config;
-	FILE *file;
+	const char *rest; /* of the text */
 	const char *name;
 	int line;
 	char section[64]; /* "" before the first */
@@ -527,23 +527,26 @@ static char *next_line(char *out, int size, void *ctx)
 	struct reading *rd = ctx;
 	struct why why = {""};
 	char section[64];
-	char *line;
+	size_t len = strcspn(rd->rest, "\n");
 	int r;
 
-	line = rd->r ? NULL : fgets(out, size, rd->file);
-	if (!line)
+	if (rd->r || !*rd->rest)
 		return NULL;
 	rd->line++;
-	if (!strchr(line, '\n') && !feof(rd->file)) {
+	len += rd->rest[len] == '\n';
+	if (len >= (size_t)size) {
 		reading_fail(rd, "line", NULL, -E2BIG);
 		return NULL;
 	}
-	if (sscanf(line, " [%63[^]]]", section) != 1)
-		return line;
+	memcpy(out, rd->rest, len);
+	out[len] = '\0';
+	rd->rest += len;
+	if (sscanf(out, " [%63[^]]]", section) != 1)
+		return out;
 	r = section_enter(rd, section, &why);
 	if (r)
 		reading_fail(rd, section, &why, r);
-	return line;
+	return out;
 }
 
 static int on_key(void *ctx, const char *section, const char *key, const char *value)
@@ -565,26 +568,45 @@ static int on_key(void *ctx, const char *section, const char *key, const char *v
 	return r ? reading_fail(rd, key, &why, r) : 1;
 }
 
+int config_text(int fd, char **out)
+{
+	cleanup(freep) char *text = malloc(CONFIG_TEXT_MAX + 1);
+	size_t len = 0;
+	ssize_t n = 1;
+
+	if (!text)
+		return -ENOMEM;
+	while (len < CONFIG_TEXT_MAX && n > 0) {
+		n = pread(fd, text + len, CONFIG_TEXT_MAX - len, (off_t)len);
+		if (n < 0 && errno == ESPIPE)
+			n = read(fd, text + len, CONFIG_TEXT_MAX - len);
+		if (n < 0)
+			return -errno;
+		len += (size_t)n;
+	}
+	if (n > 0)
+		return -EFBIG;
+	text[len] = '\0';
+	if (strlen(text) != len)
+		return -EILSEQ;
+	*out = take(&text);
+	return 0;
+}
+
 int config_read(struct config *c, int fd, const char *name, struct why *why)
 {
 	struct reading rd = {.config = c, .name = name, .why = why};
-	cleanup(fclosep) FILE *file = NULL;
-	int own = dup(fd);
+	cleanup(freep) char *text = NULL;
+	int r = config_text(fd, &text);
 	int line;
 
-	if (own < 0)
-		return -errno;
-	file = rd.file = fdopen(own, "r");
-	if (!file) {
-		close(own);
-		return -ENOMEM;
-	}
-	rewind(file);
+	if (r)
+		return why_set(why, r, "%s: cannot be read: %s", name,
+			       r == -EILSEQ ? "has a NUL in it" : strerror(-r));
+	rd.rest = text;
 	line = ini_parse_stream(next_line, &rd, on_key, &rd);
 	if (rd.r)
 		return rd.r;
-	if (ferror(file))
-		return why_set(why, -EIO, "%s: cannot be read", name);
 	if (line)
 		return why_set(why, -EINVAL, "%s:%d: not a [section], KEY = VALUE or comment", name,
 			       line);

@@ -14,6 +14,7 @@
 #include "dhcp/config.h"
 #include "nfs/child.h"
 
+enum { CONFIG_TEXT_MAX = 1 << 20 };
 enum { CONFIG_ADMIN_MAX = 16, CONFIG_LOADERS_MAX = 8, CONFIG_INTERFACES_MAX = 16 };
 
 struct config {
@@ -39,7 +40,13 @@ struct config {
 void config_init(struct config *c);
 void config_fini(struct config *c);
 
-/* Read the INI text of the open descriptor `fd` (its `name` is for errors: "FILE:LINE:
+/* All of the text of the file behind `fd`, which the caller frees.  The offset of the
+ * descriptor is neither used nor moved: all children have one and the same.  Of a pipe it
+ * is what is left.
+ * Returns 0, -EFBIG (over CONFIG_TEXT_MAX), -EILSEQ (a NUL in it), ... */
+int config_text(int fd, char **out);
+
+/* Read the INI text of the file behind `fd`, as above (its `name` is for errors: "FILE:LINE:
  * KEY: what is wrong").  Returns 0 or -EINVAL, ... with words. */
 int config_read(struct config *c, int fd, const char *name, struct why *why);
 

@@ -68,18 +68,10 @@ static int on_setting(void *ctx, const char *section, const char *key, const cha
 
 static int settings_read(struct settings *s, int fd)
 {
-	cleanup(fclosep) FILE *file = NULL;
-	int own = dup(fd);
+	cleanup(freep) char *text = NULL;
+	int r = config_text(fd, &text);
 
-	if (own < 0)
-		return -errno;
-	file = fdopen(own, "r");
-	if (!file) {
-		close(own);
-		return -ENOMEM;
-	}
-	rewind(file);
-	return ini_parse_file(file, on_setting, s) ? -ENOMEM : 0;
+	return r ? r : ini_parse_string(text, on_setting, s) ? -ENOMEM : 0;
 }
 
 int config_changes(int before_fd, int after_fd,

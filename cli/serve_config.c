@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/metrics.h"
@@ -35,47 +36,70 @@ static int add_given(const struct cli *cli, int text)
 	return 0;
 }
 
+/* Read once and from its start to its end: it may be a pipe, and may be edited meanwhile. */
+static int text_copy(const char *file, int fd, int text, struct why *why)
+{
+	char chunk[4096];
+	size_t len = 0;
+	ssize_t n;
+
+	while ((n = read(fd, chunk, sizeof(chunk))) > 0) {
+		len += (size_t)n;
+		if (len > CONFIG_TEXT_MAX)
+			return why_set(why, -EFBIG, "%s: %s", file, strerror(EFBIG));
+		if (write(text, chunk, (size_t)n) != n)
+			return -EIO;
+	}
+	return n < 0 ? why_set(why, -errno, "%s: %m", file) : 0;
+}
+
+/* What is understood here is what the children are given, which none of them can change. */
 static int text_take(const struct cli *cli, const char *file, int fd, struct config *c, int text,
 		     struct why *why)
 {
-	char chunk[4096];
-	ssize_t n = 0;
 	int r = 0;
 
 	for (unsigned int i = 0; !r && i < cli->ngiven; i++)
 		if (cli->given[i].val == 'i')
 			r = config_add_interface(c, cli->given[i].value, why);
 	if (!r && fd >= 0)
-		r = config_read(c, fd, file, why);
-	if (r)
-		return r;
-	if (fd >= 0)
-		lseek(fd, 0, SEEK_SET);
-	while (fd >= 0 && (n = read(fd, chunk, sizeof(chunk))) > 0)
-		if (write(text, chunk, (size_t)n) != n)
-			return -EIO;
-	if (n < 0)
-		return why_set(why, -errno, "%s: %m", file);
-	if (!c->ninterfaces)
-		return why_set(why, -EINVAL, "no interface: name one in %s or by --interface",
-			       file);
-	return add_given(cli, text);
+		r = text_copy(file, fd, text, why);
+	if (!r)
+		r = add_given(cli, text);
+	if (!r && fcntl(text, F_ADD_SEALS,
+			F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))
+		r = -errno;
+	if (!r)
+		r = config_read(c, text, file, why);
+	if (!r && !c->ninterfaces)
+		r = why_set(why, -EINVAL, "no interface: name one in %s or by --interface", file);
+	return r;
 }
 
-static int text_read(const struct cli *cli, struct config *c, int *config_fd, struct why *why)
+static bool is_pipe(const char *file)
 {
-	const char *named = cli_option(cli, 'c');
+	struct stat st;
+
+	return !stat(file, &st) && S_ISFIFO(st.st_mode);
+}
+
+static int text_read(const struct serve *v, struct config *c, int *config_fd, struct why *why)
+{
+	const char *named = cli_option(v->cli, 'c');
 	const char *file = named ? named : CONFIG_DEFAULT;
-	cleanup(closep) int fd = open(file, O_RDONLY | O_CLOEXEC);
+	cleanup(closep) int fd = -1;
 	cleanup(closep) int text = -1;
 	int r;
 
+	if (v->config_fd >= 0 && is_pipe(file))
+		return why_set(why, -ESPIPE, "%s: a pipe, which cannot be read again", file);
+	fd = open(file, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 && (named || errno != ENOENT))
 		return why_set(why, -errno, "%s: %m", file);
-	text = memfd_create("rootstock.conf", MFD_CLOEXEC);
+	text = memfd_create("rootstock.conf", MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (text < 0)
 		return -errno;
-	r = text_take(cli, file, fd, c, text, why);
+	r = text_take(v->cli, file, fd, c, text, why);
 	if (!r)
 		*config_fd = take_fd(&text);
 	return r;
@@ -189,7 +213,7 @@ int footing_make(struct serve *v, struct footing *f, struct why *why)
 	for (unsigned int i = 0; i < CONFIG_INTERFACES_MAX; i++)
 		f->wires[i] = (struct wire){.face.fds = DHCP_LINK_FDS_NONE, .tftp = -1};
 	config_init(&f->config);
-	r = text_read(v->cli, &f->config, &f->config_fd, why);
+	r = text_read(v, &f->config, &f->config_fd, why);
 	if (!r)
 		r = find_loaders(&f->config, why);
 	if (!r)

@@ -154,4 +154,18 @@ grep -q 'in use\|answers DHCP there already' "$work/err" || fail "a second: $(ca
 alive "$server_pid" || fail "serve has ended"
 equal "copier" "$copier" "$(child copier)"
 ! grep -q 'starting it again' "$work/serve.log" || fail "a child died: $(cat "$work/serve.log")"
+
+echo "# a text that can be read only once"
+stop "$server_pid"
+spawn piped nsenter --net="/run/netns/$net_ns" bash -c \
+	'exec "$0" serve --config <(printf "[server]\ninterface = br0\nmode = full\nlease = 1800\n")' \
+	"$rootstock"
+server_pid=$spawned
+for service in 'udp 67' 'tcp 2049'; do
+	# shellcheck disable=SC2086 # words
+	wait_for 30 "serve to listen on $service" server_listens $service
+done
+wait_for 20 "the control socket" eval '! reload'
+grep -q 'a pipe, which cannot be read again' "$work/err" || fail "reload: $(cat "$work/err")"
+equal "the lease" 1800 "$(lease_of)"
 echo "read again $(grep -c 'read again' "$work/serve.log") times"
