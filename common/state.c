@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/handle_key.h"
 #include "common/sandbox.h"
 #include "common/schema.h"
 
@@ -114,7 +115,8 @@ int state_open(const char *dir, struct db **db, struct why *why)
 	r = db_open(dir, &schema_rootstock, DB_CREATE, &opened, why);
 	if (r)
 		return r;
-	if (geteuid() == 0) {
+	r = handle_key_settle(opened, dir, nfs.uid, nfs.gid, why);
+	if (!r && geteuid() == 0) {
 		/* A read makes the journal and the index, whose group then can be set. */
 		r = db_exec(opened, "SELECT count(*) FROM site");
 		if (!r)

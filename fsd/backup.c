@@ -16,6 +16,7 @@
 #include <openssl/evp.h>
 
 #include "common/array.h"
+#include "common/handle_key.h"
 #include "common/schema.h"
 #include "fsd/named.h"
 #include "fsd/objects.h"
@@ -298,6 +299,19 @@ static int add_prefix(struct making *m, const struct body *body)
 	return add_dir(m, name);
 }
 
+/* Without it no client of a restored server would know its root again. */
+static int add_handle_key(struct making *m)
+{
+	cleanup(closep) int fd = -1;
+	char path[PATH_MAX];
+
+	snprintf(path, sizeof(path), "%s/" HANDLE_KEY_FILE, m->b->state_dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	if (fd < 0)
+		return why_set(m->why, -errno, "%s: %m", path);
+	return add_file(m, HANDLE_KEY_FILE, fd, 0400, NULL);
+}
+
 static int add_bodies(struct making *m, struct db *copy)
 {
 	int r = named_each(copy, m->b->state_dir, body_note, m, m->why);
@@ -306,6 +320,8 @@ static int add_bodies(struct making *m, struct db *copy)
 		qsort(m->bodies, m->nbodies, sizeof(*m->bodies), body_cmp);
 	for (int secret = 0; !r && secret < 2; secret++) {
 		r = add_dir(m, secret ? "secrets" : "objects");
+		if (!r && secret)
+			r = add_handle_key(m);
 		for (size_t i = 0; !r && i < m->nbodies; i++) {
 			const struct body *body = &m->bodies[i];
 

@@ -7,6 +7,7 @@
  *	the stores are held		nothing is swept or evicted meanwhile
  *	rootstock.db, leases.db		each copied in one transaction
  *	manifests/N, N.fill		those that the copy names; a pair of one moment
+ *	secrets/handle-key		the key of NFS handles
  *	objects/, secrets/		what the copy, the manifests and the journals name
  *
  * Each comes after what names it: what is added meanwhile is in none of them.

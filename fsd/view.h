@@ -140,7 +140,4 @@ int views_get(struct views *views, uint32_t host, uint32_t version, uint64_t cha
 bool views_poll(struct views *views);
 uint64_t views_generation(const struct views *views); /* atomic; any thread */
 
-/* The secret of this site for the tags of handles. */
-void views_handle_key(const struct views *views, uint8_t out[static 16]);
-
 #endif

@@ -45,7 +45,6 @@ struct views {
 	uint64_t change; /* of the last look */
 	struct inventory *inventory;
 	struct paths *paths; /* of all overlays */
-	uint8_t handle_key[16];
 	struct view *views[VIEW_BUCKETS];
 	struct cached_overlay *overlays[VIEW_BUCKETS];
 	struct cached_version *versions;
@@ -497,7 +496,7 @@ bool views_poll(struct views *vs)
 
 	pthread_mutex_lock(&vs->lock);
 	seen = db_data_version(vs->db);
-	if (seen != vs->seen) {
+	if (seen < 0 || seen != vs->seen) {
 		int r = views_reload(vs, &moved);
 
 		if (!r)
@@ -518,27 +517,6 @@ uint64_t views_generation(const struct views *vs)
 	return atomic_load_explicit(&vs->generation, memory_order_acquire);
 }
 
-void views_handle_key(const struct views *vs, uint8_t out[static 16])
-{
-	memcpy(out, vs->handle_key, sizeof(vs->handle_key));
-}
-
-static int handle_key_read(struct views *vs)
-{
-	sqlite3_stmt *stmt = db_stmt(vs->db, "SELECT value FROM site WHERE key = 'handle_key'");
-	int r = db_query(vs->db, stmt, "");
-	struct bytes key;
-
-	if (r != DB_ROW)
-		return r ? r : -EUCLEAN;
-	key = db_column_bytes(stmt, 0);
-	r = key.len == sizeof(vs->handle_key) ? 0 : -EUCLEAN;
-	if (!r)
-		memcpy(vs->handle_key, key.at, key.len);
-	sqlite3_reset(stmt);
-	return r;
-}
-
 int views_open(const char *state_dir, struct views **out, struct why *why)
 {
 	cleanup(views_closep) struct views *vs = calloc(1, sizeof(*vs));
@@ -556,9 +534,7 @@ int views_open(const char *state_dir, struct views **out, struct why *why)
 	if (r)
 		return r;
 	vs->seen = db_data_version(vs->db);
-	r = handle_key_read(vs);
-	if (!r)
-		r = inventory_load(vs->db, &vs->inventory);
+	r = inventory_load(vs->db, &vs->inventory);
 	if (!r)
 		r = scopes_mark_stale(vs);
 	if (r)

@@ -349,7 +349,9 @@ int nfs_child(const struct nfs_config *given)
 		return 1;
 	}
 	config_complete(&config);
-	err = views_open(config.state_dir, &views, &why);
+	err = handle_key_read(config.state_dir, &shared->key, &why);
+	if (!err)
+		err = views_open(config.state_dir, &views, &why);
 	if (!err)
 		err = exports_open(config.state_dir, &config, &exports, &why);
 	if (!err)

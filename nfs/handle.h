@@ -15,12 +15,9 @@
 #include <stdint.h>
 
 #include "common/bytes.h"
+#include "common/handle_key.h"
 
 enum { HANDLE_SIZE = 32, HANDLE_FORMAT = 1 };
-
-struct handle_key {
-	uint8_t bytes[16];
-};
 
 struct handle {
 	uint32_t host; /* 0: an image's bare view */

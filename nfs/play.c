@@ -78,6 +78,7 @@ static int play_init(struct play *p, const struct worker_shared *like, uint32_t 
 	p->config.max_open = PLAY_OPEN_FILES;
 	p->shared.config = &p->config;
 	p->shared.views = like->views;
+	p->shared.key = like->key;
 	memcpy(p->shared.seed, like->seed, sizeof(p->shared.seed));
 	p->shared.workers = &p->worker;
 	p->shared.nworkers = 1;

@@ -192,10 +192,10 @@ int worker_new(struct worker_shared *shared, struct worker **out, struct why *wh
 		.views = shared->views,
 		.exports = shared->exports,
 		.mounts = shared->mounts,
+		.key = shared->key,
 		.may_hold = true,
 		.now_ns = instant_now().ns,
 	};
-	views_handle_key(shared->views, w->nfs.key.bytes);
 	nfs_refresh(&w->nfs);
 	err = contents_new(config->state_dir, config->max_open, &w->nfs.contents, why);
 	if (!err)

@@ -40,6 +40,7 @@ struct worker_shared {
 	struct worker **workers;
 	unsigned int nworkers;
 	atomic_uint connections;
+	struct handle_key key;
 	uint8_t seed[16]; /* of the buckets: nobody picks whom to share one with */
 	_Atomic uint16_t per_address[WORKER_BUCKETS];
 	atomic_bool stop;

@@ -47,7 +47,8 @@ def objects(state, store):
     top = os.path.join(state, store)
     for prefix in os.listdir(top) if os.path.isdir(top) else []:
         if not re.fullmatch("[0-9a-f]{2}", prefix):
-            need(re.fullmatch("tmp|damaged|removals|suspect|w[0-9a-f]{16}", prefix),
+            need(re.fullmatch("tmp|damaged|removals|suspect|w[0-9a-f]{16}"
+                              "|handle-key(.new)?", prefix),
                  os.path.join(top, prefix), "is of nobody")
             need(prefix != "damaged" or not os.listdir(os.path.join(top, prefix)), top,
                  "has damaged files")
@@ -254,6 +255,9 @@ def check_hosts(db, have, secrets):
 def judge(state, keys=False):
     """Raises Broken.  `keys`: those of hosts, too, which costs a process each."""
     have, secrets = objects(state, "objects"), objects(state, "secrets")
+    key = os.path.join(state, "secrets", "handle-key")
+    need(not os.path.exists(key) or (os.path.getsize(key) == 16 and
+                                     not os.stat(key).st_mode & 0o007), key, "is no key")
     db = db_open(state, "rootstock.db")
     if db:
         check_versions(state, db, have)

@@ -41,6 +41,9 @@ static int start_copier(const char *dir, struct why *why)
 	return err;
 }
 #else
+#include <sys/stat.h>
+
+#include "common/handle_key.h"
 #include "tests/unit/fake_view.h"
 
 static int make_state(const char *dir, const char *hosts)
@@ -48,11 +51,19 @@ static int make_state(const char *dir, const char *hosts)
 	cleanup(db_closep) struct db *db = NULL;
 	cleanup(db_closep) struct db *leases = NULL; /* empty; a test adds to it */
 	char first[32];
+	char secrets[300];
 	unsigned int n = 1;
 	uint32_t address;
 	struct why why = {0};
 	int err = db_open(dir, &schema_rootstock, DB_CREATE, &db, &why);
 
+	snprintf(secrets, sizeof(secrets), "%s/secrets", dir);
+	mkdir(secrets, 0700);
+	if (!err) /* a key that tests know */
+		err = db_exec(db, "INSERT INTO site VALUES"
+				  " ('handle_key', CAST('0123456789abcdef' AS BLOB))");
+	if (!err)
+		err = handle_key_settle(db, dir, geteuid(), getegid(), &why);
 	if (!err)
 		err = db_open(dir, &schema_leases, DB_CREATE, &leases, &why);
 	if (sscanf(hosts, "%31[0-9.]-%u", first, &n) < 1 || ip4_parse(first, &address))

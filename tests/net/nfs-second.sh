@@ -89,3 +89,20 @@ cp -a "$work/first"/{manifests,objects,secrets} "$work/second/"
 serve second
 ask "$work/second-seen" "$work/seen"
 cmp "$work/seen" "$work/second-seen" || fail "the second server is another"
+stop "$server"
+
+# A state of a version that had the key of handles in its database, taken over by this one:
+# what its clients hold stays good.
+hex() {
+	od -An -v -tx1 "$@" | tr -d ' \n'
+}
+key=$(hex "$work/second/secrets/handle-key")
+rm "$work/second/secrets/handle-key"
+sqlite3 "$work/second/rootstock.db" "INSERT INTO site VALUES ('handle_key', x'$key');
+	PRAGMA user_version = 1"
+ROOTSTOCK_STATE=$work/second "$rootstock" group add desk
+equal "the key" "$key" "$(hex "$work/second/secrets/handle-key")"
+! hex "$work/second"/rootstock.db* | grep -q "$key" || fail "the key is still in the database"
+serve second
+ask "$work/second-seen" "$work/seen"
+cmp "$work/seen" "$work/second-seen" || fail "an upgrade makes another server"

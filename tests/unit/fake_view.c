@@ -366,12 +366,6 @@ void fake_overlay_moved(void)
 	atomic_fetch_add(&generation, 1);
 }
 
-void views_handle_key(const struct views *views, uint8_t out[static 16])
-{
-	(void)views;
-	memcpy(out, "0123456789abcdef", 16);
-}
-
 /* ---- contents ---- */
 
 bool fake_short;

@@ -91,7 +91,7 @@ static inline struct unit_nfs *unit_nfs_new(void)
 	assert_int_equal(contents_new(u->dir, 16, &u->nfs.contents, NULL), 0);
 	assert_int_equal(exports_open(u->dir, &u->config, &u->nfs.exports, &why), 0);
 	assert_int_equal(mounts_new(u->events[1], &u->nfs.mounts), 0);
-	views_handle_key(u->nfs.views, u->nfs.key.bytes);
+	u->nfs.key = (struct handle_key){"0123456789abcdef"};
 	nfs_refresh(&u->nfs);
 	u->caller = (struct caller){
 		.address = HOST1,
