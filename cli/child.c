@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -231,6 +232,8 @@ static int child_run(struct cli *cli)
 
 	/* It came by /proc/self/exe, and would be called "exe". */
 	prctl(PR_SET_NAME, "rootstock");
+	/* A log's reader that is gone; sendfile, which has no MSG_NOSIGNAL. */
+	signal(SIGPIPE, SIG_IGN);
 	log_init(cli->args[0], LOG_LEVEL_INFO);
 	if (!kind || !realpath(cli->state_dir, state_dir)) {
 		log_error("%s", kind ? strerror(errno) : "no such child");

@@ -27,7 +27,8 @@ void config_fini(struct config *c)
 
 int config_add_interface(struct config *c, const char *name, struct why *why)
 {
-	if (!*name || strlen(name) >= IFNAMSIZ)
+	/* The kernel would take a comma, but the names of descriptors are joined by it. */
+	if (!*name || strlen(name) >= IFNAMSIZ || strpbrk(name, ",:/ "))
 		return why_set(why, -EINVAL, "%s: not an interface's name", name);
 	for (unsigned int i = 0; i < c->ninterfaces; i++)
 		if (!strcmp(c->interfaces[i], name))
@@ -384,7 +385,10 @@ static int subnet_take_next_server(struct dhcp_subnet *s, char *value, struct wh
 
 static int subnet_take_domain(struct dhcp_subnet *s, char *value, struct why *why)
 {
-	if (!*value || strlen(value) >= sizeof(s->domain))
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				      "0123456789-_.";
+
+	if (!*value || strlen(value) >= sizeof(s->domain) || value[strspn(value, letters)])
 		return value_bad(why, value, "a domain");
 	snprintf(s->domain, sizeof(s->domain), "%s", value);
 	return 0;
@@ -512,6 +516,8 @@ static int section_enter(struct reading *rd, const char *section, struct why *wh
 	if (!rd->subnet)
 		return -ENOMEM;
 	r = value_network(section + 7, &rd->subnet->network, &prefix, why);
+	if (!r && !strchr(section, '/'))
+		r = value_bad(why, section + 7, "a network (10.0.0.0/24)");
 	if (r)
 		return r;
 	rd->subnet->mask = prefix_mask(prefix);
@@ -528,6 +534,8 @@ static char *next_line(char *out, int size, void *ctx)
 	struct why why = {""};
 	char section[64];
 	size_t len = strcspn(rd->rest, "\n");
+	const char *rest;
+	size_t blank;
 	int r;
 
 	if (rd->r || !*rd->rest)
@@ -538,10 +546,13 @@ static char *next_line(char *out, int size, void *ctx)
 		reading_fail(rd, "line", NULL, -E2BIG);
 		return NULL;
 	}
-	memcpy(out, rd->rest, len);
-	out[len] = '\0';
+	rest = rd->rest;
 	rd->rest += len;
-	if (sscanf(out, " [%63[^]]]", section) != 1)
+	/* To the library a line that begins with a blank goes on with the value before. */
+	blank = strspn(rest, " \t");
+	memcpy(out, rest + blank, len - blank);
+	out[len - blank] = '\0';
+	if (sscanf(out, "[%63[^]]]", section) != 1)
 		return out;
 	r = section_enter(rd, section, &why);
 	if (r)

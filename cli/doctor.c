@@ -38,6 +38,7 @@ static int read_config(struct doctor *d, struct why *why)
 	const char *given = cli_option(d->cli, 'c');
 	const char *file = given ? given : CONFIG_DEFAULT;
 	cleanup(closep) int fd = open(file, O_RDONLY | O_CLOEXEC);
+	int lacks = fd < 0 ? errno : 0;
 	cleanup(freep) char *stats = NULL;
 	struct why unsaid = {""};
 	size_t len;
@@ -49,8 +50,8 @@ static int read_config(struct doctor *d, struct why *why)
 			r = config_add_interface(&d->config, d->cli->given[i].value, why);
 	if (r)
 		return r;
-	if (fd < 0 && (given || errno != ENOENT))
-		return why_set(why, -errno, "%s: %m", file);
+	if (fd < 0 && (given || lacks != ENOENT))
+		return why_set(why, -lacks, "%s: %s", file, strerror(lacks));
 	r = fd < 0 ? 0 : config_read(&d->config, fd, file, why);
 	if (r) {
 		finding(d->f, FINDING_ERROR, "config", "mend that line", "%s", why->text);

@@ -179,6 +179,21 @@ static int words_match(const char *words, int argc, char **argv)
 	return argc >= 2 && !strcmp(argv[1], space + 1) ? 2 : 0;
 }
 
+/* Why getopt_long() returned `o`; `word` is the last one that it was done with. */
+static void say_refused(int o, const char *word)
+{
+	bool valued = !strncmp(word, "--", 2) && strchr(word, '=');
+
+	if (o == '?' && optopt && !valued) /* a letter, perhaps among others */
+		fprintf(stderr, "rootstock: -%c: unknown option\n", optopt);
+	else
+		fprintf(stderr, "rootstock: %s: %s\n", word,
+			o == ':'   ? "needs a value"
+			: o != '?' ? "too many options"
+			: optopt   ? "takes no value"
+				   : "unknown option");
+}
+
 /* Positional arguments and options into `cli`.  Returns 0, or 2 having said why. */
 static int take_args(struct cli *cli, int argc, char **argv)
 {
@@ -192,10 +207,7 @@ static int take_args(struct cli *cli, int argc, char **argv)
 	opterr = 0;
 	while ((o = getopt_long(argc, argv, shorts, c->options ? c->options : none, NULL)) != -1) {
 		if (o == '?' || o == ':' || cli->ngiven == CLI_GIVEN_MAX) {
-			fprintf(stderr, "rootstock: %s: %s\n", argv[optind - 1],
-				o == ':'   ? "needs a value"
-				: o == '?' ? "unknown option"
-					   : "too many options");
+			say_refused(o, argv[optind - 1]);
 			return cli_usage(cli);
 		}
 		cli->given[cli->ngiven++] = (struct given){o, optarg};

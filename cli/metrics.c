@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -280,7 +279,6 @@ int metrics_child(const struct metrics_config *config)
 	struct pulse pulse;
 	int r;
 
-	signal(SIGPIPE, SIG_IGN);
 	r = config->listen_fd < 0 ? -EBADF : loop_new(&m.loop);
 	if (!r)
 		r = start(&m);

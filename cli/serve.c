@@ -64,6 +64,8 @@ static int open_state(struct serve *v, struct why *why)
 	r = controls_open(v, why);
 	if (!r)
 		r = state_open(v->cli->state_dir, &v->db, why);
+	if (!r)
+		r = db_check(v->db, why);
 	if (r)
 		return r;
 	tidy(v->cli->state_dir);
@@ -92,6 +94,7 @@ static int watch(struct serve *v)
 	int fd;
 	int r;
 
+	signal(SIGPIPE, SIG_IGN); /* a log's reader that is gone */
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);

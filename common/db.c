@@ -86,8 +86,9 @@ static int db_pragma_int(struct db *db, const char *sql, int64_t *out)
 	return db_errno(r);
 }
 
-static int db_quick_check(struct db *db, const char *path, struct why *why)
+int db_check(struct db *db, struct why *why)
 {
+	const char *path = sqlite3_db_filename(db->handle, "main");
 	sqlite3_stmt *stmt;
 	int r;
 
@@ -165,7 +166,7 @@ static int db_admit(struct db *db, const struct db_schema *schema, enum db_mode 
 		return why_set(why, r, "%s: %s", path, db_error(db));
 	if (version < schema->nsteps)
 		return db_migrate(db, schema, path, why);
-	return db_quick_check(db, path, why);
+	return 0;
 }
 
 int db_open(const char *dir, const struct db_schema *schema, enum db_mode mode, struct db **out,

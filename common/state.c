@@ -139,6 +139,10 @@ int state_open_services(const char *dir, struct db **leases, struct db **trace, 
 		r = db_open(dir, &schema_leases, DB_CREATE, &l, why);
 	if (!r)
 		r = db_open(dir, &schema_trace, DB_CREATE, &t, why);
+	if (!r)
+		r = db_check(l, why);
+	if (!r)
+		r = db_check(t, why);
 	/* A read opens the journal and the index, whose owners then can be set. */
 	if (!r)
 		r = db_exec(l, "SELECT count(*) FROM lease");

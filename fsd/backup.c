@@ -137,6 +137,8 @@ static int add_db(struct making *m, struct db *db, const struct db_schema *schem
 		why_set(m->why, r, "%s: %s", schema->name, strerror(-r));
 	if (!r && copy)
 		r = db_open(dir, schema, DB_WRITE, copy, m->why);
+	if (!r && copy)
+		r = db_check(*copy, m->why);
 	fd = r ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (!r && fd < 0)
 		r = -errno;

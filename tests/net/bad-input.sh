@@ -43,6 +43,8 @@ refused 2 'usage: rootstock' rs
 refused 2 'unknown command' rs image frobnicate
 refused 2 'usage: rootstock image add' rs image add x
 refused 2 '--frob: unknown option' rs host add 52:54:00:00:00:01 --frob
+refused 2 '^rootstock: -z: unknown option' rs mount /nowhere -zq
+refused 2 '^rootstock: --wait=now: takes no value' rs image add x /x --wait=now
 refused 1 'not a MAC address' rs host add 52:54:00:00:00
 nothing_made "a bad MAC"
 refused 1 'nothing here yet' rs host list
@@ -67,6 +69,12 @@ conf '[subnet 10.77.0.1/24]\nrouter = 10.77.0.1\n' 'conf:1: subnet 10.77.0.1/24.
 conf '[server]\nlease = 5\n' 'conf:2: lease: 5: not a number from 60'
 conf "[server]\ninterface = $(printf 'x%.0s' {1..300})\n" 'conf:2: line:'
 conf '[server]\ninterface = br0\njust words\n' 'conf:3: not a'
+refused 1 "a,b: not an interface's name" net_run "$rootstock" serve --interface a,b
+conf '[subnet 10.77.0.0]\n' 'conf:1: subnet 10.77.0.0: 10.77.0.0: not a network'
+conf '[subnet 10.77.0.0/24]\ndomain = lab example\n' 'conf:2: domain: lab example: not a domain'
+# What stands behind blanks is a key too, not more of the value above.
+conf '[subnet 10.77.0.0/24]\n  domain = lab.example\n\t dns = nobody\n' 'conf:3: dns: nobody: not'
+conf '  [server]\n  frob = 1\n' 'conf:2: frob: no such key'
 mkdir "$work/folder"
 refused 1 'folder: cannot be read' net_run "$rootstock" serve --config "$work/folder" --interface br0
 nothing_made "a configuration that cannot be read"

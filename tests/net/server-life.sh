@@ -110,3 +110,21 @@ chmod a+r "$work/image/etc/more"
 rm -rf "$work/image"
 server_start
 wait_for 10 "a file of the sealed version" amy_has etc/more more
+
+# Who reads its log goes: it serves all the same, a child that dies included.
+stop "$server_pid"
+wait_for 5 "the children to end" none_left
+spawn serve nsenter --net="/run/netns/$net_ns" python3 -c '
+import os, signal, sys
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+r, w = os.pipe()
+os.dup2(w, 2)
+os.close(r)
+os.close(w)
+os.execv(sys.argv[1], sys.argv[1:])' "$rootstock" serve --interface br0
+wait_for 30 "four children without a log" all_there
+pkill -KILL -f "^rootstock --state $ROOTSTOCK_STATE child tftp"
+sleep 1
+wait_for 30 "four children without a log" all_there
+wait_for 5 "the file again" amy_has etc/more more
+alive "$spawned" || fail "serve ended with its log's reader"

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/unit/unit.h"
 
+#include <sys/stat.h>
+
 #include "common/schema.h"
 
 static int scratch_db(void **state, enum db_mode mode, struct db **db, struct why *why)
@@ -55,6 +57,35 @@ static void a_foreign_or_broken_file_is_refused(void **state)
 	assert_int_equal(scratch_db(state, DB_WRITE, &db, NULL), -EMEDIUMTYPE);
 }
 
+static void a_damaged_page_is_found_by_a_look_through_all(void **state)
+{
+	static const char sql[] =
+		"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n"
+		" WHERE i < 2000) INSERT INTO image (name) SELECT 'n' || i FROM n";
+	char path[PATH_MAX];
+	struct why why = {""};
+	struct stat st;
+	struct db *db;
+	FILE *f;
+
+	assert_int_equal(scratch_db(state, DB_CREATE, &db, NULL), 0);
+	assert_int_equal(db_exec(db, sql), 0);
+	assert_int_equal(db_check(db, &why), 0);
+	db_close(db);
+	snprintf(path, sizeof(path), "%s/rootstock.db", (char *)*state);
+	f = fopen(path, "r+");
+	assert_non_null(f);
+	assert_int_equal(fstat(fileno(f), &st), 0);
+	fseek(f, st.st_size - 4096, SEEK_SET);
+	for (int i = 0; i < 4096; i++)
+		fputc("garbage"[i % 7], f);
+	fclose(f);
+	assert_int_equal(scratch_db(state, DB_WRITE, &db, &why), 0);
+	assert_int_equal(db_check(db, &why), -EUCLEAN);
+	assert_non_null(strstr(why.text, path));
+	db_close(db);
+}
+
 static void a_reader_sees_that_a_writer_committed(void **state)
 {
 	struct db *w;
@@ -102,6 +133,7 @@ int main(void)
 		SCRATCH(a_fresh_database_is_migrated_and_opens_again),
 		SCRATCH(a_newer_database_is_refused_and_left_alone),
 		SCRATCH(a_foreign_or_broken_file_is_refused),
+		SCRATCH(a_damaged_page_is_found_by_a_look_through_all),
 		SCRATCH(a_reader_sees_that_a_writer_committed),
 		SCRATCH(an_early_return_rolls_back),
 	};
