@@ -76,7 +76,7 @@ conf '[subnet 10.77.0.0/24]\ndomain = lab example\n' 'conf:2: domain: lab exampl
 conf '[subnet 10.77.0.0/24]\n  domain = lab.example\n\t dns = nobody\n' 'conf:3: dns: nobody: not'
 conf '  [server]\n  frob = 1\n' 'conf:2: frob: no such key'
 mkdir "$work/folder"
-refused 1 'folder: cannot be read' net_run "$rootstock" serve --config "$work/folder" --interface br0
+refused 1 'folder: Is a directory' net_run "$rootstock" serve --config "$work/folder" --interface br0
 nothing_made "a configuration that cannot be read"
 
 # A port in use, by a server that nobody here wrote.
