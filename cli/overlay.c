@@ -25,6 +25,7 @@ struct put {
 	const char *from;
 	bool template;
 	struct objects *store; /* where the body went; NULL: none */
+	uint8_t *text;	       /* a template's, which is the body then; ours to free */
 	struct entry_spec spec;
 };
 
@@ -81,7 +82,7 @@ static int take_options(struct cli *cli, struct put *put)
 /* ---- bodies ---- */
 
 /* The whole of a small file. */
-static int slurp(int fd, struct bytes *out)
+static int slurp(int fd, uint8_t **out, size_t *out_len)
 {
 	size_t size = 4096;
 	size_t len = 0;
@@ -111,7 +112,8 @@ static int slurp(int fd, struct bytes *out)
 		if (len == size)
 			size *= 2;
 	}
-	*out = (struct bytes){data, len};
+	*out = data;
+	*out_len = len;
 	return 0;
 }
 
@@ -158,6 +160,7 @@ static int body_take(struct cli *cli, struct scope scope, struct put *put)
 	cleanup(closep) int pipe = -1;
 	struct stat st;
 	mode_t mode;
+	size_t len;
 	int fd;
 	int r;
 
@@ -186,9 +189,11 @@ static int body_take(struct cli *cli, struct scope scope, struct put *put)
 			       "a template cannot be a secret: its text is in the "
 			       "database");
 	put->spec.kind = ENTRY_TEMPLATE;
-	r = slurp(fd, &put->spec.body);
-	if (!r)
-		r = inventory_load(cli->db, &inv);
+	r = slurp(fd, &put->text, &len);
+	if (r)
+		return r;
+	put->spec.body = (struct bytes){put->text, len};
+	r = inventory_load(cli->db, &inv);
 	return r ? r : keys_check(inv, scope, put->spec.body, &cli->why);
 }
 
@@ -231,6 +236,8 @@ static int change(struct cli *cli, struct put *put)
 		r = txn_commit(take(&txn));
 	objects_close(put->store);
 	put->store = NULL;
+	free(put->text);
+	put->text = NULL;
 	return r;
 }
 
