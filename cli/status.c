@@ -310,6 +310,9 @@ int status_gather(struct cli *cli, cJSON **out)
 	cJSON_AddArrayToObject(status, "wrong");
 	gather_server(cli, status);
 	r = gather_rows(cli, status);
+	/* Opened anew for each look: the state may have become another one meanwhile. */
+	db_close(cli->db);
+	cli->db = NULL;
 	if (r) {
 		cJSON_Delete(status);
 		return r;

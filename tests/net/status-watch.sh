@@ -61,7 +61,10 @@ ENTER, LEAVE = rb"\x1b\[\?1049h\x1b\[\?25l", b"\x1b[?25h\x1b[?1049l"
 for end in (b"q", b"\x03"):
     pid, fd = start()
     before = termios.tcgetattr(fd)
-    until(fd, ENTER + rb".*hosts: 0.*\x1b\[J.*hosts: 0.*\x1b\[J")  # twice
+    until(fd, ENTER + rb".*hosts: 0.*\x1b\[J")
+    held = sorted(os.listdir(f"/proc/{pid}/fd"))
+    until(fd, rb"(hosts: 0.*\x1b\[J.*){2}")
+    assert sorted(os.listdir(f"/proc/{pid}/fd")) == held, "a look keeps what it opened"
     assert not termios.tcgetattr(fd)[3] & termios.ECHO
     os.write(fd, end)
     seen, status = last(fd, pid)
