@@ -194,6 +194,7 @@ static struct door_name *name_take(struct call *call, const char *text, uint64_t
 	return name;
 }
 
+/* Entries lie where libnfs has put them, which is not where their type may lie. */
 static void readdir_take(struct call *call, void *reply)
 {
 	const READDIR3res *res = reply;
@@ -201,8 +202,13 @@ static void readdir_take(struct call *call, void *reply)
 	call->r = code(res->status);
 	if (call->r)
 		return;
-	for (const entry3 *e = res->READDIR3res_u.resok.reply.entries; e; e = e->nextentry)
-		name_take(call, e->name, e->cookie, e->fileid);
+	for (const void *at = res->READDIR3res_u.resok.reply.entries; at;) {
+		entry3 e;
+
+		memcpy(&e, at, sizeof(e));
+		name_take(call, e.name, e.cookie, e.fileid);
+		at = e.nextentry;
+	}
 }
 
 static void readdirplus_take(struct call *call, void *reply)
@@ -212,16 +218,19 @@ static void readdirplus_take(struct call *call, void *reply)
 	call->r = code(res->status);
 	if (call->r)
 		return;
-	for (const entryplus3 *e = res->READDIRPLUS3res_u.resok.reply.entries; e;
-	     e = e->nextentry) {
-		struct door_name *name = name_take(call, e->name, e->cookie, e->fileid);
+	for (const void *at = res->READDIRPLUS3res_u.resok.reply.entries; at;) {
+		struct door_name *name;
+		entryplus3 e;
 
+		memcpy(&e, at, sizeof(e));
+		at = e.nextentry;
+		name = name_take(call, e.name, e.cookie, e.fileid);
 		name->has_attr =
-			e->name_attributes.attributes_follow && e->name_handle.handle_follows;
+			e.name_attributes.attributes_follow && e.name_handle.handle_follows;
 		if (!name->has_attr)
 			continue;
-		attr_take(&e->name_attributes.post_op_attr_u.attributes, &name->attr);
-		handle_take(&e->name_handle.post_op_fh3_u.handle, &name->node);
+		attr_take(&e.name_attributes.post_op_attr_u.attributes, &name->attr);
+		handle_take(&e.name_handle.post_op_fh3_u.handle, &name->node);
 	}
 }
 
