@@ -34,7 +34,8 @@ first=$(rs view digest lab@1)
 # One file in a hundred changes: as many are copied.
 echo changed >"$origin/7"
 echo changed too >"$origin/8"
-strace=$(command -v strace || true)
+# What looks for leaks traces the process itself.
+strace=$([[ ${CHECK_VARIANT-} == asan ]] || command -v strace || true)
 [[ -z $strace ]] || strace="strace -f -e trace=openat2 -o $work/trace"
 $strace "$rootstock" image add lab "$origin" --wait >/dev/null 2>>"$work/log"
 equal "objects of both" 202 "$(objects)"

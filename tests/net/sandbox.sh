@@ -12,7 +12,7 @@ for part in test net server; do
 	. "$lib/$part.sh"
 done
 need_root
-probe=$top/build/tests/sandbox-probe
+probe=$build/tests/sandbox-probe
 [[ -x $probe ]] || skip "not built: $probe"
 "$probe" dhcp "$work" newest >"$work/out" || skip "$(cat "$work/out")"
 net_up
