@@ -28,8 +28,8 @@ variant_build() {
 		compiler=clang
 		options=(-Dwerror=true)
 		;;
-	asan) options=("-Db_sanitize=address,undefined" -Db_lundef=false) ;;
-	tsan) options=(-Db_sanitize=thread -Db_lundef=false) ;;
+	asan) options=(-Dwerror=true "-Db_sanitize=address,undefined" -Db_lundef=false) ;;
+	tsan) options=(-Dwerror=true -Db_sanitize=thread -Db_lundef=false) ;;
 	fuzz)
 		compiler=clang
 		options=(-Dfuzz=true -Dtests=disabled "-Db_sanitize=address,undefined"
