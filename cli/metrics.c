@@ -24,6 +24,7 @@
 enum {
 	ASK_MS = 2000, /* a service that hangs must not hold up the others' figures for long */
 	CLIENTS = 8,
+	CLIENTS_MAX = 2 * CLIENTS, /* with those that are being let go */
 	CLIENT_SECS = 10,
 	CLIENT_MEMORY = 16 << 10,
 	BACKLOG = 8,
@@ -135,6 +136,8 @@ struct metrics {
 	struct loop_source io;
 	struct loop_timer timer;
 	struct MHD_Daemon *daemon;
+	struct MHD_Connection *clients[CLIENTS_MAX]; /* by their age, the oldest first */
+	unsigned int nclients;
 };
 
 /* All of it; the caller's. */
@@ -229,6 +232,34 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
 		     MHD_RESPMEM_MUST_FREE);
 }
 
+/* Who sends his request a byte at a time is never idle, and would keep his place for ever:
+ * when another comes, the oldest has had his time. */
+static void on_client(void *ctx, struct MHD_Connection *client, void **own,
+		      enum MHD_ConnectionNotificationCode code)
+{
+	const union MHD_ConnectionInfo *info;
+	struct metrics *m = ctx;
+	unsigned int i = 0;
+
+	(void)own;
+	if (code == MHD_CONNECTION_NOTIFY_STARTED && m->nclients < CLIENTS_MAX) {
+		m->clients[m->nclients++] = client;
+		if (m->nclients <= CLIENTS)
+			return;
+		info = MHD_get_connection_info(m->clients[m->nclients - CLIENTS - 1],
+					       MHD_CONNECTION_INFO_CONNECTION_FD);
+		if (info)
+			shutdown(info->connect_fd, SHUT_RDWR);
+		return;
+	}
+	while (i < m->nclients && m->clients[i] != client)
+		i++;
+	if (i == m->nclients)
+		return;
+	m->nclients--;
+	memmove(&m->clients[i], &m->clients[i + 1], (m->nclients - i) * sizeof(m->clients[0]));
+}
+
 static void run(struct metrics *m)
 {
 	MHD_UNSIGNED_LONG_LONG ms;
@@ -258,9 +289,10 @@ static int start(struct metrics *m)
 
 	m->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL, 0, NULL, NULL, on_request, m, MHD_OPTION_LISTEN_SOCKET,
-		m->config->listen_fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CLIENTS,
-		MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)CLIENT_SECS,
-		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CLIENT_MEMORY, MHD_OPTION_END);
+		m->config->listen_fd, MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CLIENTS_MAX,
+		MHD_OPTION_NOTIFY_CONNECTION, on_client, m, MHD_OPTION_CONNECTION_TIMEOUT,
+		(unsigned int)CLIENT_SECS, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+		(size_t)CLIENT_MEMORY, MHD_OPTION_END);
 	if (!m->daemon)
 		return -EIO;
 	info = MHD_get_daemon_info(m->daemon, MHD_DAEMON_INFO_EPOLL_FD);

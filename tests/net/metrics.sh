@@ -94,6 +94,31 @@ equal "another page" 404 "$(status http://localhost/)"
 equal "another method" 405 "$(status -X DELETE http://localhost/metrics)"
 equal "a body" 405 "$(status --data-binary @"$image/sbin/init" http://localhost/metrics)"
 
+# Clients that send a byte now and then keep nobody out.
+spawn slow nsenter --net="/run/netns/$net_ns" python3 -u -c 'import socket, sys, time
+clients = [socket.socket(socket.AF_UNIX) for i in range(40)]
+for i, s in enumerate(clients):
+    s.settimeout(0.1)
+    try:
+        s.connect(sys.argv[1])
+    except OSError: # no room for more of them
+        del clients[i:]
+        break
+print(len(clients))
+while True:
+    for s in clients:
+        try:
+            s.send(b"G")
+        except OSError:
+            pass
+    time.sleep(0.2)' "$work/metrics.sock"
+wait_for 30 "slow clients" grep -q . "$work/slow.log"
+(($(cat "$work/slow.log") >= 8)) || fail "only $(cat "$work/slow.log") slow clients"
+for i in 1 2 3; do
+	scrape --max-time 8 "${at[@]}" || fail "kept out by slow clients"
+done
+stop "$spawned"
+
 # One that dies, or is silent, is said to be.
 kill -STOP "$(value 'rootstock_service_pid{service="tftp"}')"
 scrape "${at[@]}"
