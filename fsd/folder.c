@@ -319,15 +319,22 @@ static void after_line(struct folder_scope *s, unsigned int i)
 			comes_after(e, &s->entries[k]);
 }
 
+/* By how late they are, then by path. */
+static int by_late(const struct folder_entry *a, const struct folder_entry *b)
+{
+	if (a->late != b->late)
+		return a->late < b->late ? -1 : 1;
+	return folder_path_cmp(a->path, b->path);
+}
+
 int folder_late(struct folder_scope *s)
 {
 	cleanup(freep) unsigned int *tails = NULL;
 	cleanup(freep) unsigned int *order = calloc(s->nentries + 1, sizeof(*order));
-	/* Of each tail the last that had it, and before each the one before it; one more
-	 * than the index, 0 for none. */
-	cleanup(freep) unsigned int *last = calloc(s->nentries + 1, sizeof(*last));
-	cleanup(freep) unsigned int *before = calloc(s->nentries + 1, sizeof(*before));
-	int r = order && last && before ? folder_tails(s, &tails) : -ENOMEM;
+	/* Of each tail the one that says most of those that follow: the latest so far, and
+	 * of these the last by its path; one more than the index, 0 for none. */
+	cleanup(freep) unsigned int *latest = calloc(s->nentries + 1, sizeof(*latest));
+	int r = order && latest ? folder_tails(s, &tails) : -ENOMEM;
 
 	if (r)
 		return r;
@@ -337,13 +344,14 @@ int folder_late(struct folder_scope *s)
 	}
 	qsort_r(order, s->nentries, sizeof(*order), by_change, s);
 	for (unsigned int n = 0; n < s->nentries; n++) {
-		unsigned int i = order[n];
+		struct folder_entry *e = &s->entries[order[n]];
+		unsigned int *at = &latest[tails[order[n]]];
 
-		after_line(s, i);
-		for (unsigned int k = last[tails[i]]; k; k = before[k - 1])
-			comes_after(&s->entries[i], &s->entries[k - 1]);
-		before[i] = last[tails[i]];
-		last[tails[i]] = i + 1;
+		after_line(s, order[n]);
+		if (*at)
+			comes_after(e, &s->entries[*at - 1]);
+		if (!*at || by_late(&s->entries[*at - 1], e) < 0)
+			*at = order[n] + 1;
 	}
 	return 0;
 }

@@ -2,6 +2,7 @@
 #include "tests/unit/site.h"
 
 #include <sys/stat.h>
+#include <time.h>
 
 #include "common/inventory.h"
 #include "fsd/folder_parts.h"
@@ -373,6 +374,72 @@ static void order_is_told_where_it_matters(void **state)
 	site_fini(&two);
 }
 
+/* Many of one tail, none above another: each is as late as all before it make it. */
+static void late_is_what_all_before_make_it(void **state)
+{
+	enum { MANY = 300 };
+	static char paths[MANY][32];
+	struct folder_entry entries[MANY];
+	struct folder_scope s = {.entries = entries, .nentries = MANY};
+	unsigned int order[MANY];
+
+	(void)state;
+	srandom(7);
+	for (unsigned int round = 0; round < 20; round++) {
+		for (unsigned int i = 0; i < MANY; i++) {
+			snprintf(paths[i], sizeof(paths[i]), "d%03u/%s", i,
+				 random() % 3 ? "etc/motd" : "etc/issue");
+			entries[i] = (struct folder_entry){.path = paths[i], .kind = ENTRY_FILE};
+			order[i] = i;
+		}
+		for (unsigned int i = MANY; i-- > 1;) {
+			unsigned int k = (unsigned int)random() % (i + 1);
+			unsigned int other = order[i];
+
+			order[i] = order[k];
+			order[k] = other;
+		}
+		for (unsigned int n = 0; n < MANY; n++)
+			entries[order[n]].change = n + 1;
+		assert_int_equal(folder_late(&s), 0);
+		for (unsigned int n = 0; n < MANY; n++) {
+			const struct folder_entry *e = &entries[order[n]];
+			unsigned int late = 0;
+
+			for (unsigned int k = 0; k < n; k++) {
+				const struct folder_entry *before = &entries[order[k]];
+				unsigned int least = before->late + (order[k] > order[n]);
+
+				if (!strcmp(before->path + 4, e->path + 4) && least > late)
+					late = least;
+			}
+			assert_int_equal(e->late, late);
+		}
+	}
+}
+
+/* By squares it takes minutes. */
+static void many_of_one_tail_take_no_square(void **state)
+{
+	enum { MANY = 100000 };
+	struct folder_entry *entries = calloc(MANY, sizeof(*entries));
+	char(*paths)[24] = calloc(MANY, sizeof(*paths));
+	struct folder_scope s = {.entries = entries, .nentries = MANY};
+	clock_t begun;
+
+	(void)state;
+	for (unsigned int i = 0; i < MANY; i++) {
+		snprintf(paths[i], sizeof(paths[i]), "d%06u/etc/motd", i);
+		entries[i] = (struct folder_entry){
+			.path = paths[i], .kind = ENTRY_FILE, .change = 1 + i * 7919ul % MANY};
+	}
+	begun = clock();
+	assert_int_equal(folder_late(&s), 0);
+	assert_true((clock() - begun) / CLOCKS_PER_SEC < 20);
+	free(entries);
+	free(paths);
+}
+
 static void what_stays_keeps_its_number(void **state)
 {
 	const char *before;
@@ -631,6 +698,8 @@ int main(void)
 		cmocka_unit_test(texts_are_cut_into_lines),
 		cmocka_unit_test(a_folder_makes_the_same_site),
 		cmocka_unit_test(order_is_told_where_it_matters),
+		cmocka_unit_test(late_is_what_all_before_make_it),
+		cmocka_unit_test(many_of_one_tail_take_no_square),
 		cmocka_unit_test(what_stays_keeps_its_number),
 		cmocka_unit_test(secrets_stay_at_home),
 		cmocka_unit_test(a_bad_folder_changes_nothing),
