@@ -69,7 +69,9 @@ static int way_make(struct writing *w, const char *path)
 /* The draft gets its name, unless there is one alike already. */
 static int draft_place(struct writing *w, int fd, const char *path, mode_t mode)
 {
-	cleanup(closep) int old = openat(w->dir, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	/* At once: it may be a FIFO. */
+	cleanup(closep) int old =
+		openat(w->dir, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC | O_NOFOLLOW);
 	struct hash was;
 	struct hash is;
 	struct stat st;
@@ -299,10 +301,20 @@ static int clear_one(struct writing *w)
 	return 0;
 }
 
-/* Below a "files" every name may be one of ours; elsewhere hidden ones are somebody's. */
+/* Is the directory "all/files", "groups/desk/files", or below it? */
+static bool is_of_bodies(const char *path)
+{
+	const char *at = strchr(path, '/');
+
+	if (at && strncmp(path, "all/", 4))
+		at = strchr(at + 1, '/');
+	return at && !strncmp(at, "/files", 6) && (!at[6] || at[6] == '/');
+}
+
+/* There every name may be one of ours; elsewhere hidden ones are somebody's. */
 static bool is_ours(const char *path, const char *name)
 {
-	return name[0] != '.' || strstr(path, "/files");
+	return name[0] != '.' || is_of_bodies(path);
 }
 
 static int clear_dir(struct writing *w)

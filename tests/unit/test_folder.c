@@ -663,6 +663,8 @@ static void nobodys_folder_is_written_over(void **state)
 	(void)state;
 	site_init(&s);
 	host(&s, "52:54:00:00:00:01", "amy");
+	host(&s, "52:54:00:00:00:02", "files");
+	host(&s, "52:54:00:00:00:03", "files2");
 	put(&s, all, "etc/motd", "welcome");
 	write_to(below(&s, "home"), "hosts/notes", "mine");
 	assert_int_equal(folder_load(s.db, false, &f), 0);
@@ -673,20 +675,27 @@ static void nobodys_folder_is_written_over(void **state)
 	write_to(below(&s, "out"), ".git/config", "git's");
 	write_to(below(&s, "out"), "README", "mine");
 	write_to(below(&s, "out"), "hosts/.gitattributes", "mine");
-	write_to(below(&s, "out"), "hosts/bob/host", "mac=52:54:00:00:00:02\n");
+	write_to(below(&s, "out"), "hosts/files/.gitattributes", "mine");
+	write_to(below(&s, "out"), "hosts/files2/.gitattributes", "mine");
+	write_to(below(&s, "out"), "hosts/bob/host", "mac=52:54:00:00:00:04\n");
 	write_to(below(&s, "out"), "all/files/etc/.old", "");
 	unlink(below(&s, "out/all/overlay"));
 	assert_int_equal(mkdir(below(&s, "out/all/overlay"), 0755), 0);
 	unlink(below(&s, "out/all/files/etc/motd"));
 	assert_int_equal(symlink("/etc/passwd", below(&s, "out/all/files/etc/motd")), 0);
+	unlink(below(&s, "out/images"));
+	assert_int_equal(mkfifo(below(&s, "out/images"), 0644), 0);
 	export_to(&s, below(&s, "out"), false);
 	assert_string_equal(read_from(below(&s, "out"), ".git/config"), "git's");
 	assert_string_equal(read_from(below(&s, "out"), "README"), "mine");
 	assert_string_equal(read_from(below(&s, "out"), "hosts/.gitattributes"), "mine");
+	assert_string_equal(read_from(below(&s, "out"), "hosts/files/.gitattributes"), "mine");
+	assert_string_equal(read_from(below(&s, "out"), "hosts/files2/.gitattributes"), "mine");
 	assert_string_equal(read_from(below(&s, "out"), "hosts/bob/host"), "(none)");
 	assert_string_equal(read_from(below(&s, "out"), "all/files/etc/.old"), "(none)");
 	assert_string_equal(read_from(below(&s, "out"), "all/overlay"), "put /etc/motd\n");
 	assert_string_equal(read_from(below(&s, "out"), "all/files/etc/motd"), "welcome");
+	assert_string_equal(read_from(below(&s, "out"), "images"), "");
 	site_fini(&s);
 }
 
