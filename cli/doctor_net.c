@@ -5,6 +5,7 @@
  */
 #include "cli/doctor_parts.h"
 
+#include <arpa/inet.h>
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -18,7 +19,7 @@
 #include "dhcp/link.h"
 #include "dhcp/probe.h"
 
-enum { PROBE_MS = 1500, HOLDER = 40 };
+enum { PROBE_MS = 1500, HOLDER = 40, LISTENS = 0x0a };
 
 const struct need *doctor_needs(const struct doctor *d, unsigned int *n)
 {
@@ -115,24 +116,13 @@ void doctor_interfaces(struct doctor *d)
 
 /* ---- ports ---- */
 
-/* The socket's inode that has a port, by the kernel's table; 0: nobody. */
-static unsigned long port_inode(bool tcp, uint16_t port)
-{
-	cleanup(fclosep) FILE *f = fopen(tcp ? "/proc/net/tcp" : "/proc/net/udp", "re");
-	char line[512];
-
-	while (f && fgets(line, sizeof(line), f)) {
-		unsigned int local;
-		unsigned int state;
-		unsigned long inode;
-
-		if (sscanf(line, " %*d: %*8x:%4x %*8x:%*4x %2x %*s %*s %*s %*u %*d %lu", &local,
-			   &state, &inode) == 3 &&
-		    local == port && (!tcp || state == 0x0a))
-			return inode ? inode : 1;
-	}
-	return 0;
-}
+/* A socket that has a port, by the kernel's table. */
+struct holder {
+	uint32_t address; /* 0: all */
+	unsigned long inode;
+	int pid;	   /* 0: no process that can be seen */
+	char name[HOLDER]; /* of its program */
+};
 
 /* As it calls itself; "exe" is how one was started, and not what it is. */
 static void program_name(const char *pid, char out[HOLDER])
@@ -183,19 +173,61 @@ static bool holds(const char *pid, const char *link, char out[HOLDER])
 	return false;
 }
 
-static bool find_holder(unsigned long inode, char name[HOLDER], int *pid)
+static void find_program(struct holder *h)
 {
 	cleanup(closedirp) DIR *proc = opendir("/proc");
 	const struct dirent *e;
 	char link[64];
 
-	snprintf(link, sizeof(link), "socket:[%lu]", inode);
+	snprintf(link, sizeof(link), "socket:[%lu]", h->inode);
 	while (proc && (e = readdir(proc)))
-		if (isdigit((unsigned char)e->d_name[0]) && holds(e->d_name, link, name)) {
-			*pid = atoi(e->d_name);
+		if (isdigit((unsigned char)e->d_name[0]) && holds(e->d_name, link, h->name)) {
+			h->pid = atoi(e->d_name);
+			return;
+		}
+}
+
+/* Would a socket at `address` be in our way? */
+static bool is_ours(const struct doctor *d, uint32_t address)
+{
+	struct dhcp_interface face;
+
+	for (unsigned int i = 0; i < d->config.ninterfaces; i++)
+		if (!dhcp_link_query(d->config.interfaces[i], &face, NULL) &&
+		    face.address == address)
+			return true;
+	return !address;
+}
+
+/* Who has a port: a rootstock, else the first that is in its way.  Others have it on
+ * addresses of their own. */
+static bool find_holder(const struct doctor *d, const struct need *need, struct holder *out)
+{
+	cleanup(fclosep) FILE *f = fopen(need->tcp ? "/proc/net/tcp" : "/proc/net/udp", "re");
+	bool found = false;
+	char line[512];
+
+	while (f && fgets(line, sizeof(line), f)) {
+		struct holder h = {0};
+		unsigned int port;
+		unsigned int state;
+
+		if (sscanf(line, " %*d: %8x:%4x %*8x:%*4x %2x %*s %*s %*s %*u %*d %lu", &h.address,
+			   &port, &state, &h.inode) != 4 ||
+		    port != need->port || (need->tcp && state != LISTENS))
+			continue;
+		h.address = ntohl(h.address);
+		find_program(&h);
+		if (!strcmp(h.name, "rootstock")) {
+			*out = h;
 			return true;
 		}
-	return false;
+		if (!found && is_ours(d, h.address)) {
+			*out = h;
+			found = true;
+		}
+	}
+	return found;
 }
 
 static const char *mend_port(const char *holder, char out[160])
@@ -220,13 +252,11 @@ static const char *mend_port(const char *holder, char out[160])
 
 static void look_at_port(struct doctor *d, const struct need *need, bool errors)
 {
-	unsigned long inode = port_inode(need->tcp, need->port);
 	const char *proto = need->tcp ? "TCP" : "UDP";
-	char holder[HOLDER] = "";
+	struct holder holder;
 	char mend[160];
-	int pid = 0;
 
-	if (!inode) {
+	if (!find_holder(d, need, &holder)) {
 		if (d->runs)
 			finding(d->f, FINDING_ERROR, "port", "systemctl restart rootstock",
 				"%s %u (%s): nobody listens, though a server runs", proto,
@@ -237,7 +267,7 @@ static void look_at_port(struct doctor *d, const struct need *need, bool errors)
 		return;
 	}
 	/* The kernel's own server has sockets that are no process's. */
-	if (!find_holder(inode, holder, &pid)) {
+	if (!holder.pid) {
 		finding(d->f, FINDING_ERROR, "port",
 			need->port == d->config.nfs_port || need->port == NFS_PORT
 				? "systemctl disable --now nfs-server"
@@ -246,9 +276,9 @@ static void look_at_port(struct doctor *d, const struct need *need, bool errors)
 			proto, need->port, need->what);
 		return;
 	}
-	if (errors && !strcmp(holder, "rootstock"))
+	if (errors && !strcmp(holder.name, "rootstock"))
 		return;
-	if (!strcmp(holder, "rootstock")) {
+	if (!strcmp(holder.name, "rootstock")) {
 		finding(d->f, d->runs ? FINDING_OK : FINDING_WARN, "port", NULL, "%s %u (%s): %s",
 			proto, need->port, need->what,
 			d->runs ? "rootstock has it" : "a rootstock with another state has it");
@@ -256,18 +286,18 @@ static void look_at_port(struct doctor *d, const struct need *need, bool errors)
 	}
 	/* That one takes registrations, and so serves us. */
 	if (need->port == NFS_PORTMAP_PORT &&
-	    (!strcmp(holder, "rpcbind") || !strcmp(holder, "systemd"))) {
+	    (!strcmp(holder.name, "rpcbind") || !strcmp(holder.name, "systemd"))) {
 		if (errors)
 			return;
 		finding(d->f, FINDING_OK, "port", NULL, "%s 111: %s has it: NFS registers there",
-			proto, holder);
+			proto, holder.name);
 		return;
 	}
-	if (!mend_port(holder, mend))
-		snprintf(mend, sizeof(mend), "kill %d  # %s; or keep it from starting", pid,
-			 holder);
+	if (!mend_port(holder.name, mend))
+		snprintf(mend, sizeof(mend), "kill %d  # %s; or keep it from starting", holder.pid,
+			 holder.name);
 	finding(d->f, FINDING_ERROR, "port", mend, "%s %u (%s): taken by %s (process %d)%s", proto,
-		need->port, need->what, holder, pid,
+		need->port, need->what, holder.name, holder.pid,
 		need->port == NFS_PORTMAP_PORT ? ", which is no rpcbind" : "");
 }
 

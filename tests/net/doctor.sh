@@ -76,6 +76,22 @@ grep -q "^ok *interface *br0: up" "$work/doctor" || fail "not found by itself: $
 doctor --interface nosuch
 doctor_names "nosuch: there is no such interface"
 
+# Another program has a port on an interface of its own: it came last, and so is first in
+# the kernel's table.
+net_run ip link add br2 type bridge
+net_run ip address add 10.79.0.1/24 dev br2
+net_run ip link set br2 up
+spawn beside nsenter --net="/run/netns/$net_ns" dnsmasq -d -C /dev/null -p 0 -i br2 \
+	--bind-interfaces --enable-tftp --tftp-root="$work"
+beside=$spawned
+beside_listens() {
+	[[ -n $(net_run ss -Hlnu "src 10.79.0.1 and sport = :69") ]]
+}
+wait_for 20 "a dnsmasq on another interface" beside_listens
+doctor --interface br0
+equal "exit of doctor beside another: $(grep ^error "$work/doctor")" 0 "$doctor_status"
+grep -q "^ok *port *UDP 69 (TFTP): rootstock has it" "$work/doctor" || fail "$(cat "$work/doctor")"
+
 # A firewall that lets NFS in and nothing else; then one that is fine.
 if command -v nft >/dev/null; then
 	net_run nft -f - <<END
@@ -123,6 +139,11 @@ wait_for 30 "the other DHCP server to be seen" rival_is_seen
 
 # Without a server.
 stop "$server_pid"
+doctor --interface br0
+grep -q "^ok *port *UDP 69 (TFTP): free" "$work/doctor" || fail "$(cat "$work/doctor")"
+doctor --interface br2
+doctor_names "UDP 69 (TFTP): taken by dnsmasq"
+stop "$beside"
 doctor --interface br0
 grep -q "^warn *server *none runs" "$work/doctor" || fail "$(cat "$work/doctor")"
 ! grep -A 1 "^ok " "$work/doctor" | grep -- "->" || fail "a remedy for what is well"
