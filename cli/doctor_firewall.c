@@ -6,7 +6,8 @@
  *	input hook's chains --rules, jumps--> accept, drop, or the chain's policy
  *
  * What a rule asks that is not known of that packet (an address, a rate, a mark) is taken
- * as fulfilled where it lets in, and as not where it drops: only what is certain is said.
+ * as fulfilled where it lets in, and as not where it drops, and a statement that is not
+ * known as one that lets in: only what is certain is said.
  */
 #include "cli/doctor_parts.h"
 
@@ -103,10 +104,10 @@ static bool holds_value(const struct rules *r, const cJSON *right, const char *w
 
 /* ---- one rule ---- */
 
-static enum match matches(const struct rules *r, const cJSON *match)
+/* Is the left side, a property of the packet, or is it not, one of those at the right? */
+static enum match compare(const struct rules *r, const cJSON *left, const cJSON *right,
+			  bool differs)
 {
-	const cJSON *left = get(match, "left");
-	const cJSON *right = get(match, "right");
 	const cJSON *payload = get(left, "payload");
 	const cJSON *meta = get(left, "meta");
 	const char *key = text_of(meta, "key");
@@ -120,7 +121,7 @@ static enum match matches(const struct rules *r, const cJSON *match)
 		      holds_value(r, right, NULL, r->need->port);
 		if (strcmp(of, proto) && strcmp(of, "th"))
 			return NO; /* of another protocol: also for != */
-	} else if (meta && !strncmp(key, "iif", 3) && *r->interface) {
+	} else if (meta && (!strcmp(key, "iif") || !strcmp(key, "iifname")) && *r->interface) {
 		yes = holds_value(r, right, r->interface, -1);
 	} else if (meta && !strcmp(key, "l4proto")) {
 		yes = holds_value(r, right, proto, r->need->tcp ? 6 : 17);
@@ -132,43 +133,96 @@ static enum match matches(const struct rules *r, const cJSON *match)
 	} else {
 		return MAYBE;
 	}
-	if (!strcmp(text_of(match, "op"), "!="))
-		yes = !yes;
-	return yes ? YES : NO;
+	return yes != differs ? YES : NO;
 }
+
+static bool is_one_of(const cJSON *expr, const char *const names[])
+{
+	for (; *names; names++)
+		if (get(expr, *names))
+			return true;
+	return false;
+}
+
+/* Of a packet that comes to a rule: for `sure`, or perhaps.  `over` is whether it then
+ * leaves the chain, and goes on behind the last jump. */
+struct step {
+	const struct rules *r;
+	int depth;
+	bool sure;
+	enum match *over;
+};
 
 static enum verdict chain_run(const struct rules *r, const char *chain, int depth);
 
-/* `sure`: all that was asked is known to be so. */
-static enum verdict rule_run(const struct rules *r, const cJSON *rule, int depth, bool *returns)
+static enum verdict verdict_run(const struct step *s, const cJSON *expr)
 {
+	const cJSON *jump = get(expr, "jump") ? get(expr, "jump") : get(expr, "goto");
+	enum verdict v = GOES_ON;
+
+	if (get(expr, "drop") || get(expr, "reject"))
+		v = DROPPED;
+	else if (jump)
+		v = chain_run(s->r, text_of(jump, "target"), s->depth + 1);
+	else if (!get(expr, "return") && !get(expr, "continue"))
+		return ACCEPTED; /* or it is not known */
+	if (v == GOES_ON && (get(expr, "return") || get(expr, "goto")))
+		*s->over = s->sure ? YES : MAYBE;
+	return v == DROPPED && !s->sure ? GOES_ON : v;
+}
+
+static enum verdict vmap_run(const struct step *s, const cJSON *vmap)
+{
+	const cJSON *pairs = get(get(vmap, "data"), "set");
+	const cJSON *pair;
+
+	if (!cJSON_IsArray(pairs))
+		return ACCEPTED;
+	cJSON_ArrayForEach(pair, pairs)
+	{
+		const cJSON *value = cJSON_GetArrayItem(pair, 0);
+		const char *text = cJSON_GetStringValue(value);
+		enum match m = text && !strcmp(text, "*")
+				       ? MAYBE
+				       : compare(s->r, get(vmap, "key"), value, false);
+		struct step one = *s;
+		enum verdict v;
+
+		if (m == NO)
+			continue;
+		one.sure &= m == YES;
+		v = verdict_run(&one, cJSON_GetArrayItem(pair, 1));
+		if (m == YES || v != GOES_ON)
+			return v;
+	}
+	return GOES_ON;
+}
+
+static enum verdict rule_run(const struct rules *r, const cJSON *rule, int depth, enum match *over)
+{
+	static const char *const asks[] = {"xt",  "limit", "quota", "ct count",
+					   "set", "map",   "meter", NULL};
+	static const char *const idle[] = {"counter", "log", "mangle", "notrack", "last", NULL};
+	struct step s = {.r = r, .depth = depth, .sure = true, .over = over};
 	const cJSON *expr;
-	bool sure = true;
 
 	cJSON_ArrayForEach(expr, get(rule, "expr"))
 	{
 		const cJSON *match = get(expr, "match");
-		const cJSON *jump = get(expr, "jump") ? get(expr, "jump") : get(expr, "goto");
 
 		if (match) {
-			enum match m = matches(r, match);
+			enum match m = compare(r, get(match, "left"), get(match, "right"),
+					       !strcmp(text_of(match, "op"), "!="));
 
 			if (m == NO)
 				return GOES_ON;
-			sure &= m == YES;
-		} else if (get(expr, "xt") || get(expr, "limit")) {
-			sure = false;
-		} else if (get(expr, "accept")) {
-			return ACCEPTED;
-		} else if (get(expr, "drop") || get(expr, "reject")) {
-			return sure ? DROPPED : GOES_ON;
-		} else if (get(expr, "return")) {
-			*returns = sure;
-			return GOES_ON;
-		} else if (jump) {
-			enum verdict v = chain_run(r, text_of(jump, "target"), depth + 1);
-
-			return v == DROPPED && !sure ? GOES_ON : v;
+			s.sure &= m == YES;
+		} else if (is_one_of(expr, asks)) {
+			s.sure = false;
+		} else if (get(expr, "vmap")) {
+			return vmap_run(&s, get(expr, "vmap"));
+		} else if (!is_one_of(expr, idle)) {
+			return verdict_run(&s, expr);
 		}
 	}
 	return GOES_ON;
@@ -176,11 +230,11 @@ static enum verdict rule_run(const struct rules *r, const cJSON *rule, int depth
 
 static enum verdict chain_run(const struct rules *r, const char *chain, int depth)
 {
+	enum match over = NO;
 	const cJSON *item;
-	bool returns = false;
 
 	if (depth > JUMPS_MOST)
-		return GOES_ON;
+		return ACCEPTED;
 	cJSON_ArrayForEach(item, r->all)
 	{
 		const cJSON *rule = get(item, "rule");
@@ -188,8 +242,11 @@ static enum verdict chain_run(const struct rules *r, const char *chain, int dept
 
 		if (!rule || !ours(r, rule) || strcmp(text_of(rule, "chain"), chain))
 			continue;
-		v = rule_run(r, rule, depth, &returns);
-		if (v != GOES_ON || returns)
+		v = rule_run(r, rule, depth, &over);
+		/* Not if it has perhaps left the chain before. */
+		if (v == DROPPED && over == MAYBE)
+			return GOES_ON;
+		if (v != GOES_ON || over == YES)
 			return v;
 	}
 	return GOES_ON;

@@ -123,6 +123,42 @@ END
 	doctor --interface br0
 	doctor_only "chain evil of table inet f on br0 drops what comes to UDP 69 (TFTP)$"
 	net_run nft delete table inet f
+
+	# Let in by a map of verdicts, or by what a goto ends in, or perhaps: no error.
+	net_run nft -f - <<END
+table inet f {
+	chain lan { accept; }
+	chain gone { tcp dport 1 drop; }
+	chain maps {
+		type filter hook input priority 0; policy drop;
+		ct state vmap { established : accept, invalid : drop }
+		iifname vmap { lo : accept, br0 : jump lan }
+	}
+	chain gotos {
+		type filter hook input priority 1; policy accept;
+		goto gone
+		drop
+	}
+	chain marks {
+		type filter hook input priority 2; policy accept;
+		meta mark 5 return
+		drop
+	}
+	map named {
+		type inet_service : verdict; elements = { 67 : accept }
+	}
+	chain names {
+		type filter hook input priority 3; policy drop;
+		th dport vmap @named
+	}
+}
+END
+	doctor --interface br0
+	equal "exit of doctor, all let in: $(grep ^error "$work/doctor")" 0 "$doctor_status"
+	net_run nft flush chain inet f lan
+	doctor --interface br0
+	doctor_only "chain maps of table inet f on br0 drops what comes to UDP 67"
+	net_run nft delete table inet f
 fi
 
 # Another DHCP server on the wire.
