@@ -188,7 +188,7 @@ static int open_sockets(struct serve *v, struct footing *f, struct why *why)
 	if (f->metrics_moved && *c->metrics)
 		r = metrics_listen(c->metrics, &f->metrics, why);
 	if (!r && f->nfs_moved)
-		r = nfs_listen_beside(&v->nfs, f->nfs_address, c->nfs_port, &f->nfs, why);
+		r = nfs_listen(&v->nfs, f->nfs_address, c->nfs_port, &f->nfs, why);
 	return r;
 }
 

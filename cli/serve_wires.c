@@ -25,7 +25,7 @@ static int nfs_follow(struct serve *v, struct why *why)
 
 	if (address == v->nfs_address)
 		return 0;
-	r = nfs_listen_beside(&v->nfs, address, v->config.nfs_port, &fds, why);
+	r = nfs_listen(&v->nfs, address, v->config.nfs_port, &fds, why);
 	if (r)
 		return r;
 	nfs_replace(&v->nfs, &fds);

@@ -71,11 +71,3 @@ const char *event_step_word(uint32_t step)
 {
 	return step < EVENT_STEPS ? step_words[step] : "-";
 }
-
-enum event_step event_step_parse(const char *word)
-{
-	for (unsigned int i = STEP_NONE + 1; i < EVENT_STEPS; i++)
-		if (!strcmp(word, step_words[i]))
-			return i;
-	return STEP_NONE;
-}

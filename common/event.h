@@ -83,7 +83,4 @@ const char *event_word(uint32_t kind); /* "mount"; "event" for an unknown one */
 
 const char *event_step_word(uint32_t step); /* "initrd dhcp"; "-" for none */
 
-/* STEP_NONE where the word is none. */
-enum event_step event_step_parse(const char *word);
-
 #endif

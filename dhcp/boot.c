@@ -54,15 +54,6 @@ static struct boot *boot_earlier(struct boot *b)
 	return boot_match(b->next, &b->mac);
 }
 
-unsigned int boots_open_count(const struct boots *bs, const struct mac *mac)
-{
-	unsigned int n = 0;
-
-	for (struct boot *b = boots_newest(bs, mac); b; b = boot_earlier(b))
-		n++;
-	return n;
-}
-
 void boots_count(const struct boots *bs, unsigned int out[static BOOT_FARS])
 {
 	memset(out, 0, BOOT_FARS * sizeof(*out));

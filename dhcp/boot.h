@@ -108,7 +108,6 @@ struct boot *boots_newest(const struct boots *boots, const struct mac *mac);
  * init. */
 enum boot_far { BOOT_STARTING, BOOT_STARTED, BOOT_MOUNTED, BOOT_RUNNING, BOOT_FARS };
 void boots_count(const struct boots *boots, unsigned int out[static BOOT_FARS]);
-unsigned int boots_open_count(const struct boots *boots, const struct mac *mac);
 
 /* Another connection wrote to the database: those whose row it ended are over. */
 int boots_reread(struct boots *boots, struct dhcp_now now);

@@ -112,11 +112,6 @@ void leases_each(const struct leases *l, void (*each)(void *ctx, struct lease *l
 				each(ctx, lease);
 }
 
-unsigned int leases_count(const struct leases *l)
-{
-	return l->n;
-}
-
 static void mac_unlink(struct leases *l, struct lease *lease)
 {
 	struct lease **p = mac_bucket(l, &lease->mac);

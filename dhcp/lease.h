@@ -68,7 +68,6 @@ int leases_load(struct db *db, struct dhcp_now now, struct leases **out);
 void leases_free(struct leases *leases); /* NULL is fine */
 CLEANUP_DEFINE(struct leases *, leases_free);
 
-unsigned int leases_count(const struct leases *leases);
 struct lease *leases_by_address(const struct leases *leases, uint32_t address);
 /* All leases of a MAC: the first, then the one after `lease`; NULL at the end. */
 struct lease *leases_by_mac(const struct leases *leases, const struct mac *mac);

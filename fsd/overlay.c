@@ -385,20 +385,6 @@ int overlay_reset(struct db *db, struct scope scope, const char *path, bool next
 	return r ? r : scope_touch(db, scope_row, change);
 }
 
-int overlay_last_change(struct db *db, uint64_t *change)
-{
-	sqlite3_stmt *stmt = db_stmt(db, "SELECT value FROM counter WHERE name = 'change'");
-	int64_t value;
-	int r = db_query(db, stmt, "");
-
-	if (r != DB_ROW)
-		return r ? r : -EUCLEAN;
-	r = query_int(db, stmt, &value);
-	if (!r)
-		*change = (uint64_t)value;
-	return r;
-}
-
 /* The scope's last change, 0 for none. */
 static int scope_change(struct db *db, struct scope scope, uint64_t *change)
 {

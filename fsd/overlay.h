@@ -123,7 +123,4 @@ int overlay_load(struct db *db, struct scope scope, struct paths *paths, struct 
 void overlay_free(struct overlay *ov);
 CLEANUP_DEFINE(struct overlay *, overlay_free);
 
-/* The last change number of the whole database. */
-int overlay_last_change(struct db *db, uint64_t *change);
-
 #endif

@@ -36,8 +36,7 @@ void nfs_fds_close(struct nfs_fds *fds)
 	*fds = NFS_FDS_NONE;
 }
 
-static int listen_one(uint32_t address, uint16_t port, int type, bool beside, int *out,
-		      struct why *why)
+static int listen_one(uint32_t address, uint16_t port, int type, int *out, struct why *why)
 {
 	const struct sockaddr_in sin = {
 		.sin_family = AF_INET,
@@ -63,8 +62,7 @@ static int listen_one(uint32_t address, uint16_t port, int type, bool beside, in
 		if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
 			setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	}
-	if (beside)
-		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	if (bind(fd, (const struct sockaddr *)&sin, sizeof(sin)) ||
 	    (type == SOCK_STREAM && listen(fd, BACKLOG))) {
 		int err = errno;
@@ -84,16 +82,13 @@ static int listen_one(uint32_t address, uint16_t port, int type, bool beside, in
 }
 
 /* Our own port mapper, or a place in the one that is there. */
-static int listen_portmap(uint32_t address, uint16_t port, bool beside, struct nfs_fds *fds,
-			  struct why *why)
+static int listen_portmap(uint32_t address, uint16_t port, struct nfs_fds *fds, struct why *why)
 {
 	struct why in_use = {0};
-	int err = listen_one(address, NFS_PORTMAP_PORT, SOCK_STREAM, beside, &fds->portmap_tcp,
-			     &in_use);
+	int err = listen_one(address, NFS_PORTMAP_PORT, SOCK_STREAM, &fds->portmap_tcp, &in_use);
 
 	if (!err)
-		err = listen_one(address, NFS_PORTMAP_PORT, SOCK_DGRAM, beside, &fds->portmap_udp,
-				 &in_use);
+		err = listen_one(address, NFS_PORTMAP_PORT, SOCK_DGRAM, &fds->portmap_udp, &in_use);
 	if (!err)
 		return 0;
 	closep(&fds->portmap_tcp);
@@ -110,30 +105,24 @@ void nfs_unregister(const struct nfs_fds *fds)
 		rpcbind_unregister();
 }
 
-static int listen_all(uint32_t address, uint16_t port, bool beside, struct nfs_fds *out,
-		      struct why *why)
+static int listen_all(uint32_t address, uint16_t port, struct nfs_fds *out, struct why *why)
 {
 	struct nfs_fds fds = NFS_FDS_NONE;
 	int err;
 
 	if (!port)
 		port = NFS_PORT;
-	err = listen_one(address, port, SOCK_STREAM, beside, &fds.tcp, why);
+	err = listen_one(address, port, SOCK_STREAM, &fds.tcp, why);
 	if (!err)
-		err = listen_one(address, port, SOCK_DGRAM, beside, &fds.udp, why);
+		err = listen_one(address, port, SOCK_DGRAM, &fds.udp, why);
 	if (!err)
-		err = listen_portmap(address, port, beside, &fds, why);
+		err = listen_portmap(address, port, &fds, why);
 	if (err) {
 		nfs_fds_close(&fds);
 		return err;
 	}
 	*out = fds;
 	return 0;
-}
-
-int nfs_listen(uint32_t address, uint16_t port, struct nfs_fds *out, struct why *why)
-{
-	return listen_all(address, port, false, out, why);
 }
 
 /* May somebody else of ours have the port too?  Only while one replaces the other: two
@@ -147,13 +136,13 @@ static void share_ports(const struct nfs_fds *fds, int on)
 			setsockopt(all[i], SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 }
 
-int nfs_listen_beside(const struct nfs_fds *old, uint32_t address, uint16_t port,
-		      struct nfs_fds *out, struct why *why)
+int nfs_listen(const struct nfs_fds *old, uint32_t address, uint16_t port, struct nfs_fds *out,
+	       struct why *why)
 {
 	int r;
 
 	share_ports(old, 1);
-	r = listen_all(address, port, true, out, why);
+	r = listen_all(address, port, out, why);
 	share_ports(old, 0);
 	if (!r)
 		share_ports(out, 0);

@@ -61,13 +61,11 @@ struct nfs_config {
 
 /* Open and bind the sockets: NFS and MOUNT on `port` (0: 2049), the port mapper
  * on 111, each TCP and UDP, on `address` (0: all).  Where an rpcbind has port 111,
- * registers with that instead.  Needs privileges.
+ * registers with that instead.  Needs privileges.  `old` may serve on that port, on all
+ * addresses or on one of them; it stays the caller's; nfs_replace() once it is not needed.
  * Returns 0, or a negative errno with `why` ("port 2049: in use ..."). */
-int nfs_listen(uint32_t address, uint16_t port, struct nfs_fds *out, struct why *why);
-/* The same while `old` serves: from one of its addresses to all of them, or back, on one
- * port.  `old` stays the caller's; nfs_replace() once it is not needed. */
-int nfs_listen_beside(const struct nfs_fds *old, uint32_t address, uint16_t port,
-		      struct nfs_fds *out, struct why *why);
+int nfs_listen(const struct nfs_fds *old, uint32_t address, uint16_t port, struct nfs_fds *out,
+	       struct why *why);
 void nfs_replace(struct nfs_fds *old, const struct nfs_fds *by);
 void nfs_fds_close(struct nfs_fds *fds);
 void nfs_unregister(const struct nfs_fds *fds); /* the supervisor's last act for nfs */

@@ -166,32 +166,12 @@ static size_t built(const struct writer *w)
 	return w->full ? 0 : writer_len(w);
 }
 
-size_t tftp_request_build(void *buf, size_t size, const struct tftp_request *req)
-{
-	struct writer w = writer_of(buf, size);
-
-	writer_be16(&w, (uint16_t)req->op);
-	put_text(&w, req->name);
-	put_text(&w, req->mode == TFTP_NETASCII ? "netascii" : "octet");
-	put_options(&w, &req->options);
-	return built(&w);
-}
-
 size_t tftp_oack_build(void *buf, size_t size, const struct tftp_options *granted)
 {
 	struct writer w = writer_of(buf, size);
 
 	writer_be16(&w, TFTP_OACK);
 	put_options(&w, granted);
-	return built(&w);
-}
-
-size_t tftp_ack_build(void *buf, size_t size, uint16_t block)
-{
-	struct writer w = writer_of(buf, size);
-
-	writer_be16(&w, TFTP_ACK);
-	writer_be16(&w, block);
 	return built(&w);
 }
 

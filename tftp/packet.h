@@ -76,9 +76,7 @@ struct tftp_packet {
 int tftp_packet_parse(const struct bytes *in, struct tftp_packet *out);
 
 /* Builders return the length, or 0 when `size` is too small. */
-size_t tftp_request_build(void *buf, size_t size, const struct tftp_request *req);
 size_t tftp_oack_build(void *buf, size_t size, const struct tftp_options *granted);
-size_t tftp_ack_build(void *buf, size_t size, uint16_t block);
 size_t tftp_error_build(void *buf, size_t size, enum tftp_code code, const char *message);
 void tftp_data_header(uint8_t out[static TFTP_HEADER], uint16_t block);
 

@@ -21,7 +21,7 @@
 #include "common/cleanup.h"
 #include "common/clock.h"
 #include "common/mac.h"
-#include "tftp/packet.h"
+#include "tests/tftp_client.h"
 
 struct client {
 	int fd;
@@ -49,8 +49,8 @@ struct load {
 
 static void send_request(struct load *l, struct client *c)
 {
-	uint8_t buf[512];
-	size_t len = tftp_request_build(buf, sizeof(buf), &l->req);
+	uint8_t buf[TFTP_SMALL_MAX];
+	size_t len = tftp_client_request(buf, &l->req);
 
 	sendto(c->fd, buf, len, 0, (struct sockaddr *)&l->server, sizeof(l->server));
 }
@@ -60,8 +60,8 @@ static void send_ack(struct client *c)
 	uint8_t buf[4];
 
 	c->in_window = 0;
-	sendto(c->fd, buf, tftp_ack_build(buf, sizeof(buf), (uint16_t)c->got), 0,
-	       (struct sockaddr *)&c->peer, sizeof(c->peer));
+	sendto(c->fd, buf, tftp_client_ack(buf, (uint16_t)c->got), 0, (struct sockaddr *)&c->peer,
+	       sizeof(c->peer));
 }
 
 static void finish(struct load *l, struct client *c, bool failed)

@@ -164,7 +164,7 @@ int main(int argc, char **argv)
 #ifdef NFS_DRIVER_STATE
 	    start_copier(config.state_dir, &why) ||
 #endif
-	    nfs_listen(address, (uint16_t)listen_port, &config.fds, &why)) {
+	    nfs_listen(&NFS_FDS_NONE, address, (uint16_t)listen_port, &config.fds, &why)) {
 		fprintf(stderr, "nfs-driver: %s\n", why.text);
 		return 1;
 	}

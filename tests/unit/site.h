@@ -173,9 +173,12 @@ static inline struct entry_spec site_file(struct site *s, const char *text)
 
 static inline uint64_t site_last_change(struct site *s)
 {
+	sqlite3_stmt *stmt = db_stmt(s->db, "SELECT value FROM counter WHERE name = 'change'");
 	uint64_t change;
 
-	assert_int_equal(overlay_last_change(s->db, &change), 0);
+	assert_int_equal(db_query(s->db, stmt, ""), DB_ROW);
+	change = (uint64_t)sqlite3_column_int64(stmt, 0);
+	sqlite3_reset(stmt);
 	return change;
 }
 

@@ -369,4 +369,18 @@ static inline int64_t site_count(struct site *site, const char *sql)
 	return n;
 }
 
+static inline void lease_tally(void *n, struct lease *lease)
+{
+	(void)lease;
+	(*(unsigned int *)n)++;
+}
+
+static inline unsigned int site_leases(struct site *site)
+{
+	unsigned int n = 0;
+
+	leases_each(dhcp_server_leases(site->server), lease_tally, &n);
+	return n;
+}
+
 #endif

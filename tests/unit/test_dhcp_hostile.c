@@ -140,7 +140,7 @@ static void starvation_by_discovers_alone_lasts_as_long_as_it_goes_on(void **sta
 	assert_int_equal(site_count(site, "SELECT count(*) FROM lease"), 1);
 	site_pass(site, 31000);
 	dhcp_server_tick(site->server, site->now, &site->out);
-	assert_int_equal(leases_count(dhcp_server_leases(site->server)), 1);
+	assert_int_equal(site_leases(site), 1);
 }
 
 static void a_calling_client_cannot_be_talked_out_of_its_address(void **state)

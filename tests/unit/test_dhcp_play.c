@@ -135,7 +135,7 @@ static void test_a_boot(void **state)
 	game_end(&game);
 
 	/* Nothing of it here, in memory or on disk. */
-	assert_int_equal(leases_count(dhcp_server_leases(site->server)), 0);
+	assert_int_equal(site_leases(site), 0);
 	assert_null(boots_newest(dhcp_server_boots(site->server), &beta));
 	assert_false(dhcp_server_dirty(site->server));
 	assert_int_equal(disk(site, after), before_len);

@@ -40,9 +40,13 @@ static void tell(struct site *site, uint32_t kind, uint32_t address)
 
 static unsigned int open_boots(struct site *site)
 {
-	const struct mac mac = ALPHA;
+	unsigned int n[BOOT_FARS];
+	unsigned int sum = 0;
 
-	return boots_open_count(dhcp_server_boots(site->server), &mac);
+	boots_count(dhcp_server_boots(site->server), n);
+	for (unsigned int i = 0; i < BOOT_FARS; i++)
+		sum += n[i];
+	return sum;
 }
 
 static uint32_t runs(struct site *site)

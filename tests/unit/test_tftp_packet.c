@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/unit/unit.h"
+#include "tests/tftp_client.h"
 
 #include "tftp/packet.h"
 
@@ -133,7 +134,7 @@ static void what_is_built_is_read_back(void **state)
 	struct bytes b = {buf, 0};
 
 	(void)state;
-	b.len = tftp_request_build(buf, sizeof(buf), &req);
+	b.len = tftp_client_request(buf, &req);
 	assert_int_equal(tftp_request_parse(&b, &req), 0);
 	assert_string_equal(req.name, "kernel");
 	assert_int_equal(req.options.tsize, UINT64_C(5000000000));

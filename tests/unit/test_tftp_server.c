@@ -6,6 +6,7 @@
  * "known ..." is of a machine that is registered.
  */
 #include "tests/unit/unit.h"
+#include "tests/tftp_client.h"
 
 #include <arpa/inet.h>
 #include <poll.h>
@@ -184,11 +185,11 @@ static void request(int fd, uint32_t address, uint16_t port, const char *name,
 {
 	struct tftp_request req = {.op = TFTP_RRQ, .name = name};
 	struct sockaddr_in to = at(address, port);
-	uint8_t buf[512];
+	uint8_t buf[TFTP_SMALL_MAX];
 
 	if (options)
 		req.options = *options;
-	send_to(fd, &to, buf, tftp_request_build(buf, sizeof(buf), &req));
+	send_to(fd, &to, buf, tftp_client_request(buf, &req));
 }
 
 /* Returns the length, or -1 when nothing comes for `ms`. */
@@ -218,7 +219,7 @@ static void send_ack(int fd, const struct sockaddr_in *to, uint16_t block)
 {
 	uint8_t buf[4];
 
-	send_to(fd, to, buf, tftp_ack_build(buf, sizeof(buf), block));
+	send_to(fd, to, buf, tftp_client_ack(buf, block));
 }
 
 /* A whole download as RFC 7440 has it, `loss` per cent lost each way. */

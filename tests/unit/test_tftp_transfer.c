@@ -4,6 +4,7 @@
  * 7440 describes it behind a line that loses, repeats and reorders.
  */
 #include "tests/unit/unit.h"
+#include "tests/tftp_client.h"
 
 #include "tftp/transfer.h"
 
@@ -23,7 +24,7 @@ static struct tftp_reply start(struct tftp_transfer *t, const struct tftp_option
 static int ack(struct tftp_transfer *t, uint16_t block, int64_t ms, struct tftp_reply *out)
 {
 	uint8_t buf[4];
-	struct bytes in = {buf, tftp_ack_build(buf, sizeof(buf), block)};
+	struct bytes in = {buf, tftp_client_ack(buf, block)};
 
 	return tftp_transfer_step(t, &in, MS(ms), out);
 }

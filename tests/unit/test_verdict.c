@@ -349,14 +349,6 @@ static void text_of_the_wire_is_no_markup(void **state)
 	free(text);
 }
 
-static void words_of_steps_are_read_back(void **state)
-{
-	(void)state;
-	for (unsigned int i = STEP_NONE + 1; i < EVENT_STEPS; i++)
-		assert_int_equal(event_step_parse(event_step_word(i)), i);
-	assert_int_equal(event_step_parse("-"), STEP_NONE);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -368,7 +360,6 @@ int main(void)
 		cmocka_unit_test(a_boot_has_its_own_events),
 		cmocka_unit_test(an_attempt_without_an_address_is_a_story_too),
 		cmocka_unit_test(text_of_the_wire_is_no_markup),
-		cmocka_unit_test(words_of_steps_are_read_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
