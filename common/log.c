@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@ static const int level_priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG
 static char log_name[32] = "rootstock";
 static enum log_level log_max = LOG_LEVEL_INFO;
 static bool log_journal;
-static bool log_syslog;
+static atomic_bool log_syslog; /* told when threads write already */
 
 void log_init(const char *name, enum log_level level)
 {
