@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "common/handle_key.h"
+#include "common/log.h"
 #include "common/sandbox.h"
 #include "common/schema.h"
 
@@ -60,13 +61,14 @@ static int dir_make(const char *path, mode_t mode, uid_t uid, gid_t gid, struct 
 }
 
 /* The journal and the index of a WAL database go with it. */
+static const char *const db_suffixes[] = {"", "-wal", "-shm"};
+
 static int db_give(const char *dir, const char *name, uid_t uid, gid_t gid, struct why *why)
 {
-	static const char *const suffix[] = {"", "-wal", "-shm"};
 	char path[PATH_MAX];
 
-	for (unsigned int i = 0; i < ARRAY_SIZE(suffix); i++) {
-		snprintf(path, sizeof(path), "%s/%s%s", dir, name, suffix[i]);
+	for (unsigned int i = 0; i < ARRAY_SIZE(db_suffixes); i++) {
+		snprintf(path, sizeof(path), "%s/%s%s", dir, name, db_suffixes[i]);
 		if (lchown(path, uid, gid) && errno != ENOENT)
 			return why_set(why, -errno, "%s: %m", path);
 		if (chmod(path, 0640) && errno != ENOENT)
@@ -130,6 +132,45 @@ int state_open(const char *dir, struct db **db, struct why *why)
 	return 0;
 }
 
+/* What is damaged goes aside, for who wants to look at it; what was aside goes.  The
+ * journal first: it must not become that of a new one. */
+static int db_aside(const char *dir, const char *name, struct why *why)
+{
+	char from[PATH_MAX];
+	char to[PATH_MAX];
+
+	for (unsigned int i = ARRAY_SIZE(db_suffixes); i-- > 0;) {
+		snprintf(from, sizeof(from), "%s/%s%s", dir, name, db_suffixes[i]);
+		snprintf(to, sizeof(to), "%s/%s.damaged%s", dir, name, db_suffixes[i]);
+		if (rename(from, to) && (errno != ENOENT || (unlink(to) && errno != ENOENT)))
+			return why_set(why, -errno, "%s: %m", from);
+	}
+	return 0;
+}
+
+/* Nothing depends on what happened: a timeline that is damaged, as by a power cut (it is
+ * not synced), begins anew. */
+static int trace_open(const char *dir, struct db **out, struct why *why)
+{
+	cleanup(db_closep) struct db *db = NULL;
+	struct why damage = {""};
+	int r = db_open(dir, &schema_trace, DB_CREATE, &db, &damage);
+
+	if (!r)
+		r = db_check(db, &damage);
+	if (!r) {
+		*out = take(&db);
+		return 0;
+	}
+	if (r != -EUCLEAN && r != -EMEDIUMTYPE)
+		return why_set(why, r, "%s", why_text(&damage, r));
+	db_close(take(&db));
+	log_error("%s; put aside as %s.damaged, the timeline begins anew", why_text(&damage, r),
+		  schema_trace.name);
+	r = db_aside(dir, schema_trace.name, why);
+	return r ? r : db_open(dir, &schema_trace, DB_CREATE, out, why);
+}
+
 int state_open_services(const char *dir, struct db **leases, struct db **trace, struct why *why)
 {
 	cleanup(db_closep) struct db *l = NULL;
@@ -140,16 +181,14 @@ int state_open_services(const char *dir, struct db **leases, struct db **trace, 
 	if (!r)
 		r = db_open(dir, &schema_leases, DB_CREATE, &l, why);
 	if (!r)
-		r = db_open(dir, &schema_trace, DB_CREATE, &t, why);
-	if (!r)
 		r = db_check(l, why);
-	if (!r)
-		r = db_check(t, why);
 	/* A read opens the journal and the index, whose owners then can be set. */
 	if (!r)
-		r = db_exec(l, "SELECT count(*) FROM lease");
+		r = db_exec(l, "SELECT 1 FROM lease LIMIT 1");
 	if (!r)
-		r = db_exec(t, "SELECT count(*) FROM event");
+		r = trace_open(dir, &t, why);
+	if (!r)
+		r = db_exec(t, "SELECT 1 FROM event LIMIT 1");
 	if (!r)
 		r = db_give(dir, schema_leases.name, dhcp.uid, dhcp.gid, why);
 	if (!r)

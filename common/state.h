@@ -20,7 +20,8 @@ int state_make(const char *dir, gid_t *group, struct why *why);
 /* The same, and open rootstock.db for writing.  The caller closes *db. */
 int state_open(const char *dir, struct db **db, struct why *why);
 
-/* Make leases.db and trace.db too, and give each database to its writer.  Needs
+/* Make leases.db and trace.db too, and give each database to its writer.  A trace.db that
+ * is damaged becomes trace.db.damaged, with a line in the log, and begins anew.  Needs
  * root; *leases and *trace are kept open by the supervisor, for readers in WAL mode
  * need a living writer. */
 int state_open_services(const char *dir, struct db **leases, struct db **trace, struct why *why);
