@@ -56,7 +56,8 @@ enum {
 	CONFIG_OF_TFTP = 2,
 	CONFIG_OF_NFS = 4,
 	CONFIG_OF_METRICS = 8,
-	CONFIG_OF_ALL = 15
+	CONFIG_OF_COPIER = 16,
+	CONFIG_OF_ALL = 31
 };
 unsigned int config_key_parts(const char *section, const char *key);
 

@@ -66,8 +66,8 @@ static int text_take(const struct cli *cli, const char *file, int fd, struct con
 		r = text_copy(file, fd, text, why);
 	if (!r)
 		r = add_given(cli, text);
-	if (!r && fcntl(text, F_ADD_SEALS,
-			F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))
+	if (!r &&
+	    fcntl(text, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL))
 		r = -errno;
 	if (!r)
 		r = config_read(c, text, file, why);

@@ -155,6 +155,17 @@ alive "$server_pid" || fail "serve has ended"
 equal "copier" "$copier" "$(child copier)"
 ! grep -q 'starting it again' "$work/serve.log" || fail "a child died: $(cat "$work/serve.log")"
 
+echo "# what concerns all of them"
+dhcp=$(child dhcp) tftp=$(child tftp) nfs=$(child nfs)
+config 'mode = full' 'lease = 900' 'log = debug'
+reload || fail "another level of the log: $(cat "$work/err")"
+wait_for 20 "another copier" other_child copier "$copier"
+wait_for 20 "another dhcp child" other_child dhcp "$dhcp"
+wait_for 20 "another tftp child" other_child tftp "$tftp"
+wait_for 20 "another nfs child" other_child nfs "$nfs"
+wait_for 20 "the file" reads 10.77.0.1
+! grep -q 'starting it again' "$work/serve.log" || fail "a child died: $(cat "$work/serve.log")"
+
 echo "# a text that can be read only once"
 stop "$server_pid"
 spawn piped nsenter --net="/run/netns/$net_ns" bash -c \
