@@ -42,23 +42,54 @@ static int trace_press(struct serve *v, int64_t newest)
 		      "iu", newest - TRACE_ROWS_MAX, 2 * TRACE_PRESS_EVERY);
 }
 
+/* One transaction a turn of the loop, from its first row on.  That it went well is known
+ * when it is committed; where something fails, the rest of its rows are not tried. */
+static bool turn_begin(struct serve *v)
+{
+	int r;
+
+	if (v->turn == TURN_NONE) {
+		r = db_begin(v->trace);
+		v->turn = r ? TURN_FAILED : TURN_OPEN;
+		if (r)
+			trace_told(v, r);
+	}
+	return v->turn == TURN_OPEN;
+}
+
+static void turn_end(struct serve *v)
+{
+	if (v->turn == TURN_OPEN)
+		trace_told(v, db_commit(v->trace));
+	else
+		db_rollback(v->trace);
+	v->turn = TURN_NONE;
+}
+
 static void trace_write(struct serve *v, const struct event *e)
 {
 	static const char sql[] =
 		"INSERT INTO event (at, kind, host, mac, address, bytes, ms, text, step, again)"
 		" VALUES (?, ?, nullif(?, 0), ?, nullif(?, 0), ?, ?, ?, ?, ?)";
 	char text[sizeof(e->text)];
-	/* The teller has escaped it; a terminal must not depend on that. */
-	int r = db_run(v->trace, sql, "iuubuiusuu", e->at ? e->at : wall_now_ns(), e->kind, e->host,
-		       (struct bytes){e->mac.octet, sizeof(e->mac.octet)}, e->address,
-		       (int64_t)e->bytes, e->ms,
-		       log_printable(text, sizeof(text), e->text, strlen(e->text)),
-		       (uint32_t)e->step, (uint32_t)e->again);
-	int64_t id = db_last_id(v->trace);
+	int64_t id;
+	int r;
 
+	if (!turn_begin(v))
+		return;
+	/* The teller has escaped it; a terminal must not depend on that. */
+	r = db_run(v->trace, sql, "iuubuiusuu", e->at ? e->at : wall_now_ns(), e->kind, e->host,
+		   (struct bytes){e->mac.octet, sizeof(e->mac.octet)}, e->address,
+		   (int64_t)e->bytes, e->ms,
+		   log_printable(text, sizeof(text), e->text, strlen(e->text)), (uint32_t)e->step,
+		   (uint32_t)e->again);
+	id = db_last_id(v->trace);
 	if (!r && id > TRACE_ROWS_MAX && id % TRACE_PRESS_EVERY == 0)
 		r = trace_press(v, id);
-	trace_told(v, r);
+	if (r) {
+		trace_told(v, r);
+		v->turn = TURN_FAILED;
+	}
 }
 
 /* Whose is an address, by its lease? */
@@ -319,8 +350,6 @@ void events_ready(struct loop_source *source, uint32_t events)
 	struct event e;
 
 	(void)events;
-	/* One transaction a turn. */
-	db_begin(v->trace);
 	for (int i = 0; i < EVENTS_A_TURN; i++) {
 		int r = event_receive(source->fd, &e);
 
@@ -330,7 +359,7 @@ void events_ready(struct loop_source *source, uint32_t events)
 			break;
 		event_act(v, s, &e);
 	}
-	db_commit(v->trace);
+	turn_end(v);
 }
 
 int events_init(struct serve *v)

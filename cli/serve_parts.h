@@ -82,6 +82,7 @@ struct serve {
 	struct db *leases;
 	struct db *trace;
 	bool trace_broken;
+	enum { TURN_NONE, TURN_OPEN, TURN_FAILED } turn; /* its rows for trace.db */
 	/* Events by where in a boot they are: done, refused, broken off. */
 	uint64_t steps[EVENT_STEPS][3];
 	struct loop *loop;

@@ -82,12 +82,19 @@ equal "refused" 1 $refused
 grep -qi 'full\|no space' "$work/err" || fail "refused with: $(cat "$work/err")"
 equal "an overlay's file" one "$(get etc/motd)"
 reads_all "a full disk"
+gap() {
+	get etc/motd >/dev/null
+	[[ $("$rootstock" status || true) == *"trace.db cannot be written"* ]]
+}
+wait_for 20 "word of a timeline with a gap" gap
+grep -q 'trace.db: .*; the timeline has a gap' "$work/serve.log" || fail "not in the log"
 rm "$work/state/filler" "$work/state/spare"
 echo two | "$rootstock" overlay put all /etc/motd
 now_two() {
 	[[ $(get etc/motd) == two ]]
 }
 wait_for 10 "the change" now_two
+wait_for 20 "a timeline without a gap" eval '! gap'
 
 # Room.
 mount -o remount,size=64m "$work/state"
