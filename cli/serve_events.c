@@ -21,6 +21,9 @@ enum {
 	TRACE_DAYS = 30,
 	TRACE_ROWS_MAX = 5000000, /* 10,000 machines that boot daily, for those days */
 	TRACE_PRESS_EVERY = 1024,
+	TRACE_TRIM_ROWS = 1024, /* some 20 ms */
+	TRIM_MS = 86400 * 1000,
+	TRIM_AGAIN_MS = 600 * 1000,
 	HOT_FLUSH_MS = 5000,
 	HOT_POS_MAX = 1 << 22, /* files of a version whose order is remembered */
 };
@@ -255,15 +258,24 @@ static void hot_take(struct serve *v, const struct event *e)
 	v->hot_waits = true;
 }
 
-/* The timeline is for looking at lately; once a day what is older goes. */
+/* The timeline is for looking at lately; once a day what is older goes: some of it a turn
+ * of the loop, since after long there may be millions. */
 static void trace_trim(struct loop_timer *timer, struct instant now)
 {
 	struct serve *v = container(timer, struct serve, trim);
+	int64_t old = wall_now_ns() - TRACE_DAYS * 86400 * NS_PER_SEC;
+	int r = db_run(v->trace,
+		       "DELETE FROM event WHERE id IN"
+		       " (SELECT id FROM event WHERE at < ? ORDER BY at LIMIT ?)",
+		       "iu", old, TRACE_TRIM_ROWS);
+	bool more = !r && db_changes(v->trace) == TRACE_TRIM_ROWS;
 
-	db_run(v->trace, "DELETE FROM event WHERE at < ?", "i",
-	       wall_now_ns() - TRACE_DAYS * 86400 * NS_PER_SEC);
-	hot_trim(v->trace, v->db);
-	loop_timer_set(v->loop, timer, instant_add_ms(now, INT64_C(86400000)));
+	if (!r && !more)
+		r = hot_trim(v->trace, v->db);
+	if (r)
+		trace_told(v, r);
+	loop_timer_set(v->loop, timer,
+		       instant_add_ms(now, r ? TRIM_AGAIN_MS : more ? 0 : TRIM_MS));
 }
 
 static void count(struct serve *v, const struct event *e)

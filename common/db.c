@@ -394,6 +394,11 @@ int64_t db_last_id(struct db *db)
 	return sqlite3_last_insert_rowid(db->handle);
 }
 
+int64_t db_changes(struct db *db)
+{
+	return sqlite3_changes64(db->handle);
+}
+
 int db_copy(struct db *db, const char *path)
 {
 	sqlite3_stmt *stmt;

@@ -90,6 +90,7 @@ struct bytes db_column_bytes(sqlite3_stmt *stmt, int column);
 void db_column_text(sqlite3_stmt *stmt, int column, char *out, size_t out_size);
 
 int64_t db_last_id(struct db *db);
+int64_t db_changes(struct db *db); /* rows, by the last INSERT, UPDATE or DELETE */
 
 /* All of the database as of one moment, into the new file `path`; others go on. */
 int db_copy(struct db *db, const char *path);

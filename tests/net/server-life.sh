@@ -108,8 +108,26 @@ echo more >"$work/image/etc/more"
 chmod a+r "$work/image/etc/more"
 "$rootstock" image add lab "$work/image" --activate --wait >/dev/null 2>&1
 rm -rf "$work/image"
+
+# What is old goes by and by: nobody waits until all of it is gone.
+timeline "INSERT INTO event (at, kind) SELECT value, 1 FROM generate_series(1, 200000)"
+old() {
+	timeline 'SELECT count(*) FROM event WHERE at <= 200000'
+}
+while sleep 0.1; do
+	old
+done >"$work/counts" 2>"$work/err" &
+counting=$!
+at_exit stop $counting
 server_start
 wait_for 10 "a file of the sealed version" amy_has etc/more more
+no_old() {
+	[[ $(old) == 0 ]]
+}
+wait_for 120 "all old events to go" no_old
+stop $counting
+awk '$1 && $1 < 200000 { some = 1 } END { exit !some }' "$work/counts" ||
+	fail "all old events went at once"
 
 # Who reads its log goes: it serves all the same, a child that dies included.
 stop "$server_pid"
