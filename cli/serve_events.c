@@ -17,7 +17,9 @@ enum {
 	REGISTER_MS = 5000,
 	REGISTER_PATIENCE_MS = 100,
 	REGISTER_AGAIN_MS = 250,
-	KEYS_AGAIN_MS = 60000, /* where the disk is full */
+	KEYS_HELD_MS = 1000,	      /* by a sweep, or another writer */
+	KEYS_AGAIN_MS = 60000,	      /* where the disk is full */
+	KEYS_MISSED_MS = 3600 * 1000, /* where it is the host's own trouble */
 	TRACE_DAYS = 30,
 	TRACE_ROWS_MAX = 5000000, /* 10,000 machines that boot daily, for those days */
 	TRACE_PRESS_EVERY = 1024,
@@ -178,8 +180,15 @@ static void register_queued(struct loop_timer *timer, struct instant now)
 		loop_timer_set(v->loop, &v->keymaker, now);
 }
 
+/* What keeps keys from all hosts, and not from this one alone. */
+static bool keys_want_room(int r)
+{
+	return r == -ENOSPC || r == -EDQUOT || r == -EROFS;
+}
+
 /* Keys for those that have none, be it since a server before this one: one a turn, which
- * takes ten milliseconds and more. */
+ * takes ten milliseconds and more.  Who sweeps the store, or writes to the database, holds
+ * up these alone.  A host that cannot have any is passed over, and tried again much later. */
 static void keys_next(struct loop_timer *timer, struct instant now)
 {
 	struct serve *v = container(timer, struct serve, keymaker);
@@ -189,16 +198,32 @@ static void keys_next(struct loop_timer *timer, struct instant now)
 	uint32_t id;
 	int r;
 
-	if (v->nqueue || identity_lacking(v->db, v->keys_after, &id, name))
+	if (v->nqueue)
 		return;
+	if (identity_lacking(v->db, v->keys_after, &id, name)) {
+		if (!v->keys_missed)
+			return;
+		v->keys_missed = false;
+		v->keys_after = 0;
+		loop_timer_set(v->loop, timer, instant_add_ms(now, KEYS_MISSED_MS));
+		return;
+	}
+	db_patience(v->db, REGISTER_PATIENCE_MS);
 	r = identity_create(v->db, v->cli->state_dir, id, name, &has_keys, &why);
-	if (r) {
+	db_patience(v->db, DB_PATIENCE_MS);
+	if (r == -EAGAIN) {
+		loop_timer_set(v->loop, timer, instant_add_ms(now, KEYS_HELD_MS));
+		return;
+	}
+	if (r && log_allow(&v->keyless, now.ns, 5, KEYS_AGAIN_MS / 5))
 		log_error("%s: no SSH host key yet: %s", name, why_text(&why, r));
+	if (keys_want_room(r)) {
 		loop_timer_set(v->loop, timer, instant_add_ms(now, KEYS_AGAIN_MS));
 		return;
 	}
 	v->keys_after = id;
-	if (has_keys)
+	v->keys_missed |= r != 0;
+	if (r || has_keys)
 		loop_timer_set(v->loop, timer, now);
 	else /* nor for others, until the next new machine */
 		log_warn("%s: no SSH host key: no ssh-keygen here", name);
@@ -274,8 +299,7 @@ static void trace_trim(struct loop_timer *timer, struct instant now)
 		r = hot_trim(v->trace, v->db);
 	if (r)
 		trace_told(v, r);
-	loop_timer_set(v->loop, timer,
-		       instant_add_ms(now, r ? TRIM_AGAIN_MS : more ? 0 : TRIM_MS));
+	loop_timer_set(v->loop, timer, instant_add_ms(now, r ? TRIM_AGAIN_MS : more ? 0 : TRIM_MS));
 }
 
 static void count(struct serve *v, const struct event *e)

@@ -92,7 +92,9 @@ struct serve {
 	unsigned int nqueue;
 	struct loop_timer registrar;
 	struct loop_timer keymaker;
-	uint32_t keys_after; /* hosts up to this number have their keys */
+	uint32_t keys_after; /* hosts up to this number have their keys, or ... */
+	bool keys_missed;    /* some of them cannot have any */
+	struct log_limit keyless;
 	struct loop_timer trim;
 	struct hot *hot;
 	struct loop_timer hot_flush;

@@ -48,10 +48,8 @@ static void renew(struct serve *v, unsigned int parts)
 		unsigned int part;
 		int service;
 	} all[] = {
-		{CONFIG_OF_COPIER, SERVICE_COPIER},
-		{CONFIG_OF_DHCP, SERVICE_DHCP},
-		{CONFIG_OF_TFTP, SERVICE_TFTP},
-		{CONFIG_OF_NFS, SERVICE_NFS},
+		{CONFIG_OF_COPIER, SERVICE_COPIER},   {CONFIG_OF_DHCP, SERVICE_DHCP},
+		{CONFIG_OF_TFTP, SERVICE_TFTP},	      {CONFIG_OF_NFS, SERVICE_NFS},
 		{CONFIG_OF_METRICS, SERVICE_METRICS},
 	};
 

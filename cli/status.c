@@ -162,7 +162,8 @@ static void gather_server(struct cli *cli, cJSON *status)
 	int r = control_ask(cli->state_dir, "serve", "stats", ANSWER_MS, &stats, &len, &why);
 
 	cJSON_AddStringToObject(server, "state", cli->state_dir);
-	cJSON_AddBoolToObject(server, "runs", !r);
+	cJSON_AddBoolToObject(server, "runs", !r || r == -ETIMEDOUT);
+	cJSON_AddBoolToObject(server, "answers", !r);
 	if (r) {
 		wrong(status, "%s", why_text(&why, r));
 		return;
@@ -395,7 +396,7 @@ void status_print(const cJSON *status, FILE *out)
 	const cJSON *hosts = cJSON_GetObjectItemCaseSensitive(status, "hosts");
 	const cJSON *row;
 
-	if (is_true(server, "runs")) {
+	if (is_true(server, "answers")) {
 		fprintf(out, "rootstock on %s, up ", text(server, "state"));
 		print_duration(out, (double)wall_now_ns() / NS_PER_SEC - number(server, "since"));
 		cJSON_ArrayForEach(row, cJSON_GetObjectItemCaseSensitive(status, "interfaces"))
@@ -403,7 +404,8 @@ void status_print(const cJSON *status, FILE *out)
 				is_true(row, "up") ? "up" : "gone");
 		fputc('\n', out);
 	} else {
-		fprintf(out, "rootstock on %s: does not run\n", text(server, "state"));
+		fprintf(out, "rootstock on %s: does not %s\n", text(server, "state"),
+			is_true(server, "runs") ? "answer" : "run");
 	}
 	print_services(cJSON_GetObjectItemCaseSensitive(status, "services"), out);
 	fprintf(out, "images:");

@@ -116,15 +116,17 @@ struct stores {
 	struct objects *secrets;
 };
 
-static int store_open(const char *state_dir, const char *name, mode_t mode, struct objects **out,
-		      struct why *why)
+static int store_open(const char *state_dir, const char *name, mode_t mode, bool wait,
+		      struct objects **out, struct why *why)
 {
 	char path[PATH_MAX];
 	int r;
 
 	snprintf(path, sizeof(path), "%s/%s", state_dir, name);
 	r = objects_open(path, true, mode, out, why);
-	return r ? r : objects_hold(*out, false);
+	if (r)
+		return r;
+	return wait ? objects_hold(*out, false) : objects_try_hold(*out);
 }
 
 static void stores_close(struct stores *s)
@@ -226,23 +228,29 @@ int identity_prepare_within(const char *state_dir, struct objects *objects, stru
 	return 0;
 }
 
-int identity_prepare(const char *state_dir, const char *name, struct identity **out,
-		     struct why *why)
+static int prepare(const char *state_dir, const char *name, bool wait, struct identity **out,
+		   struct why *why)
 {
 	cleanup(identity_freep) struct identity *id = calloc(1, sizeof(*id));
 	int r;
 
 	if (!id)
 		return -ENOMEM;
-	r = store_open(state_dir, "objects", 0750, &id->stores.objects, why);
+	r = store_open(state_dir, "objects", 0750, wait, &id->stores.objects, why);
 	if (!r)
-		r = store_open(state_dir, "secrets", 0700, &id->stores.secrets, why);
+		r = store_open(state_dir, "secrets", 0700, wait, &id->stores.secrets, why);
 	if (!r)
 		r = keys_make(state_dir, &id->stores, name, &id->keys, why);
 	if (r)
 		return why_set(why, r, "%s: SSH host key: %s", name, strerror(-r));
 	*out = take(&id);
 	return 0;
+}
+
+int identity_prepare(const char *state_dir, const char *name, struct identity **out,
+		     struct why *why)
+{
+	return prepare(state_dir, name, true, out, why);
 }
 
 void identity_free(struct identity *id)
@@ -299,7 +307,7 @@ int identity_create(struct db *db, const char *state_dir, uint32_t host, const c
 
 	r = has_entry(db, host, KEY, &key_there);
 	if (!r)
-		r = identity_prepare(state_dir, name, &id, why);
+		r = prepare(state_dir, name, false, &id, why);
 	if (r)
 		return r;
 	*has_keys = key_there || id->keys.there;

@@ -36,7 +36,8 @@ int identity_put(struct db *db, uint32_t host, const struct identity *id, struct
 
 /* Make what the host lacks.  Runs ssh-keygen (10 ms for ed25519) outside any
  * transaction, then puts all of it in one.  Without ssh-keygen there are no keys:
- * *has_keys tells. */
+ * *has_keys tells.  Does not wait for who sweeps the store: -EWOULDBLOCK, which is
+ * also -EAGAIN of the database. */
 int identity_create(struct db *db, const char *state_dir, uint32_t host, const char *name,
 		    bool *has_keys, struct why *why);
 

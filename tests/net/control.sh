@@ -142,6 +142,12 @@ copies() {
 }
 wait_for 20 "the server's own copier" copies
 
+# A server that hangs runs still.
+kill -STOP "$server_pid"
+"$rootstock" status >"$work/status" || true
+kill -CONT "$server_pid"
+grep -q '^rootstock on .*: does not answer$' "$work/status" || fail "$(cat "$work/status")"
+
 # A child that dies is asked at the same place when it is back.
 pid=$(value serve 'rootstock_service_pid{service="tftp"}')
 kill -9 "$pid"

@@ -97,7 +97,21 @@ ROOTSTOCK_STATE=$work/own/var/state "$rootstock" image add self "$work/own" >/de
 # The supervisor is killed: nothing of it stays, and the next one starts.
 kill -9 "$server_pid"
 wait_for 5 "the children to end" none_left
-server_start
+
+# Two hosts that have no keys, the first of which cannot have any.
+keygen=$(command -v ssh-keygen) || skip "ssh-keygen is not installed"
+mkdir "$work/bin"
+printf '#!/bin/sh\nexit 127\n' >"$work/bin/ssh-keygen"
+chmod +x "$work/bin/ssh-keygen"
+for name in 1:mia 2:zoe; do
+	PATH=$work/bin:$PATH "$rootstock" host add "52:54:00:00:02:0${name%:*}" \
+		--name "${name#*:}" 2>/dev/null
+done
+printf '#!/bin/sh\ncase $* in *root@mia*) exit 1 ;; esac\nexec %s "$@"\n' "$keygen" \
+	>"$work/bin/ssh-keygen"
+PATH=$work/bin:$PATH server_start
+wait_for 10 "keys for who comes after" eval 'fingerprint zoe >/dev/null 2>&1'
+grep -q 'mia: no SSH host key yet' "$work/serve.log" || fail "nothing said of mia"
 wait_for 10 "four children again" all_there
 wait_for 5 "the image's file again" amy_has etc/file text
 

@@ -207,6 +207,29 @@ static void why_no_key_could_be_made_is_said(void **state)
 	site_fini(&s);
 }
 
+/* The supervisor makes keys between two events: it must not stand still for a sweep. */
+static void a_sweep_is_not_waited_for(void **state)
+{
+	cleanup(objects_closep) struct objects *swept = NULL;
+	struct why why = {""};
+	bool has_keys;
+	char path[256];
+	struct site s;
+
+	(void)state;
+	hosts(&s);
+	create(&s, 1, "amy"); /* both stores are there */
+	snprintf(path, sizeof(path), "%s/objects", s.state);
+	assert_int_equal(objects_open(path, false, 0, &swept, NULL), 0);
+	assert_int_equal(objects_hold(swept, true), 0);
+	alarm(20); /* ends us, rather than to wait for ever */
+	assert_int_equal(identity_create(s.db, s.state, 2, "mia", &has_keys, &why), -EWOULDBLOCK);
+	alarm(0);
+	objects_release(swept);
+	create(&s, 2, "mia");
+	site_fini(&s);
+}
+
 static void who_lacks_a_key_is_found_once(void **state)
 {
 	char name[NAME_MAX_LEN + 1];
@@ -263,6 +286,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(no_two_hosts_share_an_identity),
 		cmocka_unit_test(an_identity_is_made_once),
+		cmocka_unit_test(a_sweep_is_not_waited_for),
 		cmocka_unit_test(who_lacks_a_key_is_found_once),
 		cmocka_unit_test(keys_may_come_later_than_the_rest),
 		cmocka_unit_test(another_site_has_other_machine_ids),
