@@ -15,6 +15,7 @@ enum {
 	EVENTS_A_TURN = 256,
 	REGISTER_BURST = 2000, /* new machines at once, then one each ... */
 	REGISTER_MS = 5000,
+	CROWDED_MS = 600 * 1000, /* said once in so long */
 	REGISTER_PATIENCE_MS = 100,
 	REGISTER_AGAIN_MS = 250,
 	KEYS_HELD_MS = 1000,	      /* by a sweep, or another writer */
@@ -135,7 +136,7 @@ static void register_later(struct serve *v, const struct event *e)
 		return; /* it asks again */
 	/* MACs can be made up; keys and rows for them cannot be had without end. */
 	if (!log_allow(&v->registered, instant_now().ns, REGISTER_BURST, REGISTER_MS)) {
-		if (v->registered.dropped == 1)
+		if (log_allow(&v->crowded, instant_now().ns, 1, CROWDED_MS))
 			log_warn("%s: not registered: too many new machines at once; rootstock "
 				 "host add %s does it by hand",
 				 text, text);

@@ -100,6 +100,7 @@ struct serve {
 	struct loop_timer hot_flush;
 	bool hot_waits; /* for it */
 	struct log_limit registered;
+	struct log_limit crowded; /* the word that it is spent */
 	struct log_limit lies;
 	int lock; /* one server a state directory */
 	bool stopping;
