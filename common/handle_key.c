@@ -7,13 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "common/cleanup.h"
 
-static int path_of(const char *state_dir, const char *suffix, char out[static PATH_MAX])
+static int path_of(const char *state_dir, char out[static PATH_MAX])
 {
-	int n = snprintf(out, PATH_MAX, "%s/" HANDLE_KEY_FILE "%s", state_dir, suffix);
+	int n = snprintf(out, PATH_MAX, "%s/" HANDLE_KEY_FILE, state_dir);
 
 	return n < PATH_MAX ? 0 : -ENAMETOOLONG;
 }
@@ -37,32 +38,35 @@ static int row_read(struct db *db, struct handle_key *key)
 }
 
 /* The bytes are on the disk before the name is, and the name before this returns. */
-static int file_write(const char *state_dir, const struct handle_key *key, uid_t uid, gid_t gid)
+static int file_write(const char *state_dir, const struct handle_key *key)
 {
+	static const char name[] = "handle-key";
+	static const char draft[] = "handle-key.new";
 	cleanup(closep) int dir = -1;
 	cleanup(closep) int fd = -1;
-	char draft[PATH_MAX];
 	char path[PATH_MAX];
+	struct stat st;
 	ssize_t n;
 
-	if (path_of(state_dir, ".new", draft) || path_of(state_dir, "", path))
-		return -ENAMETOOLONG;
-	unlink(draft); /* of one that was killed */
-	fd = open(draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
+	snprintf(path, sizeof(path), "%s/secrets", state_dir);
+	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0 || fstat(dir, &st))
+		return -errno;
+	unlinkat(dir, draft, 0); /* of one that was killed */
+	fd = openat(dir, draft, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0400);
 	if (fd < 0)
 		return -errno;
 	n = write(fd, key->bytes, sizeof(key->bytes));
 	if (n != sizeof(key->bytes))
 		return n < 0 ? -errno : -ENOSPC;
-	if ((!geteuid() && fchown(fd, uid, gid)) || fsync(fd) || rename(draft, path))
+	if (fchown(fd, st.st_uid, st.st_gid) || fsync(fd) || renameat(dir, draft, dir, name) ||
+	    fsync(dir))
 		return -errno;
-	*strrchr(path, '/') = '\0';
-	dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	return dir < 0 || fsync(dir) ? -errno : 0;
+	return 0;
 }
 
 /* Within a transaction, so that two who begin at once draw one key. */
-static int settle(struct db *db, const char *state_dir, const char *path, uid_t uid, gid_t gid)
+static int settle(struct db *db, const char *state_dir, const char *path)
 {
 	struct handle_key key;
 	int r = row_read(db, &key);
@@ -71,16 +75,16 @@ static int settle(struct db *db, const char *state_dir, const char *path, uid_t 
 		return r;
 	if (!r && getrandom(key.bytes, sizeof(key.bytes), 0) != sizeof(key.bytes))
 		return -errno;
-	r = file_write(state_dir, &key, uid, gid);
+	r = file_write(state_dir, &key);
 	return r ? r : db_run(db, "DELETE FROM site WHERE key = 'handle_key'", "");
 }
 
-int handle_key_settle(struct db *db, const char *state_dir, uid_t uid, gid_t gid, struct why *why)
+int handle_key_settle(struct db *db, const char *state_dir, struct why *why)
 {
 	struct handle_key key;
 	char path[PATH_MAX];
 	bool row;
-	int r = path_of(state_dir, "", path);
+	int r = path_of(state_dir, path);
 
 	if (!r)
 		r = row_read(db, &key);
@@ -93,7 +97,7 @@ int handle_key_settle(struct db *db, const char *state_dir, uid_t uid, gid_t gid
 	if (r >= 0)
 		r = db_begin(db);
 	if (!r) {
-		r = settle(db, state_dir, path, uid, gid);
+		r = settle(db, state_dir, path);
 		if (!r)
 			r = db_commit(db);
 		else
@@ -114,7 +118,7 @@ int handle_key_read(const char *state_dir, struct handle_key *out, struct why *w
 	char path[PATH_MAX];
 	ssize_t n;
 
-	if (path_of(state_dir, "", path))
+	if (path_of(state_dir, path))
 		return -ENAMETOOLONG;
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	n = fd < 0 ? -1 : read(fd, bytes, sizeof(bytes));

@@ -10,7 +10,6 @@
 #define COMMON_HANDLE_KEY_H
 
 #include <stdint.h>
-#include <sys/types.h>
 
 #include "common/db.h"
 #include "common/why.h"
@@ -22,10 +21,9 @@ struct handle_key {
 };
 
 /* See that there is one below `state_dir`, whose secrets/ exists: as it is, moved out of the
- * database, or drawn.  Durable when this returns.  As root it is given to `uid`.
+ * database, or drawn.  Durable when this returns, and its owner is that of secrets/.
  * Returns 0 or a negative errno. */
-int handle_key_settle(struct db *rootstock, const char *state_dir, uid_t uid, gid_t gid,
-		      struct why *why);
+int handle_key_settle(struct db *rootstock, const char *state_dir, struct why *why);
 
 /* Returns 0 or a negative errno. */
 int handle_key_read(const char *state_dir, struct handle_key *out, struct why *why);

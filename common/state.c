@@ -109,17 +109,15 @@ int state_make(const char *dir, gid_t *group, struct why *why)
 int state_open(const char *dir, struct db **db, struct why *why)
 {
 	cleanup(db_closep) struct db *opened = NULL;
-	struct sandbox nfs;
 	gid_t group;
 	int r = state_make(dir, &group, why);
 
-	if (!r)
-		r = sandbox_identity(SANDBOX_NFS, &nfs, why);
-	if (!r)
-		r = db_open(dir, &schema_rootstock, DB_CREATE, &opened, why);
 	if (r)
 		return r;
-	r = handle_key_settle(opened, dir, nfs.uid, nfs.gid, why);
+	r = db_open(dir, &schema_rootstock, DB_CREATE, &opened, why);
+	if (r)
+		return r;
+	r = handle_key_settle(opened, dir, why);
 	if (!r && geteuid() == 0) {
 		/* A read makes the journal and the index, whose group then can be set. */
 		r = db_exec(opened, "SELECT count(*) FROM site");

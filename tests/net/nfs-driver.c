@@ -63,7 +63,7 @@ static int make_state(const char *dir, const char *hosts)
 		err = db_exec(db, "INSERT INTO site VALUES"
 				  " ('handle_key', CAST('0123456789abcdef' AS BLOB))");
 	if (!err)
-		err = handle_key_settle(db, dir, geteuid(), getegid(), &why);
+		err = handle_key_settle(db, dir, &why);
 	if (!err)
 		err = db_open(dir, &schema_leases, DB_CREATE, &leases, &why);
 	if (sscanf(hosts, "%31[0-9.]-%u", first, &n) < 1 || ip4_parse(first, &address))
