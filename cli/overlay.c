@@ -160,7 +160,7 @@ static int body_take(struct cli *cli, struct scope scope, struct put *put)
 	cleanup(closep) int pipe = -1;
 	struct stat st;
 	mode_t mode;
-	size_t len;
+	size_t len = 0;
 	int fd;
 	int r;
 
