@@ -19,6 +19,8 @@
 #include "nfs/rpcbind.h"
 #include "nfs/worker.h"
 
+#define TURN_MAX_NS (20 * NS_PER_SEC) /* of a worker that does not hang */
+
 enum {
 	POLL_MS = 100,
 	BACKLOG = 1024,
@@ -255,6 +257,21 @@ static void watch_connect(void *ctx, struct asker *asker, struct bytes args)
 	plays_connect(w->plays, asker, args);
 }
 
+/* Do the workers turn?  Who waits for work does. */
+static bool workers_turn(void *ctx, struct instant now)
+{
+	const struct worker_shared *shared = ctx;
+
+	for (unsigned int i = 0; i < shared->nworkers; i++) {
+		int64_t began =
+			atomic_load_explicit(&shared->workers[i]->turn_ns, memory_order_relaxed);
+
+		if (began && now.ns - began > TURN_MAX_NS)
+			return false;
+	}
+	return true;
+}
+
 /* Returns when a signal says so. */
 static int watch_databases(struct worker_shared *shared)
 {
@@ -271,6 +288,7 @@ static int watch_databases(struct worker_shared *shared)
 	if (!r) {
 		loop_timer_set(w.loop, &w.poll, instant_add_ms(instant_now(), POLL_MS));
 		pulse_begin(&w.pulse, w.loop, shared->config->event_fd);
+		pulse_while(&w.pulse, workers_turn, shared);
 		r = loop_run(w.loop, true);
 	}
 	control_free(w.control);

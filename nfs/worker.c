@@ -296,13 +296,16 @@ void *worker_main(void *arg)
 
 	while (!atomic_load_explicit(&w->shared->stop, memory_order_acquire)) {
 		int timeout = w->runnable ? 0 : w->held ? HELD_POLL_MS : w->conns ? SWEEP_MS : -1;
-		int n = epoll_wait(w->epoll_fd, events, EVENTS, timeout);
+		int n;
 
+		atomic_store_explicit(&w->turn_ns, 0, memory_order_relaxed);
+		n = epoll_wait(w->epoll_fd, events, EVENTS, timeout);
 		if (n < 0 && errno != EINTR) {
 			log_error("epoll: %s", strerror(errno));
 			abort(); /* the supervisor starts us afresh */
 		}
 		w->nfs.now_ns = instant_now().ns;
+		atomic_store_explicit(&w->turn_ns, w->nfs.now_ns, memory_order_relaxed);
 		nfs_refresh(&w->nfs);
 		for (int i = 0; i < n; i++) {
 			struct source *source = events[i].data.ptr;

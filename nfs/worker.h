@@ -87,6 +87,7 @@ struct worker {
 	struct inbuf *spare;
 	unsigned int nspare;
 	int64_t sweep_ns;
+	_Atomic int64_t turn_ns; /* since when it is at work; 0: it waits for some */
 	struct held *held;
 	unsigned int nheld;
 	uint64_t held_seen; /* the exports' generation that they were last asked with */

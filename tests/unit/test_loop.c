@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/unit/unit.h"
 
+#include <errno.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 
+#include "common/event.h"
 #include "common/loop.h"
+#include "common/pulse.h"
 
 /* Somebody with work for many turns, and those who want theirs. */
 struct busy {
@@ -86,12 +90,42 @@ static void set_again_by_another_it_fires_next_turn(void **state)
 	loop_free(loop);
 }
 
+static bool is_well(void *ctx, struct instant now)
+{
+	(void)now;
+	return *(bool *)ctx;
+}
+
+static void a_pulse_beats_while_its_work_goes_on(void **state)
+{
+	for (int well = 0; well < 2; well++) {
+		struct busy stop = {.timer.due = due_stops};
+		struct pulse pulse;
+		struct event event;
+		bool is = well;
+		int pair[2];
+
+		(void)state;
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, pair), 0);
+		assert_int_equal(loop_new(&stop.loop), 0);
+		pulse_begin(&pulse, stop.loop, pair[0]);
+		pulse_while(&pulse, is_well, &is);
+		loop_timer_set(stop.loop, &stop.timer, instant_add_ms(instant_now(), 20));
+		assert_int_equal(loop_run(stop.loop, false), 0);
+		assert_int_equal(event_receive(pair[1], &event), well ? 0 : -EAGAIN);
+		loop_free(stop.loop);
+		close(pair[0]);
+		close(pair[1]);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(who_is_busy_takes_turns_with_a_descriptor),
 		cmocka_unit_test(who_is_busy_takes_turns_with_a_timer),
 		cmocka_unit_test(set_again_by_another_it_fires_next_turn),
+		cmocka_unit_test(a_pulse_beats_while_its_work_goes_on),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
