@@ -271,7 +271,9 @@ class Machine:
                 raise Wrong("%s is absent; it must be there, revision %s" % (
                     path, [n.rev for n in nodes]))
             return None
-        node = self.compare(path, body, nodes, "NFS")
+        # Of two that it may be, which differ by their mode alone, it is one.
+        alike = [n for n in nodes if n and n.kind == kind and n.mode == attr["mode"]]
+        node = self.compare(path, body, alike or nodes, "NFS")
         if node.kind != kind or kind == "f" and (
                 attr["mode"] != node.mode or attr["size"] != len(body)):
             raise Wrong("%s: attributes %r" % (path, attr))
