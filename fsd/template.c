@@ -63,6 +63,7 @@ static int piece_next(struct bytes *rest, struct bytes *text, char key[TEMPLATE_
 int template_render(struct bytes text, template_lookup *lookup, void *ctx, char **out, size_t *len,
 		    struct why *why)
 {
+	size_t room = text.len + 256;
 	cleanup(freep) char *result = NULL;
 	char key[TEMPLATE_KEY_MAX + 1];
 	struct bytes rest = text;
@@ -72,9 +73,10 @@ int template_render(struct bytes text, template_lookup *lookup, void *ctx, char 
 
 	if (text.len > TEMPLATE_SIZE_MAX)
 		return why_set(why, -EFBIG, "a template of over 1 MiB");
+	result = malloc(room + 1);
+	if (!result)
+		return -ENOMEM;
 	while ((r = piece_next(&rest, &piece, key, why)) > 0) {
-		char *bigger;
-
 		if (r == PIECE_KEY) {
 			const char *value = lookup(ctx, key);
 
@@ -84,19 +86,19 @@ int template_render(struct bytes text, template_lookup *lookup, void *ctx, char 
 		}
 		if (n + piece.len > TEMPLATE_SIZE_MAX)
 			return why_set(why, -EFBIG, "renders to over 1 MiB");
-		bigger = realloc(result, n + piece.len + 1);
-		if (!bigger)
-			return -ENOMEM;
-		result = bigger;
+		if (n + piece.len > room) {
+			char *bigger = realloc(result, 2 * (n + piece.len) + 1);
+
+			if (!bigger)
+				return -ENOMEM;
+			result = bigger;
+			room = 2 * (n + piece.len);
+		}
 		memcpy(result + n, piece.at, piece.len);
 		n += piece.len;
 	}
 	if (r < 0)
 		return r;
-	if (!result)
-		result = malloc(1);
-	if (!result)
-		return -ENOMEM;
 	result[n] = '\0';
 	*len = n;
 	*out = take(&result);
