@@ -94,6 +94,7 @@ static void tenant_find_boots(struct tenant *t, const struct open_boots *b)
 	for (; lo < b->n && mac_equal(&b->list[lo].mac, &t->mac); lo++)
 		if (b->list[lo].mounted) {
 			t->runs = b->list[lo].boot;
+			t->mounted = t->runs.id;
 			return;
 		}
 }

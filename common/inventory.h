@@ -103,6 +103,7 @@ struct tenant {
 	struct tenant_boot boot; /* the newest: loaders, kernel and MNT are of this one */
 	struct tenant_boot runs; /* the newest that has mounted, else the newest: anybody
 				  * can forge the start of a boot */
+	uint32_t mounted;	 /* the newest that has mounted; 0: none */
 };
 
 struct tenants;

@@ -308,10 +308,17 @@ void boots_init(struct boots *bs, const struct mac *mac, const struct mac *other
 			boots_end(bs, &others[i], reason, now);
 }
 
-void boots_alive(struct boots *bs, const struct mac *mac, struct dhcp_now now)
+void boots_alive(struct boots *bs, const struct mac *mac, uint32_t id, struct dhcp_now now)
 {
-	struct boot *b = boot_mounted(bs, mac);
+	struct boot *b = boots_newest(bs, mac);
 
+	while (id && b && b->id != id)
+		b = boot_earlier(b);
+	if (id && b && !b->mounted) {
+		b->mounted = now.wall_ns;
+		boot_changed(bs, b);
+	}
+	b = boot_mounted(bs, mac);
 	if (!b)
 		return;
 	b->last_alive = now.wall_ns;

@@ -96,7 +96,9 @@ void boots_mount(struct boots *boots, const struct mac *mac, uint32_t address,
 /* `others` are the host's further MACs: their boots end too. */
 void boots_init(struct boots *boots, const struct mac *mac, const struct mac *others,
 		unsigned int nothers, struct dhcp_now now);
-void boots_alive(struct boots *boots, const struct mac *mac, struct dhcp_now now);
+/* `id`: the boot that it mounted in, where that is known; else 0.  Word of the mount may
+ * have been lost. */
+void boots_alive(struct boots *boots, const struct mac *mac, uint32_t id, struct dhcp_now now);
 
 /* End all boots of a MAC.  Returns how many there were. */
 unsigned int boots_end(struct boots *boots, const struct mac *mac, const char *reason,

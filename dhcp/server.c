@@ -202,7 +202,7 @@ void dhcp_server_event(struct dhcp_server *s, const struct event *event, struct 
 		boots_init(s->boots, &mac, host ? host->macs : NULL, host ? host->nmacs : 0, now);
 		break;
 	case EVENT_ALIVE:
-		boots_alive(s->boots, &mac, now);
+		boots_alive(s->boots, &mac, (uint32_t)event->bytes, now);
 		break;
 	default:
 		return;

@@ -119,6 +119,7 @@ static void roster_add(struct roster *roster, const struct directory *d, uint32_
 	who->runs = who->change;
 	if (tenant && tenant->boot.id) {
 		who->boot = tenant->boot.id;
+		who->mounted = tenant->mounted;
 		who->runs = tenant->runs.change;
 	}
 	if (!r) {

@@ -28,6 +28,7 @@ struct roster_who {
 	uint32_t host;	  /* 0: a lease, but no registered host */
 	uint32_t version; /* 0: there is no image */
 	uint32_t boot;	  /* the newest one that is open; 0: none */
+	uint32_t mounted; /* the newest one that is known to have mounted; 0: none */
 	uint64_t change;  /* of that boot: what a MNT gets */
 	uint64_t runs;	  /* the change of the newest boot that has mounted: its handles' */
 	bool pending;

@@ -11,6 +11,7 @@
 #include "common/log.h"
 
 #define ALIVE_EVERY_NS (60 * NS_PER_SEC)
+#define UNSEEN_EVERY_NS NS_PER_SEC
 #define SAY_EVERY_NS (600 * NS_PER_SEC)
 #define UNKNOWN_EVERY_NS (2 * NS_PER_SEC)
 #define TELL_EVERY_NS (10 * NS_PER_SEC)
@@ -285,23 +286,30 @@ void mounts_init_read(struct mounts *m, uint32_t address, uint32_t host, uint64_
 		tell(m, EVENT_INIT, STEP_INIT, address, host, bytes, NULL, "");
 }
 
-int64_t mounts_alive(struct mounts *m, uint32_t address, uint32_t host, int64_t now_ns)
+int64_t mounts_alive(struct mounts *m, uint32_t address, uint32_t host, uint32_t mounted,
+		     int64_t now_ns)
 {
+	int64_t every = ALIVE_EVERY_NS;
+	int64_t again = now_ns + every;
 	struct mount *mount;
-	int64_t again = now_ns + ALIVE_EVERY_NS;
+	uint32_t boot = 0;
 	bool due = true;
 
 	pthread_mutex_lock(&m->lock);
 	mount = mount_slot(m, address, true);
-	if (mount && mount->alive_ns && now_ns < mount->alive_ns + ALIVE_EVERY_NS) {
+	if (mount && mount->told && mount->told == mount->boot)
+		boot = mount->boot;
+	if (boot > mounted)
+		every = UNSEEN_EVERY_NS;
+	if (mount && mount->alive_ns && now_ns < mount->alive_ns + every)
 		due = false;
-		again = mount->alive_ns + ALIVE_EVERY_NS;
-	} else if (mount) {
+	else if (mount)
 		mount->alive_ns = now_ns;
-	}
+	if (mount)
+		again = mount->alive_ns + every;
 	pthread_mutex_unlock(&m->lock);
 	if (due)
-		tell(m, EVENT_ALIVE, STEP_NONE, address, host, 0, NULL, "");
+		tell(m, EVENT_ALIVE, STEP_NONE, address, host, boot, NULL, "");
 	return again;
 }
 

@@ -5,7 +5,8 @@
  *
  * One table for all workers, bounded, behind one lock that no call takes on its
  * usual way: callers remember for themselves when they have to ask again.
- * The events go to the supervisor, and are lost when it is behind.
+ * The events go to the supervisor, and are lost when it is behind; that a boot mounted is
+ * told until it is on record, for what the machine sees depends on it.
  */
 #ifndef NFS_MOUNTS_H
 #define NFS_MOUNTS_H
@@ -64,9 +65,12 @@ int64_t mounts_when(struct mounts *mounts, uint32_t address);
 /* A host's init was read: EVENT_INIT, once a mount. */
 void mounts_init_read(struct mounts *mounts, uint32_t address, uint32_t host, uint64_t bytes);
 
-/* A host showed a handle of its own: EVENT_ALIVE, once a minute.  Returns the monotonic time from
- * which on to ask again. */
-int64_t mounts_alive(struct mounts *mounts, uint32_t address, uint32_t host, int64_t now_ns);
+/* A host showed a handle of its own: EVENT_ALIVE with the boot that it mounted in, once a
+ * minute; once a second while that is newer than `mounted`, the boot that is on record to
+ * have mounted: word of it was lost with a process.  Returns the monotonic time from which
+ * on to ask again. */
+int64_t mounts_alive(struct mounts *mounts, uint32_t address, uint32_t host, uint32_t mounted,
+		     int64_t now_ns);
 
 /* A file with a secret in it was read from its start: EVENT_FILE with the path, of one
  * address a few at once and then one a second. */

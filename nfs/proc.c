@@ -159,8 +159,9 @@ uint32_t proc_object(struct call *call, struct bytes bytes, struct object *out)
 	 * forged, and would keep a lease for ever. */
 	if (handle.host && handle.host == call->caller->who.host &&
 	    call->nfs->now_ns >= call->caller->busy_ns) {
-		call->caller->busy_ns = mounts_alive(call->nfs->mounts, call->caller->address,
-						     handle.host, call->nfs->now_ns);
+		call->caller->busy_ns =
+			mounts_alive(call->nfs->mounts, call->caller->address, handle.host,
+				     call->caller->who.mounted, call->nfs->now_ns);
 		if (call->caller->reads)
 			reads_tell(call->caller->reads);
 	}

@@ -612,6 +612,28 @@ static void a_running_client_keeps_its_change_until_a_newer_boot_mounts(void **s
 	assert_int_equal(change_seen(u), 5);
 }
 
+static void that_a_boot_mounted_is_told_until_it_is_on_record(void **state)
+{
+	struct unit_nfs *u = *state;
+	struct mounts *m = u->nfs.mounts;
+	int64_t now = 1000 * NS_PER_SEC;
+	struct event e;
+
+	mounts_set_boot(m, HOST1, 2);
+	mounts_add(m, HOST1, 1, "/");
+	assert_int_equal(unit_event(u).kind, EVENT_MOUNT);
+	for (int i = 0; i < 3; i++, now += NS_PER_SEC) {
+		assert_int_equal(mounts_alive(m, HOST1, 1, 1, now), now + NS_PER_SEC);
+		e = unit_event(u);
+		assert_int_equal(e.kind, EVENT_ALIVE);
+		assert_int_equal(e.bytes, 2);
+		assert_int_equal(mounts_alive(m, HOST1, 1, 1, now + 1), now + NS_PER_SEC);
+		assert_int_equal(unit_event(u).kind, 0);
+	}
+	assert_int_equal(mounts_alive(m, HOST1, 1, 2, now), now + 59 * NS_PER_SEC);
+	assert_int_equal(unit_event(u).kind, 0);
+}
+
 /* ---- port mapper ---- */
 
 static uint32_t getport(struct unit_nfs *u, uint32_t prog, uint32_t vers, uint32_t proto)
@@ -718,6 +740,7 @@ int main(void)
 		T(a_mnt_by_udp_counts_when_its_handle_comes_back),
 		T(only_a_handle_of_its_own_shows_that_a_client_lives),
 		T(a_running_client_keeps_its_change_until_a_newer_boot_mounts),
+		T(that_a_boot_mounted_is_told_until_it_is_on_record),
 		T(mnt_is_of_a_boot_that_was_not_polled_yet),
 		T(mnt_gives_the_maintenance_image_that_the_host_has),
 		T(mnt_refuses_at_once_and_says_why_once),
