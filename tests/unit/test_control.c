@@ -83,7 +83,7 @@ static void wait_verb(void *ctx, struct asker *asker, struct bytes args)
 	struct fixture *f = ctx;
 
 	(void)args;
-	f->waiting = asker;
+	__atomic_store_n(&f->waiting, asker, __ATOMIC_RELEASE);
 	asker_wait(asker, given_up, f);
 }
 

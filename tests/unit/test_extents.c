@@ -370,6 +370,9 @@ static void killed(struct bench *b, bool change)
 	struct reader reader = {0};
 	pid_t pid;
 
+#ifdef __SANITIZE_THREAD__
+	skip(); /* it lets no child of a process with threads start threads */
+#endif
 	bench_gate(b, 6 * MIB);
 	pid = spawn_copier(b);
 	wait_at(b, 0);
