@@ -66,9 +66,9 @@ variant_scripts() {
 	local -a names=()
 	case $1 in
 	asan) names=(backup bad-input control doctor extents folder image-life image-origins
-		metrics mount-log nfs-conformance nfs-siege reload server-life status-watch
+		metrics mount-log nfs-conformance reload server-life status-watch
 		whole-path) ;;
-	tsan) names=(extents image-life mount-log nfs-clients nfs-conformance server-life whole-path) ;;
+	tsan) names=(extents image-life nfs-clients nfs-conformance server-life whole-path) ;;
 	coverage) names=(backup control dhcp-clients doctor folder image-life image-origins
 		metrics mount-log nfs-conformance reload server-life status-watch whole-path) ;;
 	esac
@@ -81,6 +81,7 @@ variant_run() {
 	export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=99
 	# A test's child that ends as it is leaves threads unjoined: that is no race.
 	export TSAN_OPTIONS=second_deadlock_stack=1:report_thread_leaks=0:exitcode=99
+	TSAN_OPTIONS+=:suppressions=$here/tests/lib/tsan.supp
 	[[ $name == clang ]] || local -x ROUNDS=6 # random trees, which cost a multiple there
 	export LLVM_PROFILE_FILE=$logs/profile/%p-%m%c.profraw
 	if ! variant_build "$name"; then

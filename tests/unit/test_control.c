@@ -74,7 +74,7 @@ static void given_up(void *own)
 	const uint64_t one = 1;
 	struct fixture *f = own;
 
-	f->waiting = NULL;
+	__atomic_store_n(&f->waiting, NULL, __ATOMIC_RELEASE);
 	assert_int_equal(write(f->ended_fd, &one, sizeof(one)), sizeof(one));
 }
 
