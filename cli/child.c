@@ -232,7 +232,7 @@ static int child_run(struct cli *cli)
 
 	/* It came by /proc/self/exe, and would be called "exe". */
 	prctl(PR_SET_NAME, "rootstock");
-	/* A log's reader that is gone; sendfile, which has no MSG_NOSIGNAL. */
+	/* A log's reader that is gone. */
 	signal(SIGPIPE, SIG_IGN);
 	log_init(cli->args[0], LOG_LEVEL_INFO);
 	if (!kind || !realpath(cli->state_dir, state_dir)) {

@@ -345,6 +345,7 @@ int nfs_child(const struct nfs_config *given)
 	sigset_t signals;
 	int err;
 
+	signal(SIGPIPE, SIG_IGN); /* sendfile has no MSG_NOSIGNAL */
 	sigemptyset(&signals);
 	sigaddset(&signals, SIGTERM);
 	sigaddset(&signals, SIGINT);
