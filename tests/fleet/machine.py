@@ -278,7 +278,9 @@ class Machine:
                 attr["mode"] != node.mode or attr["size"] != len(body)):
             raise Wrong("%s: attributes %r" % (path, attr))
         if path in self.version.tree and node is self.version.tree[path] and kind == "f":
-            if path in self.world.images.sizes and attr["mtime"][0] != EPOCH + node.rev:
+            others = [n for n in alike if n is not node and n.body == body]
+            if (path in self.world.images.sizes and not others
+                    and attr["mtime"][0] != EPOCH + node.rev):
                 raise Wrong("%s: time %r of revision %d" % (path, attr["mtime"], node.rev))
         if kind == "f" and len(self.held) < 24 and self.rng.random() < 0.3:
             self.held[path] = (fh, attr["fileid"], node)
