@@ -20,6 +20,7 @@ struct db {
 		sqlite3_stmt *stmt;
 	} stmts[DB_STMTS];
 	unsigned int nstmts;
+	int unprepared; /* why db_stmt() last gave none: a negative errno */
 	sqlite3_stmt *data_version;
 };
 
@@ -283,6 +284,7 @@ void txn_abort(struct txn *txn)
 sqlite3_stmt *db_stmt(struct db *db, const char *sql)
 {
 	sqlite3_stmt *stmt;
+	int r;
 
 	/* The text is a constant: its address names it. */
 	for (unsigned int i = 0; i < db->nstmts; i++)
@@ -291,10 +293,15 @@ sqlite3_stmt *db_stmt(struct db *db, const char *sql)
 			sqlite3_clear_bindings(db->stmts[i].stmt);
 			return db->stmts[i].stmt;
 		}
-	if (db->nstmts == DB_STMTS)
+	if (db->nstmts == DB_STMTS) {
+		db->unprepared = -ENOBUFS;
 		return NULL;
-	if (sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL))
+	}
+	r = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL);
+	if (r) {
+		db->unprepared = db_errno(r);
 		return NULL;
+	}
 	db->stmts[db->nstmts++] = (struct db_stmt){sql, stmt};
 	return stmt;
 }
@@ -349,7 +356,7 @@ int db_query(struct db *db, sqlite3_stmt *stmt, const char *format, ...)
 	int r;
 
 	if (!stmt)
-		return -ENOMEM;
+		return db->unprepared;
 	va_start(ap, format);
 	r = db_bind(stmt, format, ap);
 	va_end(ap);
@@ -363,7 +370,7 @@ int db_run(struct db *db, const char *sql, const char *format, ...)
 	int r;
 
 	if (!stmt)
-		return -ENOMEM;
+		return db->unprepared;
 	va_start(ap, format);
 	r = db_bind(stmt, format, ap);
 	va_end(ap);

@@ -72,12 +72,13 @@ CLEANUP_DEFINE(struct txn *, txn_abort);
 
 /* A prepared statement, kept by the connection under its text (which must be a
  * string constant) and handed out reset and with nothing bound. */
-sqlite3_stmt *db_stmt(struct db *db, const char *sql); /* NULL: out of memory or bad SQL */
+sqlite3_stmt *db_stmt(struct db *db, const char *sql); /* NULL: db_query() then says why */
 
 /* Bind by one format character each: i int64_t, u uint32_t, s const char * (NULL
  * is SQL NULL), b struct bytes (by value; at NULL is SQL NULL), n nothing (SQL
  * NULL).  Bound memory is borrowed until the statement is reset.
- * Then step once.  Returns 0 (done), DB_ROW, or a negative errno. */
+ * Then step once.  Returns 0 (done), DB_ROW, or a negative errno; of a NULL `stmt` why
+ * this connection could not prepare the last one. */
 enum { DB_ROW = 1 };
 int db_query(struct db *db, sqlite3_stmt *stmt, const char *format, ...);
 int db_next(struct db *db, sqlite3_stmt *stmt); /* 0, DB_ROW or a negative errno */

@@ -125,6 +125,20 @@ static void an_early_return_rolls_back(void **state)
 	db_close(db);
 }
 
+static void a_statement_that_cannot_be_prepared_says_why(void **state)
+{
+	struct db *db;
+
+	assert_int_equal(scratch_db(state, DB_CREATE, &db, NULL), 0);
+	assert_int_equal(db_exec(db, "DROP TABLE image"), 0);
+	assert_int_equal(db_query(db, db_stmt(db, "SELECT id FROM image"), ""), -EIO);
+	assert_non_null(strstr(db_error(db), "no such table"));
+	assert_int_equal(db_run(db, "DELETE FROM image", ""), -EIO);
+	/* The next one's reason is its own. */
+	assert_int_equal(db_query(db, db_stmt(db, "SELECT 1"), ""), DB_ROW);
+	db_close(db);
+}
+
 #define SCRATCH(fn) cmocka_unit_test_setup_teardown(fn, unit_dir_setup, unit_dir_teardown)
 
 int main(void)
@@ -136,6 +150,7 @@ int main(void)
 		SCRATCH(a_damaged_page_is_found_by_a_look_through_all),
 		SCRATCH(a_reader_sees_that_a_writer_committed),
 		SCRATCH(an_early_return_rolls_back),
+		SCRATCH(a_statement_that_cannot_be_prepared_says_why),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
