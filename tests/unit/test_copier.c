@@ -1,68 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The copier with its clients: what the origin does to it, what a full store and a
- * kill do, and that nobody ever gets bytes of two states of a file.
+ * The copier with its clients: what the origin does to it, and that nobody ever gets bytes
+ * of two states of a file.
  */
 #include "tests/unit/copier_unit.h"
 
-#include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
-#include <sched.h>
-#include <signal.h>
 #include <stdatomic.h>
-#include <sys/mount.h>
-#include <sys/wait.h>
-
-#include <openssl/sha.h>
-
-#include "common/log.h"
-#include "fsd/version.h"
-#include "fsd/view.h"
-#include "tests/model.h"
-
-static int bench_teardown(void **state)
-{
-	struct bench *b = *state;
-
-	bench_close(b);
-	bench_free(b);
-	return 0;
-}
-
-/* The file's bytes through the copier, ended; or a negative errno in *r. */
-static char *bench_read(struct bench *b, const char *path, int *r)
-{
-	cleanup(content_unrefp) struct content *c = NULL;
-	uint32_t node;
-	char *text;
-
-	assert_int_equal(view_resolve(b->view, VIEW_ROOT, path, false, &node), 0);
-	*r = contents_open_wait(b->contents, b->view, node, &c);
-	if (*r)
-		return NULL;
-	text = calloc(1, content_size(c) + 1);
-	assert_int_equal(content_pread(c, text, content_size(c), 0), content_size(c));
-	return text;
-}
-
-static void reads_as(struct bench *b, const char *path, const char *want)
-{
-	int r;
-	char *have = bench_read(b, path, &r);
-
-	assert_int_equal(r, 0);
-	assert_string_equal(have, want);
-	free(have);
-}
-
-static void reads_not(struct bench *b, const char *path, int want)
-{
-	int r;
-
-	free(bench_read(b, path, &r));
-	assert_int_equal(r, want);
-}
 
 static struct view_attr attr_of(struct bench *b, const char *path)
 {
@@ -72,11 +17,6 @@ static struct view_attr attr_of(struct bench *b, const char *path)
 	assert_int_equal(view_resolve(b->view, VIEW_ROOT, path, false, &node), 0);
 	assert_int_equal(view_attr(b->view, node, &a), 0);
 	return a;
-}
-
-static void wait_sealed(struct bench *b)
-{
-	site_wait(site_is_sealed(&b->site, b->version));
 }
 
 __attribute__((format(printf, 2, 3))) static bool exists(struct bench *b, const char *format, ...)
@@ -89,41 +29,6 @@ __attribute__((format(printf, 2, 3))) static bool exists(struct bench *b, const 
 	vsnprintf(path + n, sizeof(path) - n, format, ap);
 	va_end(ap);
 	return !access(path, F_OK);
-}
-
-/* Every object's name is its bytes' SHA-256.  Returns how many there are. */
-static unsigned int verify_store(struct bench *b)
-{
-	char top[PATH_MAX];
-	unsigned int n = 0;
-	size_t npaths;
-	char **paths;
-
-	snprintf(top, sizeof(top), "%s/objects", b->site.state);
-	paths = model_paths(top, &npaths);
-	for (size_t i = 0; i < npaths; i++) {
-		cleanup(closep) int fd = -1;
-		cleanup(freep) uint8_t *bytes = NULL;
-		char name[2 * HASH_LEN + 1];
-		char path[PATH_MAX + 128];
-		struct stat st;
-		struct hash hash;
-
-		if (!strncmp(paths[i], "tmp/", 4) || paths[i][2] != '/')
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", top, paths[i]);
-		fd = open(path, O_RDONLY);
-		assert_true(fd >= 0 && !fstat(fd, &st));
-		bytes = malloc((size_t)st.st_size + 1);
-		assert_int_equal(read(fd, bytes, (size_t)st.st_size), st.st_size);
-		SHA256(bytes, (size_t)st.st_size, hash.octet);
-		hash_format(&hash, name);
-		assert_memory_equal(name, paths[i], 2);
-		assert_string_equal(name + 2, paths[i] + 3);
-		n++;
-	}
-	model_paths_free(paths, npaths);
-	return n;
 }
 
 static void a_miss_is_copied_and_then_a_hit(void **state)
@@ -567,112 +472,6 @@ static void an_object_that_was_lost_is_copied_again(void **state)
 	assert_true(exists(b, "objects/%.2s/%s", name, name + 2));
 }
 
-/* In a mount namespace of its own; whoever may not make one skips. */
-static void a_full_store_still_answers(void **state)
-{
-	struct bench *b = *state;
-	char *body = malloc(200000);
-	char name[16];
-	char path[PATH_MAX];
-	pid_t pid;
-	int status;
-
-	for (int i = 0; i < 8; i++) {
-		memset(body, 'a' + i, 200000);
-		snprintf(name, sizeof(name), "f%d", i);
-		site_write(b->site.origin, name, body, 199999);
-	}
-	body[0] = '\0';
-	bench_add(b, false);
-	snprintf(path, sizeof(path), "%s/objects", b->site.state);
-	pid = fork();
-	if (!pid) {
-		int failed = 0;
-
-		if (unshare(CLONE_NEWNS) || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-		    mount("tmpfs", path, "tmpfs", 0, "size=600k,mode=750"))
-			_exit(77);
-		contents_free(b->contents); /* it has the other directory open */
-		assert_int_equal(contents_new(b->site.state, 16, &b->contents, NULL), 0);
-		bench_copier(b);
-		for (int i = 0; i < 16 && !failed; i++) {
-			char *have;
-			int r;
-
-			snprintf(name, sizeof(name), "f%d", i % 8);
-			have = bench_read(b, name, &r);
-			failed = r || strlen(have) != 199999 || have[199998] != 'a' + i % 8;
-			free(have);
-		}
-		failed |= verify_store(b) > 3 || site_is_sealed(&b->site, b->version);
-		/* room again: all is kept in the end, after the pause */
-		_exit(failed);
-	}
-	free(body);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	if (WEXITSTATUS(status) == 77)
-		skip(); /* may not mount */
-	assert_int_equal(WEXITSTATUS(status), 0);
-}
-
-/* A file that has no room was given out; another copier must not give out another. */
-static int full_store_forgets(struct bench *b, char *body, size_t size)
-{
-	char path[PATH_MAX];
-	char *have;
-	int r;
-
-	snprintf(path, sizeof(path), "%s/objects", b->site.state);
-	if (unshare(CLONE_NEWNS) || mount("", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
-	    mount("tmpfs", path, "tmpfs", 0, "size=600k,mode=750"))
-		return 77;
-	contents_free(b->contents); /* it has the other directory open */
-	assert_int_equal(contents_new(b->site.state, 16, &b->contents, NULL), 0);
-	bench_copier(b);
-	have = bench_read(b, "f", &r);
-	if (r || have[0] != 'a')
-		return 1;
-	free(have);
-	bench_stop(b);
-	contents_free(b->contents);
-	memset(body, 'b', size);
-	site_write(b->site.origin, "f", body, size);
-	assert_int_equal(contents_new(b->site.state, 16, &b->contents, NULL), 0);
-	bench_copier(b);
-	have = bench_read(b, "f", &r);
-	if (r != -EIO)
-		return 2;
-	free(have);
-	bench_stop(b);
-	/* As it was, it comes back. */
-	memset(body, 'a', size);
-	site_write(b->site.origin, "f", body, size);
-	return 0;
-}
-
-static void what_was_given_out_is_known_to_the_next(void **state)
-{
-	struct bench *b = *state;
-	enum { SIZE = 1 << 20 };
-	char *body = malloc(SIZE);
-	pid_t pid;
-	int status;
-
-	memset(body, 'a', SIZE);
-	site_write(b->site.origin, "f", body, SIZE);
-	bench_add(b, false);
-	pid = fork();
-	if (!pid)
-		_exit(full_store_forgets(b, body, SIZE));
-	free(body);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFEXITED(status));
-	if (WEXITSTATUS(status) == 77)
-		skip(); /* may not mount */
-	assert_int_equal(WEXITSTATUS(status), 0);
-}
-
 /* The object of a body: its path. */
 static void object_of(struct bench *b, const char *body, char out[static PATH_MAX])
 {
@@ -719,97 +518,6 @@ static void what_is_lost_is_mended_when_it_is_asked_for(void **state)
 	free(have);
 }
 
-/* A copier in a process of its own, to be killed. */
-static pid_t spawn_copier(struct bench *b)
-{
-	pid_t pid = fork();
-
-	if (!pid) {
-		struct copier_config config = {
-			.state_dir = b->site.state, .sealed = site_sealed, .ctx = &b->site};
-
-		while (copier_listen(b->site.state, &config.listen_fd, &config.lock_fd, NULL))
-			usleep(1000);
-		_exit(copier_child(&config));
-	}
-	return pid;
-}
-
-static void a_killed_copier_loses_nothing(void **state)
-{
-	struct bench *b = *state;
-	struct rng rng = {model_seed()};
-	unsigned int kills = model_rounds(25);
-	enum { FILES = 600 };
-	char body[3000];
-	char name[16];
-	pid_t pid = 0;
-
-	print_message("# seed %#llx\n", (unsigned long long)rng.state);
-	for (int i = 0; i < FILES; i++) {
-		snprintf(name, sizeof(name), "f%d", i);
-		memset(body, 'a' + i % 26, sizeof(body));
-		memcpy(body, name, strlen(name));
-		site_write(b->site.origin, name, body, sizeof(body));
-	}
-	bench_add(b, false);
-	for (unsigned int i = 0; i < kills && !site_is_sealed(&b->site, b->version); i++) {
-		cleanup(version_unrefp) struct version *v = NULL;
-		struct version_progress before;
-		struct version_progress after;
-
-		assert_int_equal(version_open(b->site.state, b->version, &v, NULL), 0);
-		version_progress(v, &before);
-		version_unref(take(&v));
-		pid = spawn_copier(b);
-		if (rng_below(&rng, 2)) {
-			int r;
-
-			snprintf(name, sizeof(name), "f%u", rng_below(&rng, FILES));
-			free(bench_read(b, name, &r));
-			assert_int_equal(r, 0);
-		}
-		/* within the copies, or where a batch is made durable and the version sealed */
-		usleep(rng_below(&rng, 60000) + (rng_below(&rng, 3) ? 0 : 190000));
-		kill(pid, SIGKILL);
-		waitpid(pid, NULL, 0);
-		verify_store(b);
-		/* What the journal has acknowledged stays, and is in the store. */
-		assert_int_equal(version_open(b->site.state, b->version, &v, NULL), 0);
-		version_progress(v, &after);
-		assert_true(after.copied >= before.copied);
-		for (uint32_t pos = 0; pos < manifest_count(version_manifest(v)); pos++) {
-			struct fill_record record;
-
-			if (version_known(v, pos, &record))
-				assert_true(objects_has(b->site.objects, &record.hash));
-		}
-	}
-	pid = spawn_copier(b);
-	wait_sealed(b);
-	kill(pid, SIGTERM);
-	waitpid(pid, NULL, 0);
-	assert_int_equal(verify_store(b), FILES);
-	assert_true(views_poll(b->views));
-	view_unref(b->view);
-	assert_int_equal(views_get(b->views, 0, b->version, UINT64_MAX, &b->view), 0);
-	for (int i = 0; i < FILES; i++) {
-		char *have;
-		int r;
-
-		snprintf(name, sizeof(name), "f%d", i);
-		have = bench_read(b, name, &r);
-		assert_int_equal(r, 0);
-		assert_memory_equal(have, name, strlen(name));
-		assert_int_equal(have[2999], 'a' + i % 26);
-		free(have);
-	}
-	/* no draft of the killed ones is left */
-	assert_int_equal(rmdir(strcat(strcpy(body, b->site.state), "/objects/tmp")), 0);
-}
-
-#define BENCH(fn) cmocka_unit_test_setup_teardown(fn, bench_setup, bench_teardown)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -826,12 +534,9 @@ int main(void)
 		BENCH(a_restarted_copier_is_asked_again),
 		BENCH(a_removed_version_is_let_go),
 		BENCH(an_object_that_was_lost_is_copied_again),
-		BENCH(a_full_store_still_answers),
-		BENCH(what_was_given_out_is_known_to_the_next),
 		BENCH(what_is_lost_is_mended_when_it_is_asked_for),
-		BENCH(a_killed_copier_loses_nothing),
 	};
 
-	log_init("test", getenv("VERBOSE") ? LOG_LEVEL_DEBUG : LOG_LEVEL_ERROR);
+	bench_begin();
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The copier asked by hand, over its socket: by who means ill, and by many at once.
+ */
+#include "tests/unit/extents_unit.h"
+
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+static int raw_client(struct bench *b)
+{
+	struct sockaddr_un addr = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	assert_true(snprintf(addr.sun_path, sizeof(addr.sun_path), "%s/" COPIER_SOCKET,
+			     b->site.state) < (int)sizeof(addr.sun_path));
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	return fd;
+}
+
+/* A reply, and its descriptors or -1. */
+static void raw_answer(int socket, struct copier_reply *reply, int fds[2])
+{
+	union {
+		struct cmsghdr align;
+		char room[CMSG_SPACE(2 * sizeof(int))];
+	} control;
+	struct iovec iov = {reply, sizeof(*reply)};
+	struct msghdr msg = {.msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof(control)};
+	struct cmsghdr *c;
+
+	fds[0] = fds[1] = -1;
+	assert_int_equal(recvmsg(socket, &msg, MSG_CMSG_CLOEXEC), sizeof(*reply));
+	c = CMSG_FIRSTHDR(&msg);
+	if (c)
+		memcpy(fds, CMSG_DATA(c), c->cmsg_len - CMSG_LEN(0));
+}
+
+static int raw_ask(int socket, const struct copier_ask *ask, struct copier_reply *reply, int fds[2])
+{
+	assert_int_equal(send(socket, ask, sizeof(*ask), MSG_NOSIGNAL), sizeof(*ask));
+	raw_answer(socket, reply, fds);
+	assert_int_equal(reply->id, ask->id);
+	return reply->status;
+}
+
+static void a_hostile_child_harms_nobody(void **state)
+{
+	struct bench *b = *state;
+	struct copier_ask ask = {.magic = COPIER_MAGIC, .pos = 1, .id = 7};
+	struct reader reader = {0};
+	struct copier_reply reply;
+	struct extents *e;
+	int fds[2];
+	int fd;
+
+	bench_gate(b, 6 * MIB);
+	ask.version = b->version;
+	bench_copier(b);
+	wait_at(b, 0);
+	gate_allow(b->gate, 1);
+	fd = raw_client(b);
+	ask.offset = UINT64_MAX;
+	ask.len = UINT64_MAX - 1;
+	assert_int_equal(raw_ask(fd, &ask, &reply, fds), 0);
+	assert_true(fds[0] >= 0 && fds[1] >= 0);
+	/* what it got can be read, and that is all */
+	assert_int_equal(extents_attach(fds[1], 6 * MIB, &e), 0);
+	assert_int_equal(extents_attach(fds[1], 600 * MIB, &e), -EBADMSG);
+	assert_ptr_equal(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fds[1], 0),
+			 MAP_FAILED);
+	assert_int_equal(ftruncate(fds[1], 0), -1);
+	assert_int_equal(write(fds[1], "x", 1), -1);
+	assert_int_equal(write(fds[0], "x", 1), -1);
+	closep(&fds[1]);
+	closep(&fds[0]);
+	extents_free(e);
+	/* of a flight that it says it has */
+	ask.flight = reply.flight;
+	ask.offset = ask.len = 0;
+	assert_int_equal(raw_ask(fd, &ask, &reply, fds), 0);
+	assert_int_equal(fds[0], -1);
+	/* of another state */
+	ask.stamp = reply.stamp + 1;
+	assert_int_equal(raw_ask(fd, &ask, &reply, fds), -ESTALE);
+	ask.stamp = 0;
+	ask.pos = 0;
+	assert_int_equal(raw_ask(fd, &ask, &reply, fds), -EINVAL);
+	ask.pos = UINT32_MAX;
+	assert_int_equal(raw_ask(fd, &ask, &reply, fds), -EINVAL);
+	/* questions, and gone; nonsense, and cut off */
+	ask.pos = 1;
+	ask.len = 1;
+	for (ask.offset = MIB; ask.offset < 6 * MIB; ask.offset += MIB)
+		assert_int_equal(send(fd, &ask, sizeof(ask), 0), sizeof(ask));
+	close(fd);
+	fd = raw_client(b);
+	assert_int_equal(send(fd, &ask, 8, 0), 8);
+	assert_int_equal(recv(fd, &reply, sizeof(reply), 0), 0);
+	close(fd);
+	/* the others are served */
+	gate_allow(b->gate, UINT_MAX);
+	reader_ask(b, &reader, 0, UINT64_MAX);
+	reader_end(&reader, 0);
+	assert_bytes(reader.content, 0, 0, 6 * MIB);
+	content_unref(reader.content);
+	wait_sealed(b);
+}
+
+enum { MANY = 400 };
+
+static unsigned int open_files(void)
+{
+	cleanup(closedirp) DIR *stream = opendir("/proc/self/fd");
+	unsigned int n = 0;
+
+	while (readdir(stream))
+		n++;
+	return n;
+}
+
+/* Large and small ones: each that is in hand costs descriptors, and they are not. */
+static void many_at_once_wait_for_each_other(void **state)
+{
+	struct bench *b = *state;
+	const struct manifest *m;
+	cleanup(version_unrefp) struct version *v = NULL;
+	struct rlimit before;
+	struct rlimit many;
+	unsigned int asked = 0;
+	unsigned int idle;
+	unsigned int most = 0;
+	int fd;
+
+	for (unsigned int i = 0; i < MANY; i++) {
+		char path[PATH_MAX];
+		char name[16];
+
+		snprintf(name, sizeof(name), "f%u", i);
+		site_write(b->site.origin, name, name, strlen(name));
+		snprintf(path, sizeof(path), "%s/%s", b->site.origin, name);
+		if (i % 4)
+			assert_int_equal(truncate(path, (off_t)(6 * MIB)), 0);
+	}
+	bench_add(b, false);
+	getrlimit(RLIMIT_NOFILE, &before);
+	many = (struct rlimit){before.rlim_max, before.rlim_max};
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &many), 0);
+	bench_copier(b);
+	idle = open_files();
+	fd = raw_client(b);
+	assert_int_equal(version_open(b->site.state, b->version, &v, NULL), 0);
+	m = version_manifest(v);
+	for (uint32_t pos = 0; pos < manifest_count(m); pos++) {
+		const struct copier_ask ask = {.magic = COPIER_MAGIC,
+					       .version = b->version,
+					       .pos = pos,
+					       .id = pos,
+					       .len = COPIER_WHOLE};
+
+		if (!S_ISREG(manifest_at(m, pos)->mode))
+			continue;
+		assert_int_equal(send(fd, &ask, sizeof(ask), 0), sizeof(ask));
+		asked++;
+	}
+	assert_int_equal(asked, MANY);
+	while (asked--) {
+		unsigned int now = open_files();
+		struct copier_reply reply;
+		int fds[2];
+
+		most = now > most ? now : most;
+		raw_answer(fd, &reply, fds);
+		assert_int_equal(reply.status, 0);
+		closep(&fds[0]);
+		closep(&fds[1]);
+	}
+	close(fd);
+	if (most > idle + 4 * COPIER_FLIGHTS + COPIER_OPEN + 32)
+		fail_msg("%u files open at once", most);
+	wait_sealed(b);
+	setrlimit(RLIMIT_NOFILE, &before);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BENCH(a_hostile_child_harms_nobody),
+		BENCH(many_at_once_wait_for_each_other),
+	};
+
+	bench_begin();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Copiers that are killed: what the next one knows, and what who reads a large file gets.
+ */
+#include "tests/unit/extents_unit.h"
+
+static void a_killed_copier_loses_nothing(void **state)
+{
+	struct bench *b = *state;
+	struct rng rng = {model_seed()};
+	unsigned int kills = model_rounds(25);
+	enum { FILES = 600 };
+	char body[3000];
+	char name[16];
+	pid_t pid = 0;
+
+	print_message("# seed %#llx\n", (unsigned long long)rng.state);
+	for (int i = 0; i < FILES; i++) {
+		snprintf(name, sizeof(name), "f%d", i);
+		memset(body, 'a' + i % 26, sizeof(body));
+		memcpy(body, name, strlen(name));
+		site_write(b->site.origin, name, body, sizeof(body));
+	}
+	bench_add(b, false);
+	for (unsigned int i = 0; i < kills && !site_is_sealed(&b->site, b->version); i++) {
+		cleanup(version_unrefp) struct version *v = NULL;
+		struct version_progress before;
+		struct version_progress after;
+
+		assert_int_equal(version_open(b->site.state, b->version, &v, NULL), 0);
+		version_progress(v, &before);
+		version_unref(take(&v));
+		pid = bench_spawn(b);
+		if (rng_below(&rng, 2)) {
+			int r;
+
+			snprintf(name, sizeof(name), "f%u", rng_below(&rng, FILES));
+			free(bench_read(b, name, &r));
+			assert_int_equal(r, 0);
+		}
+		/* within the copies, or where a batch is made durable and the version sealed */
+		usleep(rng_below(&rng, 60000) + (rng_below(&rng, 3) ? 0 : 190000));
+		kill(pid, SIGKILL);
+		waitpid(pid, NULL, 0);
+		verify_store(b);
+		/* What the journal has acknowledged stays, and is in the store. */
+		assert_int_equal(version_open(b->site.state, b->version, &v, NULL), 0);
+		version_progress(v, &after);
+		assert_true(after.copied >= before.copied);
+		for (uint32_t pos = 0; pos < manifest_count(version_manifest(v)); pos++) {
+			struct fill_record record;
+
+			if (version_known(v, pos, &record))
+				assert_true(objects_has(b->site.objects, &record.hash));
+		}
+	}
+	pid = bench_spawn(b);
+	wait_sealed(b);
+	kill(pid, SIGTERM);
+	waitpid(pid, NULL, 0);
+	assert_int_equal(verify_store(b), FILES);
+	assert_true(views_poll(b->views));
+	view_unref(b->view);
+	assert_int_equal(views_get(b->views, 0, b->version, UINT64_MAX, &b->view), 0);
+	for (int i = 0; i < FILES; i++) {
+		char *have;
+		int r;
+
+		snprintf(name, sizeof(name), "f%d", i);
+		have = bench_read(b, name, &r);
+		assert_int_equal(r, 0);
+		assert_memory_equal(have, name, strlen(name));
+		assert_int_equal(have[2999], 'a' + i % 26);
+		free(have);
+	}
+	/* no draft of the killed ones is left */
+	assert_int_equal(rmdir(strcat(strcpy(body, b->site.state), "/objects/tmp")), 0);
+}
+
+static void killed(struct bench *b, bool change)
+{
+	struct reader reader = {0};
+	pid_t pid;
+
+	bench_gate(b, 6 * MIB);
+	pid = bench_spawn(b);
+	wait_at(b, 0);
+	reader_ask(b, &reader, 0, 10);
+	gate_allow(b->gate, 1);
+	reader_end(&reader, 0);
+	wait_at(b, 1);
+	reader_ask(b, &reader, 4 * MIB, 10);
+	assert_false(reader.done);
+	kill(pid, SIGKILL);
+	gate_allow(b->gate, 1); /* its read must end, that it can */
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	if (change)
+		gate_change(b->gate, 6 * MIB);
+	pid = bench_spawn(b);
+	gate_allow(b->gate, UINT_MAX);
+	reader_end(&reader, change ? -EIO : 0);
+	if (!change)
+		assert_bytes(reader.content, 0, 4 * MIB, 10);
+	wait_sealed(b);
+	kill(pid, SIGTERM);
+	waitpid(pid, NULL, 0);
+	assert_true(no_draft(b)); /* that of the killed one is not left */
+	content_unref(reader.content);
+}
+
+__attribute__((unused)) static void a_restarted_copier_goes_on(void **state)
+{
+	killed(*state, false);
+}
+
+__attribute__((unused)) static void a_restarted_copier_does_not_mix(void **state)
+{
+	killed(*state, true);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		BENCH(a_killed_copier_loses_nothing),
+#ifndef __SANITIZE_THREAD__ /* it lets no child of a process with threads start threads */
+		BENCH(a_restarted_copier_goes_on),
+		BENCH(a_restarted_copier_does_not_mix),
+#endif
+	};
+
+	bench_begin();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
