@@ -326,7 +326,7 @@ static bool xattr_has(struct bytes packed, const char *name)
 
 static void check_lost(struct check *c)
 {
-	static struct attribute lost[] = {
+	struct attribute lost[] = {
 		{"security.capability", "file capabilities are lost over NFS (setuid is not)", 0,
 		 ""},
 		{"system.posix_acl_access", "ACLs are lost over NFS", 0, ""},

@@ -22,14 +22,20 @@
 #include "fsd/sweep.h"
 #include "fsd/version.h"
 
-static bool is_sealed(struct db *db, uint32_t version)
+/* Returns 0 or a negative errno; -ENOENT: it was removed meanwhile. */
+static int is_sealed(struct cli *cli, uint32_t version, bool *out)
 {
 	sqlite3_stmt *stmt =
-		db_stmt(db, "SELECT 1 FROM version WHERE id = ? AND sealed IS NOT NULL");
-	bool sealed = db_query(db, stmt, "u", version) == DB_ROW;
+		db_stmt(cli->db, "SELECT sealed IS NOT NULL FROM version WHERE id = ?");
+	int r = db_query(cli->db, stmt, "u", version);
 
+	if (!r)
+		return why_set(&cli->why, -ENOENT, "the version was removed");
+	if (r < 0 && r != -EAGAIN) /* busy: asked again */
+		return why_set(&cli->why, r, "rootstock.db: %s", db_error(cli->db));
+	*out = r == DB_ROW && sqlite3_column_int(stmt, 0);
 	sqlite3_reset(stmt);
-	return sealed;
+	return 0;
 }
 
 /* Until the version is sealed, by a running server or by ourselves. */
@@ -37,9 +43,10 @@ static int wait_sealed(struct cli *cli, uint32_t version)
 {
 	cleanup(own_copier_stopp) struct own_copier *copier = NULL;
 	bool tty = isatty(STDERR_FILENO);
+	bool sealed;
 	int r = own_copier_start(cli->state_dir, true, &copier, &cli->why);
 
-	while (!r && !is_sealed(cli->db, version)) {
+	while (!r && !(r = is_sealed(cli, version, &sealed)) && !sealed) {
 		struct version_progress p;
 		struct version *v;
 

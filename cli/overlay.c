@@ -81,7 +81,7 @@ static int take_options(struct cli *cli, struct put *put)
 
 /* ---- bodies ---- */
 
-/* The whole of a small file. */
+/* All that is left of what is small. */
 static int slurp(int fd, uint8_t **out, size_t *out_len)
 {
 	size_t size = 4096;
@@ -97,7 +97,7 @@ static int slurp(int fd, uint8_t **out, size_t *out_len)
 			return -ENOMEM;
 		}
 		data = bigger;
-		n = pread(fd, data + len, size - len, (off_t)len);
+		n = read(fd, data + len, size - len);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0 || len > TEMPLATE_SIZE_MAX) {
@@ -115,27 +115,6 @@ static int slurp(int fd, uint8_t **out, size_t *out_len)
 	*out = data;
 	*out_len = len;
 	return 0;
-}
-
-/* object_copy reads by position: what comes from a pipe goes through a file first. */
-static int drained(int from)
-{
-	int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
-	char chunk[65536];
-	ssize_t n;
-
-	if (fd < 0)
-		return -errno;
-	while ((n = read(from, chunk, sizeof(chunk))) > 0)
-		if (write(fd, chunk, (size_t)n) != n) {
-			close(fd);
-			return -ENOSPC;
-		}
-	if (n < 0) {
-		close(fd);
-		return -errno;
-	}
-	return fd;
 }
 
 /* The store is held until the row that names the object is there. */
@@ -156,28 +135,24 @@ static int body_take(struct cli *cli, struct scope scope, struct put *put)
 {
 	cleanup(inventory_freep) struct inventory *inv = NULL;
 	const char *name = put->from ? put->from : "standard input";
-	cleanup(closep) int given = -1;
-	cleanup(closep) int pipe = -1;
+	cleanup(closep) int fd = -1;
 	struct stat st;
 	mode_t mode;
 	size_t len = 0;
-	int fd;
+	bool regular;
 	int r;
 
-	given = put->from ? open(put->from, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
-	if (given < 0 || fstat(given, &st))
+	fd = put->from ? open(put->from, O_RDONLY | O_CLOEXEC) : dup(STDIN_FILENO);
+	if (fd < 0 || fstat(fd, &st))
 		return why_set(&cli->why, -errno, "%s: %m", name);
-	if (!S_ISREG(st.st_mode)) {
-		pipe = S_ISDIR(st.st_mode) ? -EISDIR : drained(given);
-		if (pipe < 0)
-			return why_set(&cli->why, pipe, "%s: %s", name, strerror(-pipe));
-	}
-	fd = pipe >= 0 ? pipe : given;
+	if (S_ISDIR(st.st_mode))
+		return why_set(&cli->why, -EISDIR, "%s: is a directory", name);
+	regular = S_ISREG(st.st_mode);
 	put->spec.mtime_ns =
-		pipe < 0 ? st.st_mtim.tv_sec * NS_PER_SEC + st.st_mtim.tv_nsec : wall_now_ns();
+		regular ? st.st_mtim.tv_sec * NS_PER_SEC + st.st_mtim.tv_nsec : wall_now_ns();
 	if (!(put->spec.flags & ENTRY_MODE_SET)) {
 		mode = put->spec.flags & ENTRY_SECRET ? 0600 : 0644;
-		put->spec.mode = (uint16_t)(pipe < 0 ? st.st_mode & 07777 : mode);
+		put->spec.mode = (uint16_t)(regular ? st.st_mode & 07777 : mode);
 		put->spec.flags |= ENTRY_MODE_SET;
 	}
 	if (!put->template) {

@@ -391,6 +391,14 @@ int object_write(int fd, const uint8_t *data, size_t len, uint64_t offset)
 	return write_all(fd, data + from, at - from, offset + from);
 }
 
+/* By position, as others may read the same open file; a pipe has none. */
+static ssize_t read_at(int fd, uint8_t *chunk, size_t len, uint64_t offset)
+{
+	ssize_t n = pread(fd, chunk, len, (off_t)offset);
+
+	return n < 0 && errno == ESPIPE ? read(fd, chunk, len) : n;
+}
+
 /* Read all of `from`, hash it, and write it where `to` is not -1. */
 static int pass(int from, int to, const atomic_bool *stop, struct hash *hash, uint64_t *size)
 {
@@ -403,7 +411,7 @@ static int pass(int from, int to, const atomic_bool *stop, struct hash *hash, ui
 		return -ENOMEM;
 	hasher_init(&hasher);
 	for (;;) {
-		ssize_t n = pread(from, chunk, CHUNK, (off_t)total);
+		ssize_t n = read_at(from, chunk, CHUNK, total);
 		int r;
 
 		if (stop && *stop)

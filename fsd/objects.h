@@ -106,7 +106,7 @@ void objects_clean(struct objects *o);
 void objects_discard(struct objects *o, struct object_draft *draft); /* fine when empty */
 
 /* Give the draft its name.  The caller has made its bytes durable (fdatasync, or
- * one syncfs for many).  The name itself is durable after objects_sync().  Where
+ * one syncfs for many).  The name itself is durable after objects_sync_names().  Where
  * the object is there already, the draft is dropped.  Empties the draft; on failure it is
  * the caller's still, to try again or discard. */
 int objects_commit(struct objects *o, struct object_draft *draft, const struct hash *hash);
@@ -116,12 +116,12 @@ int objects_sync_data(struct objects *o);
 /* Make the names of objects durable. */
 int objects_sync_names(struct objects *o, const struct hash *hashes, unsigned int n);
 
-/* Copy `from` (at its start, `size` unknown) into a draft and hash it; durable and
- * named on return.  For commands: one file, one fdatasync.  *size is what was read. */
+/* Copy `from`, all of a file or what is left in a pipe, into a draft and hash it; durable
+ * and named on return.  For commands: one file, one fdatasync.  *size is what was read. */
 int objects_put(struct objects *o, int from, struct hash *hash, uint64_t *size);
 int objects_put_bytes(struct objects *o, const void *data, size_t len, struct hash *hash);
 
-/* Copy all of `from` to the empty file `to` and hash it, or only hash it: until `*stop`
+/* Copy all of `from` (as above) to the empty file `to` and hash it, or only hash it: until `*stop`
  * (NULL: never) with -ECANCELED. */
 int object_copy(int from, int to, struct hash *hash, uint64_t *size);
 int object_hash(int from, const atomic_bool *stop, struct hash *hash, uint64_t *size);
