@@ -159,7 +159,7 @@ static int run_nfs(struct child *child)
 		.port = c->nfs_port,
 		.admin = c->admin,
 		.nadmin = c->nadmin,
-		.require_reserved_port = c->reserved_port,
+		.reserved_port = c->reserved_port,
 		.squash = c->squash,
 	};
 

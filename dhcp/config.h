@@ -94,7 +94,6 @@ struct dhcp_config {
 	enum dhcp_unknown unknown;
 	bool authoritative;		     /* NAK what nobody here gave */
 	char boot_file[FIRMWARE_KINDS][128]; /* "" : an address, no loader */
-	char root_path[256];		     /* option 17; "": "ADDRESS:/" */
 	uint32_t lease_secs;
 	unsigned int offer_secs; /* how long an offered address is held */
 	unsigned int probe_ms;	 /* how long a new address is asked for by ARP or ICMP; 0: not */

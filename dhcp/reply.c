@@ -43,10 +43,6 @@ static void add_root_path(const struct dhcp_request *rq, struct dhcp_options *li
 	char text[IP4_TEXT + 8];
 	char address[IP4_TEXT];
 
-	if (rq->config->root_path[0]) {
-		dhcp_options_add_text(list, OPTION_ROOT_PATH, rq->config->root_path);
-		return;
-	}
 	/* With the address: clients take the gateway for the server otherwise.
 	 * Without options: klibc does not split at commas here. */
 	snprintf(text, sizeof(text), "%s:/", ip4_format(next_server(rq), address));

@@ -21,13 +21,7 @@
 
 #define TURN_MAX_NS (20 * NS_PER_SEC) /* of a worker that does not hang */
 
-enum {
-	POLL_MS = 100,
-	BACKLOG = 1024,
-	UDP_BUFFER = 4 << 20,
-	IDLE_MIN_SECS = 360, /* Linux drops its own idle connections after five minutes */
-	SPARE_FDS = 64
-};
+enum { POLL_MS = 100, BACKLOG = 1024, UDP_BUFFER = 4 << 20, SPARE_FDS = 64 };
 
 void nfs_fds_close(struct nfs_fds *fds)
 {
@@ -190,11 +184,7 @@ static void config_complete(struct nfs_config *c)
 	if (c->max_open < 16)
 		c->max_open = 16;
 	c->max_per_address = or_default(c->max_per_address, 64);
-	c->idle_secs = or_default(c->idle_secs, 400);
-	if (c->idle_secs < IDLE_MIN_SECS)
-		c->idle_secs = IDLE_MIN_SECS;
 	c->record_secs = or_default(c->record_secs, 30);
-	c->max_parked = or_default(c->max_parked, 64);
 	if (!c->port && c->fds.tcp >= 0 && !getsockname(c->fds.tcp, (struct sockaddr *)&sin, &len))
 		c->port = ntohs(sin.sin_port);
 }

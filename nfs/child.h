@@ -46,16 +46,12 @@ struct nfs_config {
 	unsigned int workers; /* 0: one a core */
 	const struct nfs_network *admin;
 	unsigned int nadmin;
-	bool require_reserved_port;
+	bool reserved_port;
 	enum nfs_squash squash;
-	uint32_t squash_uid; /* 0: 65534 */
-	uint32_t squash_gid;
 	/* Limits; 0 takes the default. */
 	unsigned int max_connections; /* in all: 8192, less where descriptors end */
 	unsigned int max_per_address; /* 64 */
-	unsigned int idle_secs;	      /* a connection without a call: 400; at least 360 */
 	unsigned int record_secs;     /* from a record's first byte to its last: 30 */
-	unsigned int max_parked;      /* calls that wait for bytes, a connection: 64 */
 	unsigned int max_open;	      /* objects held open, a worker: 1024 */
 };
 

@@ -32,6 +32,9 @@ enum {
 	 * other replies; from here on sendfile is cheaper (HACKING.md, Measuring). */
 	SENDFILE_MIN = 32 << 10,
 	DOUBT_SECS = 60,
+	/* A connection without a call; Linux drops its own idle ones after five minutes. */
+	IDLE_SECS = 400,
+	PARKED_MAX = 64, /* calls that wait for bytes, a connection */
 	FLUSH_AT = 256 << 10
 };
 
@@ -262,10 +265,9 @@ static void conn_events(struct conn *conn, uint32_t events)
 	epoll_ctl(conn->worker->epoll_fd, EPOLL_CTL_MOD, conn->fd, &ev);
 }
 
-static bool conn_may_read(const struct worker *worker, const struct conn *conn)
+static bool conn_may_read(const struct conn *conn)
 {
-	return outq_empty(&conn->out) && !conn->held &&
-	       conn->nparked < worker->nfs.config->max_parked;
+	return outq_empty(&conn->out) && !conn->held && conn->nparked < PARKED_MAX;
 }
 
 static void conn_queue(struct worker *worker, struct conn *conn)
@@ -285,7 +287,7 @@ static void conn_settle(struct worker *worker, struct conn *conn)
 
 	if (conn->dead)
 		return;
-	may_read = conn_may_read(worker, conn);
+	may_read = conn_may_read(conn);
 	/* With input in the buffer the socket's own can wait. */
 	conn_events(conn, (outq_empty(&conn->out) ? 0 : EPOLLOUT) |
 				  (may_read && !conn->in ? EPOLLIN : 0U));
@@ -511,6 +513,7 @@ static void conn_held_again(struct worker *worker, struct held *held)
 	}
 	worker->out_len = 0;
 	conn->active_ns = worker->nfs.now_ns;
+	held_answered(worker, held);
 	conn_held_free(worker, conn);
 	if (err)
 		conn_close(worker, conn);
@@ -552,7 +555,7 @@ static int conn_answer(struct worker *worker, struct conn *conn)
 	for (unsigned int calls = 0; calls < TURN_CALLS && bytes_out < TURN_BYTES; calls++) {
 		struct reply reply;
 
-		if (!conn_may_read(worker, conn))
+		if (!conn_may_read(conn))
 			break;
 		if (worker->out_len > FLUSH_AT) {
 			err = conn_flush(worker, conn, false);
@@ -607,7 +610,7 @@ void conn_run(struct worker *worker, struct conn *conn)
 	conn->queued = false;
 	if (conn->broken)
 		conn_close(worker, conn);
-	if (conn->dead || !conn_may_read(worker, conn))
+	if (conn->dead || !conn_may_read(conn))
 		return;
 	if (!conn->in) {
 		ssize_t n;
@@ -664,10 +667,9 @@ static void conn_ready(struct worker *worker, struct source *source, uint32_t ev
 
 void conn_sweep(struct worker *worker, struct conn *conn)
 {
-	const struct nfs_config *config = worker->nfs.config;
 	int64_t now = worker->nfs.now_ns;
-	int64_t idle = config->idle_secs * NS_PER_SEC;
-	int64_t slow = config->record_secs * NS_PER_SEC;
+	int64_t idle = IDLE_SECS * NS_PER_SEC;
+	int64_t slow = worker->nfs.config->record_secs * NS_PER_SEC;
 
 	/* A client calls at once, or never. */
 	if (!conn->calls && idle > 2 * slow)

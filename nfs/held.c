@@ -28,6 +28,7 @@ int held_add(struct worker *worker, struct held *held, uint32_t address, struct 
 	held->call = (struct bytes){copy, call.len};
 	held->cut = cut;
 	held->address = address;
+	held->since_ns = worker->nfs.now_ns;
 	held->until_ns = worker->nfs.now_ns + HELD_SECS * NS_PER_SEC;
 	held->again_ns = worker->nfs.now_ns + AGAIN_NS;
 	held->prev = NULL;
@@ -37,6 +38,11 @@ int held_add(struct worker *worker, struct held *held, uint32_t address, struct 
 	worker->held = held;
 	worker->nheld++;
 	return 0;
+}
+
+void held_answered(struct worker *worker, const struct held *held)
+{
+	tally_turn(&worker->nfs.tally, instant_now().ns - held->since_ns);
 }
 
 void held_remove(struct worker *worker, struct held *held)

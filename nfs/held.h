@@ -30,12 +30,13 @@ enum {
 /* Embedded in whatever knows where the reply goes. */
 struct held {
 	/* Ask again, with rpc_answer(): RPC_HOLD keeps it; after any other verdict it
-	 * calls held_remove(). */
+	 * calls held_answered() once what it answered is sent, and held_remove(). */
 	void (*again)(struct worker *worker, struct held *held);
 	/* private but for `call` */
 	struct bytes call; /* a copy */
 	bool cut;
 	uint32_t address;
+	int64_t since_ns;
 	int64_t until_ns;
 	int64_t again_ns;
 	struct held *prev;
@@ -45,6 +46,8 @@ struct held {
 /* Copies the call.  Returns 0; -EBUSY: as many as may be are held; -ENOMEM. */
 int held_add(struct worker *worker, struct held *held, uint32_t address, struct bytes call,
 	     bool cut);
+/* Counts the call, with all the time that its client waited. */
+void held_answered(struct worker *worker, const struct held *held);
 void held_remove(struct worker *worker, struct held *held);
 /* Asks those again whose time it is, or all when a host was registered. */
 void held_run(struct worker *worker);

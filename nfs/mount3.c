@@ -160,8 +160,7 @@ static int mount3_mnt(struct call *call, struct reply *reply)
 	if (!take_path(&call->args, path))
 		return CALL_GARBAGE;
 	if (!caller->port_fine) {
-		tell_mount_refused(call, path,
-				   "the source port is not a reserved one (require_reserved_port)");
+		tell_mount_refused(call, path, NOT_RESERVED);
 		writer_be32(w, MNT3ERR_ACCES);
 		return 0;
 	}

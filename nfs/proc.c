@@ -52,7 +52,7 @@ void caller_refresh(struct nfs *nfs, struct caller *caller)
 	if (caller->change != change)
 		caller->view_roster = 0; /* never a roster's: the view is looked up again */
 	caller->admin = exports_admin(nfs->config, caller->address);
-	caller->port_fine = caller->port < 1024 || !nfs->config->require_reserved_port;
+	caller->port_fine = caller->port < 1024 || !nfs->config->reserved_port;
 	caller->roster_seen = roster_generation(nfs->roster);
 }
 
@@ -120,7 +120,7 @@ static void tell_refused(struct call *call)
 	const char *why = "the handle is another host's";
 
 	if (!caller->port_fine)
-		why = "the source port is not a reserved one (require_reserved_port)";
+		why = NOT_RESERVED;
 	else if (!caller->known)
 		why = "no known host has this address";
 	else if (caller->who.pending)

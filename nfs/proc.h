@@ -36,9 +36,9 @@ struct nfs {
 	struct mounts *mounts;
 	struct roster *roster; /* the snapshot this worker reads now */
 	struct handle_key key;
-	bool may_hold;	     /* CALL_HOLD can be answered: who asks has room and time */
-	int64_t now_ns;	     /* monotonic; set once a wake-up */
-	atomic_ullong calls; /* since the start; the worker alone adds */
+	bool may_hold;		/* CALL_HOLD can be answered: who asks has room and time */
+	int64_t now_ns;		/* monotonic; set once a wake-up */
+	_Atomic uint64_t calls; /* since the start; the worker alone adds */
 	struct tally tally;
 };
 
@@ -69,6 +69,9 @@ struct caller {
 	struct reads *reads; /* of a boot that mounted; NULL */
 	uint32_t reads_of;   /* the version that `reads` was last looked for; 0 */
 };
+
+/* Told of who may not: the words that cli/verdict.c and doctor know it by. */
+#define NOT_RESERVED "the source port is not a reserved one (reserved-port)"
 
 /* Take the newest roster, when there is one; once a wake-up. */
 void nfs_refresh(struct nfs *nfs);

@@ -137,22 +137,19 @@ static struct opaque_auth_ref take_auth(struct cursor *c)
 
 static void cred_squash(const struct nfs_config *config, struct cred *cred)
 {
-	uint32_t uid = config->squash_uid ? config->squash_uid : NOBODY;
-	uint32_t gid = config->squash_gid ? config->squash_gid : NOBODY;
-
 	if (config->squash == NFS_SQUASH_ALL) {
-		*cred = (struct cred){.uid = uid, .gid = gid};
+		*cred = (struct cred){.uid = NOBODY, .gid = NOBODY};
 		return;
 	}
 	if (config->squash != NFS_SQUASH_ROOT)
 		return;
 	if (!cred->uid)
-		cred->uid = uid;
+		cred->uid = NOBODY;
 	if (!cred->gid)
-		cred->gid = gid;
+		cred->gid = NOBODY;
 	for (unsigned int i = 0; i < cred->ngids; i++)
 		if (!cred->gids[i])
-			cred->gids[i] = gid;
+			cred->gids[i] = NOBODY;
 }
 
 /* Returns AUTH_OK, or the reason of a refusal. */
@@ -225,8 +222,8 @@ static unsigned int program_slot(const struct rpc_program *p, uint32_t procedure
 	return p->slot + procedure;
 }
 
-enum rpc_verdict rpc_answer(struct nfs *nfs, struct caller *caller, struct bytes in, bool cut,
-			    struct reply *reply)
+static enum rpc_verdict answer(struct nfs *nfs, struct caller *caller, struct bytes in, bool cut,
+			       struct reply *reply)
 {
 	struct cursor c = cursor_of(in.at, in.len);
 	struct call call = {.nfs = nfs, .caller = caller, .cut = cut};
@@ -251,9 +248,6 @@ enum rpc_verdict rpc_answer(struct nfs *nfs, struct caller *caller, struct bytes
 	call.procedure = cursor_be32(&c);
 	if (c.bad)
 		return RPC_CLOSE;
-	atomic_store_explicit(&nfs->calls,
-			      atomic_load_explicit(&nfs->calls, memory_order_relaxed) + 1,
-			      memory_order_relaxed);
 
 	if (caller->roster_seen != roster_generation(nfs->roster))
 		caller_refresh(nfs, caller);
@@ -302,6 +296,16 @@ enum rpc_verdict rpc_answer(struct nfs *nfs, struct caller *caller, struct bytes
 	default:
 		return RPC_DROP;
 	}
+}
+
+enum rpc_verdict rpc_answer(struct nfs *nfs, struct caller *caller, struct bytes in, bool cut,
+			    struct reply *reply)
+{
+	enum rpc_verdict verdict = answer(nfs, caller, in, cut, reply);
+
+	if (verdict != RPC_HOLD) /* which is asked again */
+		tally_add(&nfs->calls, 1);
+	return verdict;
 }
 
 void rpc_resume(struct nfs *nfs, struct caller *caller, struct rpc_parked *parked, int r,

@@ -214,6 +214,7 @@ static void udp_parked_done(struct content_wait *wait, int r, struct content *co
 	rpc_resume(&worker->nfs, udp_caller(worker->udp, &p->route), &p->read, r, content, &reply);
 	udp_commit(worker, &p->route, &reply);
 	udp_flush(worker);
+	tally_turn(&worker->nfs.tally, instant_now().ns - p->read.since_ns);
 	free(p);
 }
 
@@ -262,6 +263,7 @@ static void udp_held_again(struct worker *worker, struct held *base)
 		udp_commit(worker, &held->route, &reply);
 		udp_flush(worker);
 	}
+	held_answered(worker, base);
 	udp_held_free(worker, held);
 }
 

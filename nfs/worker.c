@@ -314,9 +314,6 @@ void *worker_main(void *arg)
 		}
 		if (w->held)
 			held_run(w);
-		/* What no turn of its own has counted: MNTs that were held. */
-		if (w->nfs.tally.n)
-			tally_turn(&w->nfs.tally, instant_now().ns - w->nfs.now_ns);
 		if (w->runnable)
 			run_runnable(w);
 		if (w->nfs.now_ns >= w->sweep_ns)

@@ -124,7 +124,6 @@ static int child_open(struct child *c, const struct tftp_config *config, struct 
 				       .directory = c->directory,
 				       .views = c->views,
 				       .contents = c->contents,
-				       .nfs_address = config->nfs_address,
 				       .registers = config->registers};
 	c->plays = (struct tftp_stage_set){c->loop, config->state_dir, nc};
 	r = namespace_new(&nc, &c->namespace);

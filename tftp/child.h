@@ -12,7 +12,6 @@
 struct tftp_config {
 	const char *state_dir;	    /* NULL: loaders only */
 	const char *const *folders; /* of the user's loaders, ended by NULL; NULL: none */
-	uint32_t nfs_address;	    /* in command lines; 0: the address that TFTP was asked at */
 	bool registers;		    /* who has a lease becomes a host */
 	struct control_door control;
 	struct tftp_server_config server; /* listen[], ports, caps, event_fd */

@@ -27,8 +27,7 @@ struct namespace_config {
 	struct directory *directory; /* NULL: loaders only */
 	struct views *views;
 	struct contents *contents;
-	uint32_t nfs_address; /* in command lines; 0: the address that was asked */
-	bool registers;	      /* who has a lease becomes a host */
+	bool registers; /* who has a lease becomes a host */
 };
 
 /* Borrows what `config` points to, which outlives it.  The caller frees *out. */

@@ -65,7 +65,6 @@ static void send_window(struct tftp_transfer *t, struct instant now, struct tftp
 	out->count = (uint32_t)(left < t->window ? left : t->window);
 	t->resent = again > 0;
 	t->retransmits += again < out->count ? again : out->count;
-	t->packets += out->count;
 	t->sent = t->acked + out->count;
 	t->sent_at = now;
 	t->deadline = (struct instant){now.ns + t->rto_ns};
@@ -74,7 +73,6 @@ static void send_window(struct tftp_transfer *t, struct instant now, struct tftp
 static void send_oack(struct tftp_transfer *t, struct instant now, struct tftp_reply *out)
 {
 	out->len = tftp_oack_build(out->packet, sizeof(out->packet), &t->granted);
-	t->packets++;
 	t->sent_at = now;
 	t->deadline = (struct instant){now.ns + t->rto_ns};
 }

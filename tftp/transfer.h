@@ -61,7 +61,6 @@ struct tftp_transfer {
 	unsigned int tries;
 
 	/* for the log */
-	uint64_t packets;
 	uint64_t retransmits; /* packets */
 };
 

@@ -120,7 +120,7 @@ int main(int argc, char **argv)
 
 		listen_port = number(a, "port=", listen_port);
 		config.workers = number(a, "workers=", config.workers);
-		config.require_reserved_port = number(a, "reserved=", config.require_reserved_port);
+		config.reserved_port = number(a, "reserved=", config.reserved_port);
 		config.squash = number(a, "squash=", config.squash);
 		config.max_connections = number(a, "max_connections=", config.max_connections);
 		config.max_per_address = number(a, "max_per_address=", config.max_per_address);

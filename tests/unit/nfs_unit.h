@@ -83,7 +83,7 @@ static inline struct unit_nfs *unit_nfs_new(void)
 		.admin = &u->admin,
 		.nadmin = 1,
 		.port = NFS_PORT,
-		.require_reserved_port = true,
+		.reserved_port = true,
 	};
 	u->nfs.config = &u->config;
 	u->nfs.now_ns = 1;

@@ -104,7 +104,7 @@ static void a_handle_is_for_its_address_or_an_admin(void **state)
 	assert_int_equal(getattr_status(u, unit_handle_of(u, 0, FAKE_VERSION, 1)), NFS3_OK);
 	unit_from(u, HOST1, 1024); /* not a reserved port */
 	assert_int_equal(getattr_status(u, handle), NFS3ERR_ACCES);
-	u->config.require_reserved_port = false;
+	u->config.reserved_port = false;
 	unit_from(u, HOST1, 1024);
 	assert_int_equal(getattr_status(u, handle), NFS3_OK);
 }

@@ -440,16 +440,20 @@ static void its_call_is_held_where_that_can_be(void **state)
 	char root[] = "/";
 	dirpath path = root;
 
+	uint64_t calls = atomic_load(&u->nfs.calls);
+
 	unit_from(u, LEASE_ONLY, 700);
 	u->nfs.may_hold = true;
 	unit_write(u, MOUNT_PROGRAM, MOUNT_V3, MOUNTPROC3_MNT, XDR_OF(xdr_dirpath), &path);
 	unit_send(u, false);
 	assert_int_equal(u->verdict, RPC_HOLD);
+	assert_int_equal(atomic_load(&u->nfs.calls), calls);
 	assert_int_equal(unit_event(u).kind, EVENT_UNKNOWN);
 	assert_int_equal(unit_event(u).kind, 0); /* and no refusal yet */
 	assert_int_equal(db_exec(u->db, "INSERT INTO host_mac VALUES (x'525400000099', 4)"), 0);
 	unit_send(u, false); /* the same bytes again */
 	assert_int_equal(unit_status(u), MNT3_OK);
+	assert_int_equal(atomic_load(&u->nfs.calls), calls + 1); /* it is one call */
 	/* A stranger has nothing to wait for. */
 	unit_from(u, STRANGER, 700);
 	assert_int_equal(mnt(u, "/", NULL), MNT3ERR_ACCES);

@@ -180,7 +180,7 @@ static const struct {
 	  INITRD_DHCP,
 	  PORTMAP,
 	  {22, EVENT_REFUSED, STEP_MOUNT,
-	   "mount of /: the source port is not a reserved one (require_reserved_port)"}}},
+	   "mount of /: the source port is not a reserved one (reserved-port)"}}},
 	{STEP_INIT,
 	 "never read its first program",
 	 {ROM, LOADER, MENU, KERNEL, INITRD, INITRD_DHCP, PORTMAP, MOUNT}},
