@@ -194,8 +194,11 @@ int db_open(const char *dir, const struct db_schema *schema, enum db_mode mode, 
 		return why_set(why, db_errno(r), "%s: %s", path,
 			       db->handle ? db_error(db) : "out of memory");
 	sqlite3_busy_timeout(db->handle, DB_PATIENCE_MS);
-	/* Rows come from a file that somebody may have edited: views, triggers and
-	 * defaults in it must not run functions with side effects. */
+	/* Rows come from a file that a child which was taken over, or somebody else, may
+	 * have edited: what is no table in it is not run (a view may have no end), and
+	 * defaults must not run functions with side effects. */
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_ENABLE_VIEW, 0, NULL);
+	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
 	r = db_admit(db, schema, mode, path, why);
