@@ -49,7 +49,15 @@ static int dir_make(const char *path, mode_t mode, uid_t uid, gid_t gid, struct 
 		return why_set(why, -ENOTDIR, "%s: not a directory", path);
 	if (st.st_mode & S_IWOTH)
 		return why_set(why, -EPERM, "%s: anybody may write to it", path);
-	if (geteuid() != 0 || (st.st_uid == uid && st.st_gid == gid))
+	if (geteuid() != 0)
+		return 0;
+	/* The group is all the services', who must not replace what another one runs by. */
+	if (st.st_mode & S_IWGRP) {
+		st.st_mode &= ~(mode_t)S_IWGRP;
+		if (chmod(path, st.st_mode & 07777))
+			return why_set(why, -errno, "%s: %m", path);
+	}
+	if (st.st_uid == uid && st.st_gid == gid)
 		return 0;
 	/* Made by somebody, by a start that was cut short, or before the services had
 	 * accounts.  In the state directory itself each file has an owner of its own. */

@@ -78,6 +78,29 @@ static void damaged_leases_are_refused(void **state)
 	assert_non_null(strstr(why.text, "leases.db"));
 }
 
+/* All services are in that group: none may put its own in place of what root runs by. */
+static void what_its_group_may_write_to_is_taken_from_it(void **state)
+{
+	static const char *const names[] = {"", "/manifests", "/objects", "/secrets"};
+	char path[PATH_MAX];
+	struct stat st;
+	gid_t group;
+
+	if (geteuid())
+		skip();
+	assert_int_equal(chmod(*state, 02775), 0);
+	assert_int_equal(state_make(*state, &group, NULL), 0);
+	for (unsigned int again = 0; again < 2; again++) {
+		for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+			snprintf(path, sizeof(path), "%s%s", (char *)*state, names[i]);
+			assert_int_equal(stat(path, &st), 0);
+			assert_int_equal(st.st_mode & (S_IWGRP | S_IWOTH), 0);
+			assert_int_equal(chmod(path, st.st_mode | S_IWGRP), 0);
+		}
+		assert_int_equal(state_make(*state, &group, NULL), 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -85,6 +108,8 @@ int main(void)
 						unit_dir_teardown),
 		cmocka_unit_test_setup_teardown(damaged_leases_are_refused, unit_dir_setup,
 						unit_dir_teardown),
+		cmocka_unit_test_setup_teardown(what_its_group_may_write_to_is_taken_from_it,
+						unit_dir_setup, unit_dir_teardown),
 	};
 
 	return cmocka_run_group_tests_name("state", tests, NULL, NULL);
