@@ -38,6 +38,7 @@ struct child {
 	int event_fd;
 	struct control_door control;
 	struct origins_asker origins;
+	uid_t copier_clients[2];
 	const char *folders[CONFIG_LOADERS_MAX + 1];
 	struct tftp_config tftp;
 };
@@ -51,6 +52,19 @@ static void copier_sealed(void *ctx, uint32_t version, const struct hash *digest
 	event_send(child->event_fd, &event);
 }
 
+static int prepare_copier(struct child *child, struct why *why)
+{
+	static const enum sandbox_child clients[] = {SANDBOX_TFTP, SANDBOX_NFS};
+	struct sandbox client;
+	int r = 0;
+
+	for (size_t i = 0; !r && i < ARRAY_SIZE(clients); i++) {
+		r = sandbox_identity(clients[i], &client, why);
+		child->copier_clients[i] = client.uid;
+	}
+	return r;
+}
+
 static int run_copier(struct child *child)
 {
 	const struct copier_config config = {
@@ -62,6 +76,7 @@ static int run_copier(struct child *child)
 		.ctx = child,
 		.control = child->control,
 		.door = &child->origins.door,
+		.clients = {child->copier_clients[0], child->copier_clients[1]},
 	};
 
 	origins_asker_init(&child->origins, fds_get(&child->fds, "origins"));
@@ -186,7 +201,7 @@ static const struct kind {
 	int (*prepare)(struct child *child, struct why *why);
 	int (*run)(struct child *child);
 } kinds[] = {
-	{"copier", SANDBOX_COPIER, NULL, run_copier},
+	{"copier", SANDBOX_COPIER, prepare_copier, run_copier},
 	{"dhcp", SANDBOX_DHCP, prepare_dhcp, run_dhcp},
 	{"tftp", SANDBOX_TFTP, prepare_tftp, run_tftp},
 	{"nfs", SANDBOX_NFS, NULL, run_nfs},

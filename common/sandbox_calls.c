@@ -83,7 +83,7 @@ static const struct call {
 	{NR(fdatasync), C | D},
 	{NR(ftruncate), C | D},
 	{NR(fallocate), C | D},
-	{NR(flock), C | T | N},
+	{NR(flock), C}, /* who else may lock the store can keep the copier from it for ever */
 	{NR(unlink), C | D},
 	{NR(fadvise64), ALL},
 	{NR(syncfs), C},

@@ -23,6 +23,7 @@
 #define FSD_COPIER_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "common/control.h"
 #include "common/why.h"
@@ -71,6 +72,8 @@ struct copier_config {
 	void *ctx;
 	struct control_door control;
 	const struct origin_door *door; /* to origins; borrowed; NULL: by their paths */
+	/* Who may ask, beside root and whom we are: tftp and nfs.  0: nobody else. */
+	uid_t clients[2];
 	int event_fd;	 /* of a child: who hears that it serves */
 	bool asked_only; /* no fill: for a command that reads a file and ends */
 };

@@ -5,10 +5,34 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
-enum {
-	CLIENT_WAITERS = 65536 /* of one client; who asks for more is none of ours */
-};
+/* `before` is who waits before it, NULL: nobody. */
+static void waiter_unlink(struct job *job, struct waiter *before, struct waiter *w)
+{
+	if (before)
+		before->next = w->next;
+	else
+		job->waiters = w->next;
+	if (job->last == w)
+		job->last = before;
+}
+
+static void waiters_drop(struct job *job, const struct client *client)
+{
+	struct waiter *before = NULL;
+	struct waiter *next;
+
+	for (struct waiter *w = job->waiters; w; w = next) {
+		next = w->next;
+		if (w->client != client) {
+			before = w;
+			continue;
+		}
+		waiter_unlink(job, before, w);
+		free(w);
+	}
+}
 
 /* A client that does not take its answers is cut off: it asks again. */
 void client_close(struct client *client)
@@ -23,16 +47,7 @@ void client_close(struct client *client)
 	for (struct source *s = c->sources; s; s = s->next)
 		for (int b = 0; b < JOB_BUCKETS; b++)
 			for (struct job *job = s->jobs[b]; job; job = job->chain)
-				for (struct waiter **w = &job->waiters; *w;) {
-					struct waiter *gone = *w;
-
-					if (gone->client != client) {
-						w = &gone->next;
-						continue;
-					}
-					*w = gone->next;
-					free(gone);
-				}
+				waiters_drop(job, client);
 	pthread_mutex_unlock(&c->lock);
 	for (struct client **p = &c->clients; *p; p = &(*p)->next)
 		if (*p == client) {
@@ -101,7 +116,7 @@ void job_answer(struct copier *c, struct job *job, int status)
 		pthread_mutex_lock(&c->lock);
 		w = job->waiters;
 		if (w)
-			job->waiters = w->next;
+			waiter_unlink(job, NULL, w);
 		pthread_mutex_unlock(&c->lock);
 		if (!w)
 			break;
@@ -146,42 +161,35 @@ static int reply_some(const struct job *job, struct client *client, const struct
 	return reply_send(client, &reply, fds, status || ask->flight == f->id ? 0 : 2);
 }
 
-/* The first waiter that can be told something, told.  Returns false when there is none.
- * *out is set when its client is to be closed. */
-static bool answer_one_locked(struct job *job, struct client **bad)
+void job_answer_some(struct copier *c, struct job *job)
 {
-	for (struct waiter **p = &job->waiters; job->flight && *p; p = &(*p)->next) {
-		struct waiter *w = *p;
+	struct waiter *before = NULL;
+	struct waiter *next;
+	bool bad = false;
+
+	/* The thread may take the flight away but under the lock. */
+	pthread_mutex_lock(&c->lock);
+	for (struct waiter *w = job->waiters; job->flight && w; w = next) {
 		int status = some_status(job, &w->ask);
 
-		if (status > 0)
+		next = w->next;
+		if (status > 0) {
+			before = w;
 			continue;
-		*p = w->next;
+		}
+		waiter_unlink(job, before, w);
 		if (!status)
 			job_seen_locked(job);
 		w->client->waiting--;
 		if (reply_some(job, w->client, &w->ask, status))
-			*bad = w->client;
+			bad = w->client->bad = true;
 		free(w);
-		return true;
 	}
-	return false;
-}
-
-void job_answer_some(struct copier *c, struct job *job)
-{
-	for (;;) {
-		struct client *bad = NULL;
-		bool one;
-
-		/* The thread may take the flight away but under the lock. */
-		pthread_mutex_lock(&c->lock);
-		one = answer_one_locked(job, &bad);
-		pthread_mutex_unlock(&c->lock);
-		if (bad)
-			client_close(bad);
-		if (!one)
-			break;
+	pthread_mutex_unlock(&c->lock);
+	for (struct client *client = c->clients, *other; bad && client; client = other) {
+		other = client->next;
+		if (client->bad)
+			client_close(client);
 	}
 }
 
@@ -221,13 +229,11 @@ static int ask_wait(struct copier *c, struct client *client, const struct copier
 	*w = (struct waiter){client, *ask, NULL};
 	client->waiting++;
 	pthread_mutex_lock(&c->lock);
-	{
-		struct waiter **end = &job->waiters;
-
-		while (*end)
-			end = &(*end)->next;
-		*end = w;
-	}
+	if (job->last)
+		job->last->next = w;
+	else
+		job->waiters = w;
+	job->last = w;
 	if (job->flight)
 		job_news_locked(c, job); /* it may be there already */
 	pthread_mutex_unlock(&c->lock);
@@ -292,21 +298,42 @@ static void on_client(struct loop_source *source, uint32_t events)
 	}
 }
 
+/* A service that was taken over must not keep the others out, nor dhcp read images. */
+static bool may_ask(const struct copier *c, int fd, uid_t *uid)
+{
+	struct ucred who;
+	socklen_t len = sizeof(who);
+	unsigned int n = 0;
+
+	if (c->nclients == COPIER_CLIENTS || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len))
+		return false;
+	*uid = who.uid;
+	if (!who.uid || who.uid == geteuid())
+		return true;
+	if (who.uid != c->config.clients[0] && who.uid != c->config.clients[1])
+		return false;
+	for (const struct client *client = c->clients; client; client = client->next)
+		n += client->uid == who.uid;
+	return n < COPIER_CLIENTS_EACH;
+}
+
 void copier_on_listener(struct loop_source *source, uint32_t events)
 {
 	struct copier *c = (struct copier *)((char *)source - offsetof(struct copier, listener));
 	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct client *client;
+	uid_t uid;
 
 	(void)events;
 	if (fd < 0)
 		return;
-	client = c->nclients < COPIER_CLIENTS ? calloc(1, sizeof(*client)) : NULL;
+	client = may_ask(c, fd, &uid) ? calloc(1, sizeof(*client)) : NULL;
 	if (!client) {
 		close(fd);
 		return;
 	}
 	client->copier = c;
+	client->uid = uid;
 	client->io.ready = on_client;
 	if (loop_add(c->loop, &client->io, fd, EPOLLIN)) {
 		close(fd);

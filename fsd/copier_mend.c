@@ -88,7 +88,7 @@ int mend_ask(struct copier *c, struct client *client, const struct copier_ask *a
 		p = &(*p)->next;
 	if (*p && (*p)->joined)
 		return -EIO;
-	if (!*p && n >= MENDS)
+	if ((!*p && n >= MENDS) || client->waiting >= CLIENT_WAITERS)
 		return -EBUSY;
 	w = malloc(sizeof(*w));
 	if (w && !*p)
@@ -101,6 +101,7 @@ int mend_ask(struct copier *c, struct client *client, const struct copier_ask *a
 	(*p)->hash = *hash;
 	*w = (struct mend_wait){client, *ask, (*p)->waits};
 	(*p)->waits = w;
+	client->waiting++;
 	copier_wake(c); /* not from here: an answer may close this very client */
 	return 0;
 }
@@ -114,8 +115,11 @@ static void mend_answer(struct copier *c, struct mend *m)
 		struct mend_wait *w = m->waits;
 
 		m->waits = w->next;
-		if (w->client && ask_sealed(c, w->client, &w->ask, false))
-			client_close(w->client);
+		if (w->client) {
+			w->client->waiting--;
+			if (ask_sealed(c, w->client, &w->ask, false))
+				client_close(w->client);
+		}
 		free(w);
 	}
 }

@@ -35,9 +35,11 @@
 enum {
 	COPIER_THREADS = 2,
 	COPIER_UNKEPT = 64,    /* extents of a file in memory at once, where the store is full */
-	COPIER_CLIENTS = 1024, /* a thread of nfs each, and commands */
-	COPIER_FLIGHTS = 64,   /* large files at once, of four descriptors each */
-	COPIER_OPEN = 384,     /* copies that are open until they are durable */
+	COPIER_CLIENTS = 1024, /* a thread of nfs each, and commands, */
+	COPIER_CLIENTS_EACH = 256, /* but of one service no more than this */
+	CLIENT_WAITERS = 65536,	   /* of one client; who asks for more is none of ours */
+	COPIER_FLIGHTS = 64,	   /* large files at once, of four descriptors each */
+	COPIER_OPEN = 384,	   /* copies that are open until they are durable */
 	JOB_BUCKETS = 256
 };
 
@@ -58,7 +60,8 @@ struct job {
 	uint32_t pos;
 	enum job_state state;
 	bool wanted;		/* somebody waits: goes before the fill; under the lock */
-	struct waiter *waiters; /* the longest first; under the lock */
+	struct waiter *waiters; /* the longest first; under the lock, */
+	struct waiter *last;	/* as this is */
 	struct instant since;
 	struct instant not_before; /* of the next try */
 	int r;
@@ -117,7 +120,9 @@ enum room_state { ROOM_ENOUGH, ROOM_FULL, ROOM_QUOTA };
 struct client {
 	struct loop_source io;
 	struct copier *copier;
-	unsigned int waiting;
+	uid_t uid;
+	unsigned int waiting; /* for jobs and mends */
+	bool bad;	      /* to be closed */
 	struct client *next;
 };
 

@@ -383,24 +383,29 @@ void source_finish(struct copier *c, struct source *s)
 {
 	struct version_progress p;
 	const struct manifest *m = version_manifest(s->version);
-	int r = 0;
+	int r;
 
 	if (s->removed && !s->under_way) {
 		source_free(c, s);
 		return;
 	}
-	if (s->under_way || s->cursor < manifest_count(m))
+	if (s->under_way)
+		return;
+	/* Sealed already, but the database does not know: it is told again. */
+	if (manifest_sealed(m)) {
+		tell_sealed(c, s->id, manifest_digest(m));
+		fill_remove(c->manifests, s->id);
+		source_free(c, s);
+		return;
+	}
+	if (s->cursor < manifest_count(m))
 		return;
 	version_progress(s->version, &p);
 	if (p.copied + p.gone < p.files) {
 		s->cursor = 0; /* some could not be read or kept: again, after a pause */
 		return;
 	}
-	/* Sealed already, but the database does not know: it is told again. */
-	if (manifest_sealed(m))
-		tell_sealed(c, s->id, manifest_digest(m));
-	else
-		r = source_seal(c, s);
+	r = source_seal(c, s);
 	if (r == -EWOULDBLOCK)
 		return; /* who mends may need long, and others wait for this thread */
 	if (r) {

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <linux/capability.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
@@ -29,6 +30,7 @@
 #include "common/cleanup.h"
 #include "common/log.h"
 #include "common/sandbox.h"
+#include "fsd/copier.h"
 
 static const char *argument;
 
@@ -106,6 +108,30 @@ static int try_connect(void)
 
 	snprintf(to.sun_path, sizeof(to.sun_path), "%s", argument);
 	return fd < 0 ? errno : result(connect(fd, (struct sockaddr *)&to, sizeof(to)));
+}
+
+/* Does the copier take what it asks?  It answers, if with an error, or hangs up. */
+static int try_ask(void)
+{
+	const struct copier_ask ask = {.magic = COPIER_MAGIC, .version = UINT32_MAX};
+	struct sockaddr_un to = {.sun_family = AF_UNIX};
+	struct copier_reply reply;
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	ssize_t n;
+
+	snprintf(to.sun_path, sizeof(to.sun_path), "%s", argument);
+	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)))
+		return errno;
+	send(fd, &ask, sizeof(ask), MSG_NOSIGNAL);
+	n = recv(fd, &reply, sizeof(reply), 0);
+	return n == sizeof(reply) ? 0 : EPIPE;
+}
+
+static int try_lock(void)
+{
+	int fd = open(argument, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	return fd < 0 ? errno : result(flock(fd, LOCK_EX | LOCK_NB));
 }
 
 static int try_exec(void)
@@ -288,22 +314,40 @@ static const struct attempt {
 	const char *name;
 	int (*try)(void);
 } attempts[] = {
-	{"read", try_read},	      {"list", try_list},
-	{"stat", try_stat},	      {"create", try_create},
-	{"write", try_write},	      {"unlink", try_unlink},
-	{"read-at", try_read_at},     {"create-at", try_create_at},
-	{"connect", try_connect},     {"exec", try_exec},
-	{"execveat", try_execveat},   {"fork", try_fork},
-	{"thread", try_thread},	      {"new-user", try_new_user},
-	{"socket", try_socket},	      {"ptrace", try_ptrace},
-	{"peek", try_peek},	      {"kill", try_kill},
-	{"limit", try_limit},	      {"mount", try_mount},
-	{"unmount", try_unmount},     {"chroot", try_chroot},
-	{"unshare", try_unshare},     {"root", try_root},
-	{"groups", try_groups},	      {"capabilities", try_capabilities},
-	{"by-handle", try_by_handle}, {"device", try_device},
-	{"code", try_code},	      {"bpf", try_bpf},
-	{"ring", try_ring},	      {"newest", try_newest},
+	{"read", try_read},
+	{"list", try_list},
+	{"stat", try_stat},
+	{"create", try_create},
+	{"write", try_write},
+	{"unlink", try_unlink},
+	{"read-at", try_read_at},
+	{"create-at", try_create_at},
+	{"connect", try_connect},
+	{"exec", try_exec},
+	{"ask", try_ask},
+	{"lock", try_lock},
+	{"execveat", try_execveat},
+	{"fork", try_fork},
+	{"thread", try_thread},
+	{"new-user", try_new_user},
+	{"socket", try_socket},
+	{"ptrace", try_ptrace},
+	{"peek", try_peek},
+	{"kill", try_kill},
+	{"limit", try_limit},
+	{"mount", try_mount},
+	{"unmount", try_unmount},
+	{"chroot", try_chroot},
+	{"unshare", try_unshare},
+	{"root", try_root},
+	{"groups", try_groups},
+	{"capabilities", try_capabilities},
+	{"by-handle", try_by_handle},
+	{"device", try_device},
+	{"code", try_code},
+	{"bpf", try_bpf},
+	{"ring", try_ring},
+	{"newest", try_newest},
 	{"memory", try_memory},
 };
 

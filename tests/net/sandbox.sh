@@ -138,6 +138,9 @@ may() {
 }
 may read "$state/rootstock.db" "copier dhcp tftp nfs" "EACCES|ENOENT"
 may connect "$state/copier.sock" "copier dhcp tftp nfs" "ENOENT|ENOSYS"
+may ask "$state/copier.sock" "copier tftp nfs" "EPIPE|ENOENT|ENOSYS"
+# Who may lock the store keeps the copier, and every command, from it.
+may lock "$state/objects" copier "ENOSYS|EACCES|ENOENT"
 may stat "$state/control/serve" metrics "EACCES|ENOENT"
 may read "$secret" nfs "EACCES|ENOENT"
 may read "$state/secrets/handle-key" nfs "EACCES|ENOENT"
