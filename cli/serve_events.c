@@ -16,6 +16,7 @@ enum {
 	REGISTER_BURST = 2000, /* new machines at once, then one each ... */
 	REGISTER_MS = 5000,
 	CROWDED_MS = 600 * 1000, /* said once in so long */
+	REFUSED_MS = 60 * 1000,
 	REGISTER_PATIENCE_MS = 100,
 	REGISTER_AGAIN_MS = 250,
 	KEYS_HELD_MS = 1000,	      /* by a sweep, or another writer */
@@ -168,6 +169,8 @@ static void register_queued(struct loop_timer *timer, struct instant now)
 			continue;
 		}
 		mac_format(&v->queue[i], text);
+		if (r && !log_allow(&v->refused, now.ns, 5, REFUSED_MS))
+			continue; /* it asks every few seconds */
 		log_about(r ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO,
 			  &(struct log_about){.mac = v->queue[i]}, "%s: %s%s", text,
 			  r ? "cannot be registered: " : "registered as a new host",
@@ -201,7 +204,14 @@ static void keys_next(struct loop_timer *timer, struct instant now)
 
 	if (v->nqueue)
 		return;
-	if (identity_lacking(v->db, v->keys_after, &id, name)) {
+	r = identity_lacking(v->db, v->keys_after, &id, name);
+	if (r && r != -ENOENT) {
+		if (log_allow(&v->keyless, now.ns, 5, KEYS_AGAIN_MS / 5))
+			log_error("rootstock.db: %s; no SSH host keys are made", db_error(v->db));
+		loop_timer_set(v->loop, timer, instant_add_ms(now, KEYS_HELD_MS));
+		return;
+	}
+	if (r) {
 		if (!v->keys_missed)
 			return;
 		v->keys_missed = false;
@@ -233,6 +243,7 @@ static void keys_next(struct loop_timer *timer, struct instant now)
 static void seal_note(struct serve *v, const struct event *e)
 {
 	struct hash digest = {{0}};
+	int r;
 
 	for (int i = 0; i < HASH_LEN; i++) {
 		unsigned int byte;
@@ -241,7 +252,11 @@ static void seal_note(struct serve *v, const struct event *e)
 			return;
 		digest.octet[i] = (uint8_t)byte;
 	}
-	if (image_sealed(v->db, e->host, &digest))
+	/* The copier tells it again until it is there. */
+	db_patience(v->db, REGISTER_PATIENCE_MS);
+	r = image_sealed(v->db, e->host, &digest);
+	db_patience(v->db, DB_PATIENCE_MS);
+	if (r && r != -EAGAIN)
 		log_error("version %u: its seal cannot be noted: %s", e->host, db_error(v->db));
 }
 

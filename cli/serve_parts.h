@@ -68,6 +68,7 @@ struct serve {
 	struct wire wires[CONFIG_INTERFACES_MAX];
 	struct loop_source wires_moved;
 	struct loop_timer wires_timer;
+	bool unnoted; /* wires_note() found the database held */
 	struct nfs_fds nfs;
 	int metrics;	      /* where it is asked for metrics; -1: not at all */
 	uint32_t nfs_address; /* 0: any */
@@ -101,6 +102,7 @@ struct serve {
 	bool hot_waits; /* for it */
 	struct log_limit registered;
 	struct log_limit crowded; /* the word that it is spent */
+	struct log_limit refused; /* that one cannot be registered */
 	struct log_limit lies;
 	int lock; /* one server a state directory */
 	bool stopping;
@@ -192,7 +194,8 @@ void health_stopping(void);
 /* ---- serve_wires.c ---- */
 
 int wires_watch(struct serve *v);
-/* Where clients will find NFS: for `boot plan`, which runs without us. */
-void wires_note(struct serve *v);
+/* Where clients will find NFS: for `boot plan`, which runs without us.  -EAGAIN: who holds
+ * the database is waited for, at the next looks. */
+int wires_note(struct serve *v);
 
 #endif

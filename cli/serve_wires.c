@@ -1,19 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "cli/serve_parts.h"
 
-enum { LOOK_MS = 200 };
+#include <errno.h>
 
-void wires_note(struct serve *v)
+enum { LOOK_MS = 200, LOOK_PATIENCE_MS = 100 };
+
+int wires_note(struct serve *v)
 {
 	char text[IP4_TEXT];
+	int r;
 
 	ip4_format(v->wires[0].face.address, text);
-	if (db_run(v->db,
+	r = db_run(v->db,
 		   "INSERT INTO site (key, value) VALUES ('server', ?)"
 		   " ON CONFLICT DO UPDATE SET value = excluded.value"
 		   " WHERE value <> excluded.value",
-		   "s", text))
+		   "s", text);
+	v->unnoted = r == -EAGAIN;
+	if (r && !v->unnoted)
 		log_warn("rootstock.db: %s", db_error(v->db));
+	return r;
 }
 
 /* NFS hangs on the address of a single interface. */
@@ -51,9 +57,13 @@ static void wires_look(struct loop_timer *timer, struct instant now)
 	}
 	if (moved || other_mac)
 		child_renew(v, SERVICE_DHCP);
-	if (moved) {
+	if (moved)
 		child_renew(v, SERVICE_TFTP);
-		wires_note(v);
+	/* Who else holds the database does not hold up the server. */
+	if (moved || v->unnoted) {
+		db_patience(v->db, LOOK_PATIENCE_MS);
+		again |= wires_note(v) == -EAGAIN;
+		db_patience(v->db, DB_PATIENCE_MS);
 	}
 	/* Also when nothing moved: the port may have been somebody else's until now. */
 	if (nfs_follow(v, &why)) {

@@ -203,6 +203,9 @@ void dhcp_server_event(struct dhcp_server *s, const struct event *event, struct 
 		break;
 	case EVENT_ALIVE:
 		boots_alive(s->boots, &mac, (uint32_t)event->bytes, now);
+		if (event->step == STEP_INIT) /* whose own event may be lost */
+			boots_init(s->boots, &mac, host ? host->macs : NULL, host ? host->nmacs : 0,
+				   now);
 		break;
 	default:
 		return;

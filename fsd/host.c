@@ -223,12 +223,16 @@ static int host_insert(struct db *db, const struct host_spec *spec, const char *
 
 enum { MADE_NAME = 32 };
 
-static const char *made_name(const struct mac *mac, char out[static MADE_NAME])
+/* The card may have gone into another machine, and its name stayed behind. */
+static const char *made_name(struct db *db, const struct mac *mac, char out[static MADE_NAME])
 {
 	const uint8_t *o = mac->octet;
+	int64_t other;
+	int len = snprintf(out, MADE_NAME, "host-%02x%02x%02x%02x%02x%02x", o[0], o[1], o[2], o[3],
+			   o[4], o[5]);
 
-	snprintf(out, MADE_NAME, "host-%02x%02x%02x%02x%02x%02x", o[0], o[1], o[2], o[3], o[4],
-		 o[5]);
+	for (unsigned int n = 2; n < 100 && !by_name(db, out, &other); n++)
+		snprintf(out + len, (size_t)(MADE_NAME - len), "-%u", n);
 	return out;
 }
 
@@ -246,7 +250,7 @@ int host_add(struct db *db, const char *state_dir, const struct host_spec *spec,
 	if (name)
 		r = name_check("host", name, true, why);
 	else
-		name = made_name(&spec->mac, made);
+		name = made_name(db, &spec->mac, made);
 	/* Asked again under the lock; here it saves a key. */
 	if (!r && !by_mac(db, &spec->mac, &other))
 		r = mac_insert(db, 0, &spec->mac, why);
@@ -275,7 +279,7 @@ int hosts_add(struct db *db, const struct mac *macs, unsigned int n, struct why 
 		char made[MADE_NAME];
 		int64_t id;
 
-		r = host_insert(db, &spec, made_name(&macs[i], made), NULL, &id, why);
+		r = host_insert(db, &spec, made_name(db, &macs[i], made), NULL, &id, why);
 	}
 	return r ? r : db_fail(db, txn_commit(take(&txn)), why);
 }

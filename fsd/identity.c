@@ -313,6 +313,10 @@ int identity_create(struct db *db, const char *state_dir, uint32_t host, const c
 	*has_keys = key_there || id->keys.there;
 	r = txn_begin(db, &txn);
 	if (!r)
+		r = db_query(db, db_stmt(db, "SELECT 1 FROM host WHERE id = ?"), "u", host);
+	if (!r)
+		return 0; /* removed meanwhile: keys of nobody would stay for ever */
+	if (r == DB_ROW)
 		r = identity_put(db, host, id, why);
 	if (!r)
 		r = txn_commit(take(&txn));

@@ -138,6 +138,7 @@ int manifest_parts_write(const struct manifest_parts *p, const char *dir, struct
 	o->file = fdopen(fd, "w");
 	if (!o->file) {
 		close(fd);
+		unlinkat(dir_fd, temp, 0);
 		return -ENOMEM;
 	}
 	r = parts_put(p, o, digest);

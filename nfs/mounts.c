@@ -294,9 +294,11 @@ int64_t mounts_alive(struct mounts *m, uint32_t address, uint32_t host, uint32_t
 	struct mount *mount;
 	uint32_t boot = 0;
 	bool due = true;
+	bool init;
 
 	pthread_mutex_lock(&m->lock);
 	mount = mount_slot(m, address, true);
+	init = mount && mount->init_read;
 	if (mount && mount->told && mount->told == mount->boot)
 		boot = mount->boot;
 	if (boot > mounted)
@@ -309,7 +311,7 @@ int64_t mounts_alive(struct mounts *m, uint32_t address, uint32_t host, uint32_t
 		again = mount->alive_ns + every;
 	pthread_mutex_unlock(&m->lock);
 	if (due)
-		tell(m, EVENT_ALIVE, STEP_NONE, address, host, boot, NULL, "");
+		tell(m, EVENT_ALIVE, init ? STEP_INIT : STEP_ROOT, address, host, boot, NULL, "");
 	return again;
 }
 

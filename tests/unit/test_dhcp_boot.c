@@ -283,6 +283,27 @@ static void a_mount_that_was_lost_is_learned_from_who_lives(void **state)
 	assert_int_equal(open_boots(site), 1);
 }
 
+/* Nor is it lost that it came to its init: the boot before lets its version go. */
+static void an_init_that_was_lost_is_learned_from_who_lives(void **state)
+{
+	struct site *site = *state;
+	uint32_t address = boot(site, ROM, BETA, 1);
+	struct event alive = {.kind = EVENT_ALIVE, .step = STEP_ROOT, .address = address};
+
+	runs(site, address);
+	site_pass(site, 60000);
+	boot(site, ROM, BETA, 2);
+	tell(site, EVENT_MOUNT, address);
+	alive.bytes = (uint64_t)site_count(site, "SELECT max(id) FROM boot");
+	dhcp_server_event(site->server, &alive, site->now);
+	site_commit(site);
+	assert_int_equal(open_boots(site), 2);
+	alive.step = STEP_INIT;
+	dhcp_server_event(site->server, &alive, site->now);
+	site_commit(site);
+	assert_int_equal(open_boots(site), 1);
+}
+
 /* What `rootstock boot end` does, on a connection of its own. */
 static void a_boot_that_a_command_ended_is_let_go(void **state)
 {
@@ -483,6 +504,7 @@ int main(void)
 		SITE(another_card_of_the_host_ends_the_first_ones_boot),
 		SITE(thirty_silent_days_end_a_boot),
 		SITE(a_mount_that_was_lost_is_learned_from_who_lives),
+		SITE(an_init_that_was_lost_is_learned_from_who_lives),
 		SITE(a_boot_that_a_command_ended_is_let_go),
 		SITE(rows_of_boots_do_not_pile_up),
 		SITE(however_many_boots_come_their_rows_are_bounded),

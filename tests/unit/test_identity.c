@@ -281,6 +281,44 @@ static void keys_may_come_later_than_the_rest(void **state)
 	site_fini(&s);
 }
 
+/* Its card went into another machine, which has nobody's name then. */
+static void a_name_that_is_taken_keeps_no_machine_out(void **state)
+{
+	const struct mac card = {{2, 0, 0, 0, 0, 1}};
+	const struct mac other = {{2, 0, 0, 0, 0, 9}};
+	struct why why = {""};
+	struct site s;
+	uint32_t host;
+	uint32_t again;
+
+	(void)state;
+	site_init(&s);
+	assert_int_equal(hosts_add(s.db, &card, 1, &why), 0);
+	assert_int_equal(host_find(s.db, "host-020000000001", &host, &why), 0);
+	assert_int_equal(db_run(s.db, "UPDATE host_mac SET mac = ? WHERE host = ?", "bu",
+				(struct bytes){other.octet, sizeof(other.octet)}, host),
+			 0);
+	assert_int_equal(hosts_add(s.db, &card, 1, &why), 0);
+	assert_int_equal(host_find(s.db, "host-020000000001-2", &host, &why), 0);
+	assert_int_equal(host_find(s.db, "02:00:00:00:00:01", &again, &why), 0);
+	assert_int_equal(host, again);
+	site_fini(&s);
+}
+
+static void keys_of_a_host_that_was_removed_are_not_kept(void **state)
+{
+	struct entry row;
+	struct site s;
+
+	(void)state;
+	hosts(&s);
+	assert_int_equal(db_exec(s.db, "DELETE FROM host WHERE id = 2"), 0);
+	create(&s, 2, "mia");
+	assert_false(row_of(&s, 2, "etc/machine-id", &row));
+	assert_false(row_of(&s, 2, "etc/ssh/ssh_host_ed25519_key", &row));
+	site_fini(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -289,6 +327,8 @@ int main(void)
 		cmocka_unit_test(a_sweep_is_not_waited_for),
 		cmocka_unit_test(who_lacks_a_key_is_found_once),
 		cmocka_unit_test(keys_may_come_later_than_the_rest),
+		cmocka_unit_test(a_name_that_is_taken_keeps_no_machine_out),
+		cmocka_unit_test(keys_of_a_host_that_was_removed_are_not_kept),
 		cmocka_unit_test(another_site_has_other_machine_ids),
 		cmocka_unit_test(without_ssh_keygen_there_is_no_key_and_no_error),
 		cmocka_unit_test(why_no_key_could_be_made_is_said),
