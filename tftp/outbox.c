@@ -18,6 +18,7 @@ void outbox_init(struct outbox *o, void (*left)(struct session *s, unsigned int 
 	o->nblocks = 0;
 	o->nmessages = 0;
 	o->used = 0;
+	o->heard = true;
 	o->left = left;
 }
 
@@ -70,6 +71,7 @@ static void add_message(struct outbox *o, const struct outbox_blocks *b, unsigne
 
 void outbox_add(struct outbox *o, const struct outbox_blocks *b)
 {
+	o->heard &= b->heard;
 	for (unsigned int i = 0; i < b->n; i++) {
 		uint32_t len = i + 1 < b->n ? b->size : b->last_size;
 		struct iovec *iov = &o->iov[2 * o->nblocks];
@@ -90,17 +92,18 @@ void outbox_add(struct outbox *o, const struct outbox_blocks *b)
 static int send_from(struct outbox *o, unsigned int i)
 {
 	unsigned int n = o->nmessages - i;
+	/* A Raspberry Pi's ROM answers no ARP while it loads: that it acknowledges keeps its
+	 * entry in the neighbour table. */
+	int flags = MSG_DONTWAIT | MSG_NOSIGNAL | (o->heard ? MSG_CONFIRM : 0);
 	int r = 0;
 
 	for (int tries = 0; tries < OTHERS_ERRORS; tries++) {
 		/* sendmmsg offers the processor to others after each message; a lone one,
 		 * the common case, need not. */
 		if (n == 1)
-			r = sendmsg(o->fd, &o->message[i].msg_hdr, MSG_DONTWAIT | MSG_NOSIGNAL) < 0
-				    ? -1
-				    : 1;
+			r = sendmsg(o->fd, &o->message[i].msg_hdr, flags) < 0 ? -1 : 1;
 		else
-			r = sendmmsg(o->fd, &o->message[i], n, MSG_DONTWAIT | MSG_NOSIGNAL);
+			r = sendmmsg(o->fd, &o->message[i], n, flags);
 		if (r > 0)
 			return r;
 		r = -errno;

@@ -39,6 +39,7 @@ struct outbox_blocks {
 	uint32_t size;	    /* of each but the last */
 	uint32_t last_size; /* of the last */
 	bool segment;	    /* try UDP_SEGMENT */
+	bool heard;	    /* they follow an ACK: the peer is where it was */
 };
 
 struct outbox {
@@ -46,6 +47,7 @@ struct outbox {
 	unsigned int nblocks;
 	unsigned int nmessages;
 	size_t used; /* of `bytes` */
+	bool heard;  /* all of them */
 	struct mmsghdr message[OUTBOX_BLOCKS];
 	struct outbox_message {
 		struct session *session;

@@ -78,6 +78,7 @@ static int put_blocks(struct session *s)
 		.first = s->next,
 		.size = t->blksize,
 		.segment = s->segment,
+		.heard = tftp_transfer_heard(t),
 	};
 	uint64_t left = s->last - s->next + 1;
 	unsigned int most = OUTBOX_SEGMENTED / (t->blksize + TFTP_HEADER);

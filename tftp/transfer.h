@@ -100,6 +100,12 @@ void tftp_transfer_repeat(struct tftp_transfer *t, struct instant now, struct tf
  * that time-outs count from there. */
 void tftp_transfer_flushed(struct tftp_transfer *t, struct instant now);
 
+/* Was what the peer said last the reason for what leaves now, and no time-out? */
+static inline bool tftp_transfer_heard(const struct tftp_transfer *t)
+{
+	return !t->opening && t->tries == 1;
+}
+
 static inline uint64_t tftp_block_offset(const struct tftp_transfer *t, uint64_t block)
 {
 	return (block - 1) * t->blksize;
