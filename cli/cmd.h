@@ -71,6 +71,7 @@ extern const struct command command_image_add, command_image_list, command_image
 	command_image_check;
 extern const struct command command_host_add, command_host_set, command_host_approve,
 	command_host_list, command_host_show, command_host_remove, command_host_import;
+extern const struct command command_all_set, command_all_show;
 extern const struct command command_group_add, command_group_set, command_group_list,
 	command_group_show, command_group_remove;
 extern const struct command command_overlay_put, command_overlay_link, command_overlay_mkdir,

@@ -199,8 +199,9 @@ static void offer_values(const struct typed *t)
 		offer_images(t, key);
 }
 
-static void offer_settings(const struct typed *t, bool host)
+static void offer_settings(const struct typed *t, const struct command *c)
 {
+	bool host = !strncmp(c->words, "host", 4);
 	const struct setting *s;
 	char key[64];
 
@@ -212,7 +213,7 @@ static void offer_settings(const struct typed *t, bool host)
 		snprintf(key, sizeof(key), "%s=", own_keys[i]);
 		offer(t, "", key);
 	}
-	if (!host)
+	if (!strncmp(c->words, "group", 5))
 		offer(t, "", "image=");
 	for (unsigned int i = 0; (s = setting_at(i)); i++) {
 		/* Of options the number comes next. */
@@ -241,7 +242,7 @@ static void offer_meaning(const struct typed *t, const struct command *c, const 
 		offer_hosts(t, "host:");
 	}
 	if (!strncmp(word, "KEY=", 4))
-		offer_settings(t, !group);
+		offer_settings(t, c);
 	if (!strcmp(word, "IF"))
 		offer_interfaces(t);
 	if (!strcmp(word, "FILE") || !strcmp(word, "SOURCE") || !strcmp(word, "DIR"))

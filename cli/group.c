@@ -7,6 +7,40 @@
 #include "common/inventory.h"
 #include "fsd/host.h"
 
+/* ---- what holds for all ---- */
+
+static int all_set_run(struct cli *cli)
+{
+	return all_set(cli->db, cli->args, (unsigned int)cli->nargs, &cli->why);
+}
+
+const struct command command_all_set = {
+	.words = "all set",
+	.usage = "KEY=VALUE...",
+	.run = all_set_run,
+	.db = CLI_WRITE,
+	.min = 1,
+	.max = CLI_ANY,
+};
+
+static int all_show_run(struct cli *cli)
+{
+	static const char *const columns[] = {"key", "value"};
+	struct table *t = table_new(columns, ARRAY_SIZE(columns));
+
+	cli_settings(cli, SCOPE_ALL, 0, t);
+	table_print(t, cli->json);
+	return 0;
+}
+
+const struct command command_all_show = {
+	.words = "all show",
+	.run = all_show_run,
+	.db = CLI_READ,
+};
+
+/* ---- groups ---- */
+
 static int group_add_run(struct cli *cli)
 {
 	return group_add(cli->db, cli->args[0], &cli->why);

@@ -39,6 +39,8 @@ const struct command *const cli_commands[] = {
 	&command_host_show,
 	&command_host_remove,
 	&command_host_import,
+	&command_all_set,
+	&command_all_show,
 	&command_group_add,
 	&command_group_set,
 	&command_group_list,

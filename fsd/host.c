@@ -496,6 +496,25 @@ int host_remove(struct db *db, uint32_t id, struct why *why)
 	return r;
 }
 
+static int all_set_row(struct db *db, uint32_t id, const char *key, char *value, struct why *why)
+{
+	return setting_set_row(db, SCOPE_ALL, id, key, value, why);
+}
+
+int all_set(struct db *db, char **words, unsigned int n, struct why *why)
+{
+	cleanup(txn_abortp) struct txn *txn = NULL;
+	int r = db_fail(db, txn_begin(db, &txn), why);
+
+	if (!r)
+		r = assign(db, 0, words, n, all_set_row, why);
+	if (!r)
+		r = db_run(db, "UPDATE host SET changed = ?", "i", wall_now_ns());
+	if (!r)
+		r = txn_commit(take(&txn));
+	return db_fail(db, r, why);
+}
+
 int group_add(struct db *db, const char *name, struct why *why)
 {
 	int r = name_check("group", name, false, why);

@@ -46,6 +46,9 @@ int host_approve(struct db *db, uint32_t id, struct why *why);
 /* Its overlay goes too. */
 int host_remove(struct db *db, uint32_t id, struct why *why);
 
+/* Settings for every host that has none of its own or of its groups. */
+int all_set(struct db *db, char **words, unsigned int n, struct why *why);
+
 int group_add(struct db *db, const char *name, struct why *why);
 int group_set(struct db *db, uint32_t id, char **words, unsigned int n, struct why *why);
 /* -EBUSY with words while hosts are in it. */

@@ -99,6 +99,7 @@ completes 'rootstock overlay put all /x --' --from --template --secret --next-bo
 	--owner --state --log --json
 completes 'rootstock host set north me' menu= menu_secs=
 completes 'rootstock group set kiosks i' image= initrd= init=
+completes 'rootstock all set i' initrd= init=
 completes 'rootstock host set north dialect=' kernel klibc dracut mkinitcpio live
 completes 'rootstock host set north menu=' no yes
 completes 'rootstock host set north mode=x' ''

@@ -68,6 +68,10 @@ rs overlay attr all /etc/conf --mode 0600
 changes 1 "a mode"
 rs group set desk printer=lp2
 changes 1 "a group's setting"
+rs all set printer=none
+changes 1 "settings for all"
+equal "all show" "printer none" "$(rs all show --json |
+	python3 -c 'import json, sys; print(*(w for r in json.load(sys.stdin) for w in (r["key"], r["value"])))')"
 rs host remove h9
 changes 1 "a host less"
 ! grep -rq -e word -e PRIVATE --exclude-dir=.git "$work/conf" || fail "secrets in the export"
@@ -80,6 +84,7 @@ equal "a look changes nothing" "$before" "$(rs view digest h1)"
 "$rootstock" import "$work/conf" >"$work/done" 2>>"$work/log"
 diff "$work/plan" "$work/done" || fail "what was done is not what was planned"
 sort >"$work/expected" <<-END
+	all set printer=
 	group set desk printer=lp1
 	host add h9
 	host set h3 address=10.77.0.3
