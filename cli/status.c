@@ -428,7 +428,7 @@ void status_print(const cJSON *status, FILE *out)
 		fprintf(out, "wrong: %s\n", cJSON_GetStringValue(row));
 }
 
-bool status_bad(const cJSON *status)
+static bool status_bad(const cJSON *status)
 {
 	return cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(status, "wrong")) > 0;
 }

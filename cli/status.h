@@ -19,9 +19,6 @@ int status_gather(struct cli *cli, cJSON **out);
 /* For people. */
 void status_print(const cJSON *status, FILE *out);
 
-/* Is something wrong? */
-bool status_bad(const cJSON *status);
-
 /* On a terminal, again and again, until somebody ends it (status_watch.c). */
 int status_watch(struct cli *cli);
 

@@ -157,12 +157,6 @@ static void print_aligned(const struct table *t)
 	free(width);
 }
 
-void table_free(struct table *t)
-{
-	cJSON_Delete(t->rows);
-	free(t);
-}
-
 void table_print(struct table *t, bool json)
 {
 	if (json) {
@@ -173,5 +167,6 @@ void table_print(struct table *t, bool json)
 	} else if (cJSON_GetArraySize(t->rows)) {
 		print_aligned(t);
 	}
-	table_free(t);
+	cJSON_Delete(t->rows);
+	free(t);
 }

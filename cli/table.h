@@ -23,7 +23,6 @@ void table_time(struct table *t, int64_t ns); /* 0: empty */
 void table_address(struct table *t, uint32_t address);
 /* A row of two. */
 void table_pair(struct table *t, const char *key, const char *value);
-void table_free(struct table *t); /* unprinted */
 /* Print and free. */
 void table_print(struct table *t, bool json);
 

@@ -72,11 +72,17 @@ static inline uint16_t cursor_be16(struct cursor *c)
 	return p ? (uint16_t)(p[0] << 8 | p[1]) : 0;
 }
 
+/* Of the four bytes at `p`. */
+static inline uint32_t be32_at(const uint8_t *p)
+{
+	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
 static inline uint32_t cursor_be32(struct cursor *c)
 {
 	const uint8_t *p = cursor_skip(c, 4);
 
-	return p ? (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3] : 0;
+	return p ? be32_at(p) : 0;
 }
 
 static inline uint64_t cursor_be64(struct cursor *c)

@@ -287,6 +287,18 @@ static struct boot *boot_mounted(const struct boots *bs, const struct mac *mac)
 	return b;
 }
 
+/* End all boots of a MAC. */
+static void boots_end(struct boots *bs, const struct mac *mac, const char *reason,
+		      struct dhcp_now now)
+{
+	struct boot *next;
+
+	for (struct boot *b = boots_newest(bs, mac); b; b = next) {
+		next = boot_earlier(b);
+		boot_end(bs, b, reason, now);
+	}
+}
+
 void boots_init(struct boots *bs, const struct mac *mac, const struct mac *others,
 		unsigned int nothers, struct dhcp_now now)
 {
@@ -325,19 +337,6 @@ void boots_alive(struct boots *bs, const struct mac *mac, uint32_t id, struct dh
 	b->heard = now.mono;
 	if (now.wall_ns - b->alive_stored > BOOT_ALIVE_STORE_NS || now.wall_ns < b->alive_stored)
 		boot_changed(bs, b);
-}
-
-unsigned int boots_end(struct boots *bs, const struct mac *mac, const char *reason,
-		       struct dhcp_now now)
-{
-	struct boot *next;
-	unsigned int n = 0;
-
-	for (struct boot *b = boots_newest(bs, mac); b; b = next, n++) {
-		next = boot_earlier(b);
-		boot_end(bs, b, reason, now);
-	}
-	return n;
 }
 
 void boots_sweep(struct boots *bs, struct dhcp_now now)

@@ -100,10 +100,6 @@ void boots_init(struct boots *boots, const struct mac *mac, const struct mac *ot
  * have been lost. */
 void boots_alive(struct boots *boots, const struct mac *mac, uint32_t id, struct dhcp_now now);
 
-/* End all boots of a MAC.  Returns how many there were. */
-unsigned int boots_end(struct boots *boots, const struct mac *mac, const char *reason,
-		       struct dhcp_now now);
-
 /* The newest open one, or NULL. */
 struct boot *boots_newest(const struct boots *boots, const struct mac *mac);
 /* How many boots have come how far: only asked for an address, got one, mounted, read

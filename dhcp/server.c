@@ -32,20 +32,18 @@ static void look_at_clock(struct dhcp_server *s, struct dhcp_now now)
 
 /* ---- a packet's way in ---- */
 
-static bool request_from_relay(struct dhcp_request *rq)
+static void request_from_relay(struct dhcp_request *rq)
 {
 	const struct bytes *option = &rq->m->option[OPTION_RELAY];
 	struct bytes sub;
 
 	/* Only a relay adds it; in pieces it cannot be sent back verbatim. */
 	if (!rq->m->giaddr || !option->at || option->len > 255)
-		return false;
+		return;
 	rq->relay = *option;
 	sub = dhcp_suboption(*option, RELAY_SERVER_ID_OVERRIDE); /* RFC 5107 */
 	if (sub.len == 4)
-		rq->server_id = (uint32_t)sub.at[0] << 24 | (uint32_t)sub.at[1] << 16 |
-				(uint32_t)sub.at[2] << 8 | sub.at[3];
-	return true;
+		rq->server_id = be32_at(sub.at);
 }
 
 /* The address whose subnet is the client's. */
@@ -54,8 +52,7 @@ static uint32_t request_link(const struct dhcp_request *rq)
 	struct bytes sub = dhcp_suboption(rq->relay, RELAY_LINK_SELECTION); /* RFC 3527 */
 
 	if (sub.len == 4)
-		return (uint32_t)sub.at[0] << 24 | (uint32_t)sub.at[1] << 16 |
-		       (uint32_t)sub.at[2] << 8 | sub.at[3];
+		return be32_at(sub.at);
 	if (rq->m->giaddr)
 		return rq->m->giaddr;
 	return rq->interface->address;

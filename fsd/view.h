@@ -11,8 +11,9 @@
  * and a node that a client still holds stays good in the next one.  All
  * functions here are safe from any thread that holds a reference.
  *
- * Nodes are uint32_t, the fileid of NFS: 1 is the root, below 2^31 a position in
- * the manifest (fsd/tree.h), above it an overlay's id.  0 is no node.
+ * Nodes are uint32_t, the fileid of NFS: 1 is the root, below 2^30 a position in
+ * the manifest and from there on a name of it that stands alone (fsd/tree.h), from 2^31 on
+ * an overlay's id.  0 is no node.
  */
 #ifndef FSD_VIEW_H
 #define FSD_VIEW_H

@@ -2,7 +2,7 @@
  *
  * The nfs child: what the supervisor opens for it while it may, and its main.
  *
- *	supervisor: nfs_listen() --> fork, sandbox_enter() --> nfs_child()
+ *	supervisor: nfs_listen() --> fork, exec, sandbox_enter() --> nfs_child()
  *
  * The child has its own thread for the databases, ten looks a second, and one
  * worker a core.

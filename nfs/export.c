@@ -30,10 +30,11 @@ struct exports {
 	pthread_mutex_t lock; /* guards all below but `generation` */
 	struct directory *directory;
 	struct roster *roster;
+	bool behind; /* the directory: there was no memory for a roster */
 	_Atomic uint64_t generation;
 };
 
-struct roster *roster_ref(struct roster *roster)
+static struct roster *roster_ref(struct roster *roster)
 {
 	atomic_fetch_add_explicit(&roster->refs, 1, memory_order_relaxed);
 	return roster;
@@ -182,8 +183,9 @@ static int exports_publish_locked(struct exports *exports)
 	struct roster *roster;
 	int err = roster_build(exports->directory, &roster);
 
+	exports->behind = err != 0;
 	if (err)
-		return err; /* the last one stands */
+		return err; /* the last one stands, until the next poll */
 	roster->generation = atomic_load_explicit(&exports->generation, memory_order_relaxed) + 1;
 	roster_unref(exports->roster);
 	exports->roster = roster;
@@ -220,9 +222,10 @@ void exports_close(struct exports *exports)
 	free(exports);
 }
 
-static bool exports_poll_locked(struct exports *exports)
+static void exports_poll_locked(struct exports *exports)
 {
-	return directory_poll(exports->directory) && !exports_publish_locked(exports);
+	if (directory_poll(exports->directory) || exports->behind)
+		exports_publish_locked(exports);
 }
 
 int exports_assume(struct exports *exports, uint32_t address, const struct mac *mac)

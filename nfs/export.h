@@ -37,7 +37,6 @@ struct roster_who {
 
 struct roster;
 
-struct roster *roster_ref(struct roster *roster);
 void roster_unref(struct roster *roster); /* NULL is fine */
 CLEANUP_DEFINE(struct roster *, roster_unref);
 uint64_t roster_generation(const struct roster *roster); /* never 0 */

@@ -12,11 +12,6 @@ void record_fini(struct record *r)
 	*r = (struct record){0};
 }
 
-static uint32_t mark_of(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 /* Keep what still fits of `n` bytes. */
 static int record_keep(struct record *r, const uint8_t *at, uint32_t n)
 {
@@ -49,20 +44,14 @@ static int record_mark(struct record *r, uint32_t mark)
 	return 0;
 }
 
-static void record_restart(struct record *r)
-{
-	free(r->buf);
-	*r = (struct record){0};
-}
-
 int record_next(struct record *r, struct bytes *in, struct record_call *call)
 {
 	int err;
 
 	if (r->given)
-		record_restart(r);
+		record_fini(r);
 	if (!record_partial(r) && in->len >= 4) {
-		uint32_t mark = mark_of(in->at);
+		uint32_t mark = be32_at(in->at);
 		uint32_t len = mark & ~RECORD_LAST;
 
 		if ((mark & RECORD_LAST) && len <= RECORD_MAX && len <= in->len - 4) {
@@ -90,7 +79,7 @@ int record_next(struct record *r, struct bytes *in, struct record_call *call)
 		if (r->mark_len < 4) {
 			r->mark[r->mark_len++] = *in->at++;
 			in->len--;
-			err = r->mark_len < 4 ? 0 : record_mark(r, mark_of(r->mark));
+			err = r->mark_len < 4 ? 0 : record_mark(r, be32_at(r->mark));
 			if (err)
 				return err;
 			continue;

@@ -63,7 +63,8 @@ int proc_null(struct call *call, struct reply *reply)
 	return 0;
 }
 
-void rpc_put_success(struct writer *w, uint32_t xid)
+/* The header of a call that was accepted and carried out. */
+static void put_success(struct writer *w, uint32_t xid)
 {
 	static const uint8_t accepted[RPC_REPLY_HEADER - 4] = {[3] = REPLY};
 	/* REPLY, MSG_ACCEPTED, AUTH_NONE, no verifier, SUCCESS */
@@ -276,7 +277,7 @@ static enum rpc_verdict answer(struct nfs *nfs, struct caller *caller, struct by
 	}
 	call.args = c;
 
-	rpc_put_success(w, call.xid);
+	put_success(w, call.xid);
 	switch (proc(&call, reply)) {
 	case 0:
 		if (w->full) /* RPC_REPLY_MAX holds every reply: our own bug */
@@ -311,7 +312,7 @@ enum rpc_verdict rpc_answer(struct nfs *nfs, struct caller *caller, struct bytes
 void rpc_resume(struct nfs *nfs, struct caller *caller, struct rpc_parked *parked, int r,
 		struct content *content, struct reply *reply)
 {
-	rpc_put_success(&reply->w, parked->xid);
+	put_success(&reply->w, parked->xid);
 	read_finish(nfs, caller, parked, r, content, reply);
 	tally_call(&nfs->tally, TALLY_NFS + NFSPROC3_READ);
 	view_unref(take(&parked->view));

@@ -71,9 +71,6 @@ void rpc_resume(struct nfs *nfs, struct caller *caller, struct rpc_parked *parke
 /* Does this head of a record belong to an NFSv3 WRITE? */
 bool rpc_is_write(struct bytes head);
 
-/* Write the header of a call that was accepted and carried out. */
-void rpc_put_success(struct writer *w, uint32_t xid);
-
 static inline uint32_t reply_padding(const struct reply *reply)
 {
 	return -reply->body_len & 3;

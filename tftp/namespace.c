@@ -260,7 +260,9 @@ static int need_host(struct namespace *ns, const struct tftp_ask *ask, const str
 
 /* ---- what they get ---- */
 
-int namespace_public(const struct view *view, uint32_t node)
+/* May everybody read this regular file, by every directory above it?  Returns 0 or
+ * -EACCES. */
+static int may_everybody(const struct view *view, uint32_t node)
 {
 	char path[4096];
 	struct view_attr attr;
@@ -446,7 +448,7 @@ static int open_of_view(struct namespace *ns, const struct caller *caller, const
 		why_set(&answer->why, 0, "no such file");
 		return refused(answer, TFTP_NOT_FOUND);
 	}
-	if (namespace_public(view, node)) {
+	if (may_everybody(view, node)) {
 		why_set(&answer->why, 0, "not readable by everybody in the image");
 		return refused(answer, TFTP_ACCESS);
 	}

@@ -38,8 +38,4 @@ CLEANUP_DEFINE(struct namespace *, namespace_free);
 /* For the server.  Lives as long as the namespace. */
 struct tftp_tree *namespace_tree(struct namespace *ns);
 
-/* May everybody read this regular file, by every directory above it?  Returns 0
- * or -EACCES. */
-int namespace_public(const struct view *view, uint32_t node);
-
 #endif

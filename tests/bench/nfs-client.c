@@ -170,11 +170,6 @@ void nfs_lookup(int fd, const struct nfs_handle *dir, const char *name, struct n
 	ask_handle(fd, &call, out);
 }
 
-static uint32_t be32_at(const uint8_t *p)
-{
-	return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
-}
-
 void nfs_stream_feed(struct nfs_stream *s, struct bytes in, nfs_reply_fn *reply, void *arg)
 {
 	while (in.len) {

@@ -17,7 +17,7 @@ for piece in "${pieces[@]}"; do
 	"port 0") continue ;; # made of a number
 	esac
 	# Sources break long strings over lines.
-	cat dhcp/*.c tftp/*.c nfs/*.c | tr -d '\n\t' | sed 's/""//g; s/" *"//g' |
+	cat dhcp/*.c tftp/*.c nfs/*.[ch] | tr -d '\n\t' | sed 's/""//g; s/" *"//g' |
 		grep -qF -- "$piece" || {
 		echo "cli/verdict.c: no service says '$piece'"
 		status=1
