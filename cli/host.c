@@ -1,4 +1,7 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The host commands, over fsd/host; the pending list is of leases.db, which dhcp writes.
+ */
 #include "cli/cmd.h"
 
 #include <errno.h>

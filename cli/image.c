@@ -1,4 +1,8 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * The image commands: words and progress over fsd/image.  What takes long, reading an
+ * origin, is done before the transaction; --wait copies, too, where no server does.
+ */
 #include "cli/cmd.h"
 
 #include <errno.h>

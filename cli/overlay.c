@@ -1,4 +1,9 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * overlay put, link, mkdir, hide, opaque, attr, reset and list.  Each makes one entry_spec
+ * of its words and leaves the rest to fsd/overlay: a body goes into the store first, and the
+ * row that names it is written while the store is held, so that no sweep comes between.
+ */
 #include "cli/cmd.h"
 
 #include <errno.h>

@@ -1,4 +1,8 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * view ls, stat and cat: a host's or an image's tree, read as a client would have it, by
+ * this process.
+ */
 #include "cli/cmd.h"
 
 #include <errno.h>

@@ -1,4 +1,9 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What a reply says: the header, the boot file, and each option's value, from the host's
+ * own settings, its subnet and what its firmware needs.  A client is told what it asks for,
+ * and what its class needs unasked (dhcp/class.h).
+ */
 #include "dhcp/request.h"
 
 #include <fnmatch.h>
