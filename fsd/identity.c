@@ -297,6 +297,17 @@ int identity_put(struct db *db, uint32_t host, const struct identity *id, struct
 	return r ? why_set(why, r, "identity: %s", strerror(-r)) : 0;
 }
 
+static int host_there(struct db *db, uint32_t host)
+{
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT 1 FROM host WHERE id = ?");
+	int r = db_query(db, stmt, "u", host);
+
+	if (r != DB_ROW)
+		return r ? r : -ENOENT;
+	sqlite3_reset(stmt);
+	return 0;
+}
+
 int identity_create(struct db *db, const char *state_dir, uint32_t host, const char *name,
 		    bool *has_keys, struct why *why)
 {
@@ -313,10 +324,10 @@ int identity_create(struct db *db, const char *state_dir, uint32_t host, const c
 	*has_keys = key_there || id->keys.there;
 	r = txn_begin(db, &txn);
 	if (!r)
-		r = db_query(db, db_stmt(db, "SELECT 1 FROM host WHERE id = ?"), "u", host);
-	if (!r)
+		r = host_there(db, host);
+	if (r == -ENOENT)
 		return 0; /* removed meanwhile: keys of nobody would stay for ever */
-	if (r == DB_ROW)
+	if (!r)
 		r = identity_put(db, host, id, why);
 	if (!r)
 		r = txn_commit(take(&txn));
