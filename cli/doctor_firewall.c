@@ -348,7 +348,7 @@ void doctor_firewall(struct doctor *d)
 	if (json)
 		look_at_rules(d, get(json, "nftables"));
 	else
-		finding(d->f, FINDING_WARN, "firewall", NULL,
+		finding(d->f, FINDING_WARN, "firewall", "apt-get install --reinstall nftables",
 			"its rules cannot be read: nft wrote no JSON");
 	cJSON_Delete(json);
 }

@@ -330,12 +330,18 @@ void doctor_others(struct doctor *d)
 		struct dhcp_interface face;
 		struct why why = {""};
 		char text[IP4_TEXT];
+		char mend[120];
 		uint32_t other = 0;
 
 		if (dhcp_link_query(d->config.interfaces[i], &face, NULL))
 			continue;
+		snprintf(mend, sizeof(mend),
+			 is_up(face.name) ? "rootstock doctor --interface %s  # outside of this "
+					    "container, with CAP_NET_RAW"
+					  : "ip link set %s up",
+			 face.name);
 		if (dhcp_probe_server(&face, PROBE_MS, &other, &why))
-			finding(d->f, FINDING_WARN, "dhcp", NULL,
+			finding(d->f, FINDING_WARN, "dhcp", mend,
 				"other DHCP servers cannot be looked for: %s", why.text);
 		else if (!other || other == face.address)
 			finding(d->f, FINDING_OK, "dhcp", NULL, "%s: no other DHCP server answers",

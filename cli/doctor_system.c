@@ -12,11 +12,13 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/timex.h>
 
 #include "common/clock.h"
+#include "common/control.h"
 #include "common/schema.h"
 #include "tftp/loader.h"
 
@@ -24,6 +26,7 @@ enum {
 	ROOM_LOW_MIB = 1024,
 	ROOM_NONE_MIB = 64,
 	FILES_LOW = 16384, /* a socket for each client, an object for each file that is read */
+	BUFFER_WANTED = 4 << 20, /* of the sockets that all machines ask */
 };
 
 static void packages(struct doctor *d)
@@ -102,16 +105,20 @@ static void disk(struct doctor *d)
 	struct statvfs st;
 	unsigned long long mib;
 	char mend[PATH_MAX + 60];
+	char remount[PATH_MAX + 60];
 
 	existing(d->cli->state_dir, dir);
 	if (statvfs(dir, &st)) {
-		finding(d->f, FINDING_ERROR, "disk", NULL, "%s: %s", dir, strerror(errno));
+		snprintf(mend, sizeof(mend), "findmnt -T %.200s; dmesg | tail", dir);
+		finding(d->f, FINDING_ERROR, "disk", mend, "%s: %s", dir, strerror(errno));
 		return;
 	}
 	mib = (unsigned long long)st.f_bavail * st.f_frsize >> 20;
 	snprintf(mend, sizeof(mend), "df -h %.200s; rootstock image prune NAME --keep 2", dir);
+	snprintf(remount, sizeof(remount), "mount -o remount,rw $(findmnt -no TARGET -T %.200s)",
+		 dir);
 	if (st.f_flag & ST_RDONLY)
-		finding(d->f, FINDING_ERROR, "disk", "mount -o remount,rw ...",
+		finding(d->f, FINDING_ERROR, "disk", remount,
 			"%s is on a file system that is mounted read-only", dir);
 	else if (mib < ROOM_LOW_MIB)
 		finding(d->f, mib < ROOM_NONE_MIB ? FINDING_ERROR : FINDING_WARN, "disk", mend,
@@ -148,41 +155,86 @@ static long long machines(struct doctor *d)
 	return n;
 }
 
-static void limits(struct doctor *d)
+static void neighbours(struct doctor *d)
 {
 	long long thresh = number_in("/proc/sys/net/ipv4/neigh/default/gc_thresh3");
-	long long buffer = number_in("/proc/sys/net/core/rmem_max");
 	long long hosts = machines(d);
-	struct rlimit files = {0};
 	char mend[160];
 
-	if (thresh >= 0 && hosts + 64 > thresh) {
-		snprintf(mend, sizeof(mend),
-			 "sysctl -w net.ipv4.neigh.default.gc_thresh2=%lld "
-			 "net.ipv4.neigh.default.gc_thresh3=%lld",
-			 2 * hosts + 1024, 4 * hosts + 2048);
-		finding(d->f, FINDING_ERROR, "limits", mend,
-			"the table of neighbours has room for %lld, and %lld machines are "
-			"registered: those beyond it are not reached",
-			thresh, hosts);
-	} else if (thresh >= 0) {
+	if (thresh < 0)
+		return; /* a container's network is not told */
+	if (hosts + 64 <= thresh) {
 		finding(d->f, FINDING_OK, "limits", NULL,
 			"the table of neighbours has room for %lld", thresh);
+		return;
 	}
-	if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_max < FILES_LOW)
+	snprintf(mend, sizeof(mend),
+		 "sysctl -w net.ipv4.neigh.default.gc_thresh2=%lld "
+		 "net.ipv4.neigh.default.gc_thresh3=%lld",
+		 2 * hosts + 1024, 4 * hosts + 2048);
+	finding(d->f, FINDING_ERROR, "limits", mend,
+		"the table of neighbours has room for %lld, and %lld machines are registered: "
+		"those beyond it are not reached",
+		thresh, hosts);
+}
+
+/* The supervisor of the server that runs, by who listens; 0: it cannot be told. */
+static pid_t server_pid(struct doctor *d)
+{
+	cleanup(closep) int fd = -1;
+	struct ucred who = {0};
+	socklen_t len = sizeof(who);
+
+	if (!d->runs || control_open(d->cli->state_dir, "serve", &fd, NULL) ||
+	    getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &who, &len))
+		return 0;
+	return who.pid;
+}
+
+/* Of the server that runs, whose children have what it has; else of one that would be
+ * started from here. */
+static void descriptors(struct doctor *d)
+{
+	pid_t pid = server_pid(d);
+	const char *whose = pid ? "the server" : "a server that is started from here";
+	struct rlimit files;
+
+	if (prlimit(pid, RLIMIT_NOFILE, NULL, &files))
+		return;
+	if (files.rlim_max < FILES_LOW)
 		finding(d->f, FINDING_WARN, "limits",
 			"LimitNOFILE=65536 in the unit, or ulimit -Hn 65536 before serve",
-			"a process may have %llu descriptors here: so many clients and files at "
-			"once",
+			"each process of %s may have %llu descriptors: so many clients and files "
+			"at once",
+			whose, (unsigned long long)files.rlim_max);
+	else
+		finding(d->f, FINDING_OK, "limits", NULL,
+			"each process of %s may have %llu descriptors", whose,
 			(unsigned long long)files.rlim_max);
-	/* Root raises it by itself, but not within a container. */
-	if (buffer >= 0 && buffer < 4 << 20)
-		finding(d->f, FINDING_OK, "limits",
-			"in a container without CAP_NET_ADMIN: sysctl -w net.core.rmem_max=4194304",
-			"a socket's buffer may have %lld bytes; the server, as root, gives itself "
-			"4 "
-			"MiB all the same",
-			buffer);
+}
+
+/* Who has CAP_NET_ADMIN gives himself what rmem_max denies; in a container root may have
+ * none, so it is tried. */
+static void buffers(struct doctor *d)
+{
+	long long most = number_in("/proc/sys/net/core/rmem_max");
+	cleanup(closep) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	int size = BUFFER_WANTED;
+
+	if (most < 0 || fd < 0)
+		return;
+	if (most >= BUFFER_WANTED)
+		finding(d->f, FINDING_OK, "limits", NULL, "a socket may hold %lld KiB", most >> 10);
+	else if (!setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &size, sizeof(size)))
+		finding(d->f, FINDING_OK, "limits", NULL,
+			"a socket may hold %lld KiB, but the server's, by root's privilege, hold "
+			"%d KiB",
+			most >> 10, BUFFER_WANTED >> 10);
+	else
+		finding(d->f, FINDING_WARN, "limits", "sysctl -w net.core.rmem_max=4194304",
+			"a socket may hold %lld KiB, and root may not have more here (no "
+			"CAP_NET_ADMIN): packets are lost when many machines ask at once",
+			most >> 10);
 }
 
 static void fuse_is_there(struct doctor *d)
@@ -229,7 +281,9 @@ void doctor_system(struct doctor *d)
 	packages(d);
 	clock_is_right(d);
 	disk(d);
-	limits(d);
+	neighbours(d);
+	descriptors(d);
+	buffers(d);
 	fuse_is_there(d);
 	confinement(d);
 }
