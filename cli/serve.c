@@ -165,6 +165,9 @@ static int serve_run(struct serve *v, struct why *why)
 	r = wires_watch(v);
 	if (r)
 		return why_set(why, r, "netlink: %s", strerror(-r));
+	r = registration_watch(v);
+	if (r)
+		return why_set(why, r, "a socket to rpcbind: %s", strerror(-r));
 	if (!getrlimit(RLIMIT_NOFILE, &files)) {
 		files.rlim_cur = files.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &files);
@@ -196,6 +199,8 @@ static void serve_fini(struct serve *v)
 		wire_close(&v->wires[i]);
 	if (v->wires_moved.loop)
 		close(v->wires_moved.fd);
+	if (v->rpcbind.loop)
+		close(v->rpcbind.fd);
 	nfs_unregister(&v->nfs);
 	nfs_fds_close(&v->nfs);
 	closep(&v->copier_listen);

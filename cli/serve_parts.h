@@ -9,6 +9,7 @@
  *	serve_events.c    acts on what children tell
  *	serve_health.c    whether the children serve, and who hears of it
  *	serve_wires.c     follows interfaces that come and go
+ *	serve_rpcbind.c   stays registered with an rpcbind
  *	serve_control.c   says how the server is
  */
 #ifndef CLI_SERVE_PARTS_H
@@ -70,8 +71,12 @@ struct serve {
 	struct loop_timer wires_timer;
 	bool unnoted; /* wires_note() found the database held */
 	struct nfs_fds nfs;
-	int metrics;	      /* where it is asked for metrics; -1: not at all */
-	uint32_t nfs_address; /* 0: any */
+	int metrics;		    /* where it is asked for metrics; -1: not at all */
+	uint32_t nfs_address;	    /* 0: any */
+	struct loop_source rpcbind; /* what it answers */
+	struct loop_timer rpcbind_timer;
+	uint32_t rpcbind_xid; /* of the last question */
+	struct log_limit unregistered;
 	int copier_listen;
 	int copier_lock; /* -1: somebody else's, for now */
 	bool copier_waits;
@@ -197,5 +202,11 @@ int wires_watch(struct serve *v);
 /* Where clients will find NFS: for `boot plan`, which runs without us.  -EAGAIN: who holds
  * the database is waited for, at the next looks. */
 int wires_note(struct serve *v);
+
+/* ---- serve_rpcbind.c ---- */
+
+int registration_watch(struct serve *v);
+/* Now, and not in a while. */
+void registration_look(struct serve *v);
 
 #endif

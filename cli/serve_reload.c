@@ -84,6 +84,7 @@ int serve_reload(struct serve *v, struct asker *asker)
 		renew(v, t.parts);
 		wires_note(v);
 	}
+	registration_look(v);
 	health_note(v);
 	log_info("configuration: read again, %u key%s changed", t.changes,
 		 t.changes == 1 ? "" : "s");

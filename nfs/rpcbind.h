@@ -16,4 +16,14 @@
 int rpcbind_register(uint32_t address, uint16_t port);
 void rpcbind_unregister(void);
 
+/* Does it still know us?  It forgets who registered when it is started anew.  Asked by a
+ * datagram, so that nobody waits for one that hangs.
+ * A socket for the two below, non-blocking, the caller's: 0 or a negative errno. */
+int rpcbind_open(int *fd);
+int rpcbind_ask(int fd, uint32_t xid);
+/* The next packet.  Returns 0 for the answer to `xid`, with the port of NFS version 3 by TCP
+ * (0: it knows of none); RPCBIND_OTHER; or a negative errno, -EAGAIN when all was read. */
+enum { RPCBIND_OTHER = 1 };
+int rpcbind_answer(int fd, uint32_t xid, uint16_t *port);
+
 #endif
