@@ -1,4 +1,8 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * What asks DHCP in the course of a boot, one after another: ROMs of each kind, iPXE, a
+ * kernel, its initrd.  Each as it does, packet by packet, against a copy of the dhcp child.
+ */
 #include "cli/doctor_parts.h"
 
 #include <errno.h>
@@ -11,6 +15,26 @@
 
 enum { ANSWER_MS = 20000, BETWEEN_MS = 2000 };
 
+#define PXE(arch) "PXEClient:Arch:000" arch
+
+static const struct dhcp_part all_parts[] = {
+	{.name = "BIOS ROM", .arch = 0, .vendor = PXE("00:UNDI:002001"), .only = BOARD_OTHER},
+	{.name = "UEFI x64 ROM", .arch = 7, .vendor = PXE("07:UNDI:003001")},
+	{.name = "UEFI ia32 ROM", .arch = 6, .vendor = PXE("06:UNDI:003001")},
+	{.name = "UEFI arm64 ROM", .arch = 11, .vendor = PXE("11:UNDI:003001")},
+	{.name = "UEFI arm32 ROM", .arch = 10, .vendor = PXE("10:UNDI:003001")},
+	{.name = "iPXE", .arch = 0, .vendor = PXE("00:UNDI:002001"), .ipxe = true},
+	{.name = "U-Boot", .arch = 0x16, .vendor = "U-Boot.armv8"},
+	{.name = "Raspberry Pi 3",
+	 .arch = 0,
+	 .vendor = PXE("00:UNDI:002001"),
+	 .only = BOARD_PI3,
+	 .final = true},
+	{.name = "Raspberry Pi 4", .arch = 0, .vendor = PXE("00:UNDI:002001"), .board = "RPi4"},
+	{.name = "kernel", .arch = -1, .kernel = true},
+	{.name = "initrd", .arch = -1, .vendor = "Linux ipconfig"},
+};
+
 /* One packet's answer. */
 struct heard {
 	bool any;
@@ -19,7 +43,7 @@ struct heard {
 	uint8_t data[DHCP_MAX_SIZE];
 };
 
-int dhcp_parts_open(struct doctor *d, int *fd)
+static int parts_open(struct doctor *d, int *fd)
 {
 	int r = control_open(d->cli->state_dir, "dhcp", fd, &d->cli->why);
 
@@ -68,6 +92,12 @@ static void ask_options(const struct dhcp_part *part, enum dhcp_type type,
 		dhcp_options_add_u16(list, OPTION_ARCH, (uint16_t)part->arch);
 		dhcp_options_add(list, OPTION_NDI, ndi, sizeof(ndi));
 	}
+	if (part->board) {
+		uint8_t uuid[17] = {0};
+
+		memcpy(uuid + 1, part->board, strlen(part->board));
+		dhcp_options_add(list, OPTION_UUID, uuid, sizeof(uuid));
+	}
 	if (part->ipxe)
 		dhcp_options_add_text(list, OPTION_USER_CLASS, "iPXE");
 	if (part->kernel)
@@ -109,8 +139,10 @@ static void note(const struct dhcp_message *m, struct dhcp_part *part)
 			 (const char *)root.at);
 }
 
-int dhcp_part_play(struct doctor *d, int fd, const char *interface, const struct mac *mac,
-		   struct dhcp_part *part)
+/* DISCOVER and REQUEST.  Returns 0 with what was given; 1: no answer, or a refusal, see
+ * `refused`; or a negative errno with words. */
+static int part_play(struct doctor *d, int fd, const char *interface, const struct mac *mac,
+		     struct dhcp_part *part)
 {
 	cleanup(freep) struct dhcp_message *got = malloc(sizeof(*got));
 	struct dhcp_message m = {.op = 1, .flags = DHCP_BROADCAST_FLAG};
@@ -136,7 +168,7 @@ int dhcp_part_play(struct doctor *d, int fd, const char *interface, const struct
 		return -EBADMSG;
 	note(got, part);
 	/* A proxy's OFFER has no address, and nobody REQUESTs it of him. */
-	if (!got->yiaddr)
+	if (!got->yiaddr || part->final)
 		return 0;
 	ask_options(part, DHCP_REQUEST, &list);
 	dhcp_options_add_u32(&list, OPTION_REQUESTED_ADDRESS, got->yiaddr);
@@ -156,4 +188,101 @@ int dhcp_part_play(struct doctor *d, int fd, const char *interface, const struct
 		return 1;
 	note(got, part);
 	return 0;
+}
+
+_Static_assert(ARRAY_SIZE(all_parts) <= DHCP_PARTS, "each has its place");
+
+static bool may_be(const struct dhcp_part *part, const struct mac *mac)
+{
+	/* By which the server knows one, too: its ROM says no more. */
+	bool pi3 = !memcmp(mac->octet, "\xb8\x27\xeb", 3);
+
+	return part->only == BOARD_ANY || (part->only == BOARD_PI3) == pi3;
+}
+
+static const char *refusal(const struct dhcp_part *part)
+{
+	return *part->refused ? part->refused
+			      : "the server is silent (unknown = ignore, or a packet that is not "
+				"for it)";
+}
+
+/* One finding for all that are refused alike. */
+static void tell_refused(struct host_play *p, unsigned int at)
+{
+	const struct dhcp_part *part = &p->parts[at];
+	char names[200] = "";
+	char mend[200];
+
+	for (unsigned int i = 0; i < p->nparts; i++) {
+		const struct dhcp_part *other = &p->parts[i];
+		size_t len = strlen(names);
+
+		if (other->answered || strcmp(other->refused, part->refused) != 0)
+			continue;
+		if (i < at)
+			return; /* it has been told with that one */
+		snprintf(names + len, sizeof(names) - len, "%s%s", len ? ", " : "", other->name);
+	}
+	finding(p->d->f, FINDING_ERROR, "dhcp",
+		doctor_mend(p,
+			    *part->refused ? part->refused
+			    : p->host	   ? ""
+					   : "not registered",
+			    mend),
+		"%s: no answer: %s", names, refusal(part));
+}
+
+static void tell_part(struct host_play *p, unsigned int at)
+{
+	const struct dhcp_part *part = &p->parts[at];
+	struct findings *f = p->d->f;
+	char address[IP4_TEXT];
+	char server[IP4_TEXT];
+	char mend[200];
+
+	if (!part->answered) {
+		tell_refused(p, at);
+		return;
+	}
+	finding(f, FINDING_OK, "dhcp", NULL, "%s: %s from %s%s%s", part->name,
+		part->address ? ip4_format(part->address, address) : "a boot file",
+		ip4_format(part->server, server), *part->file ? ", file " : "", part->file);
+	if (*part->refused)
+		finding(f, FINDING_ERROR, "dhcp", doctor_mend(p, part->refused, mend), "%s: %s",
+			part->name, part->refused);
+}
+
+int doctor_dhcp(struct host_play *p, const char *interface)
+{
+	cleanup(closep) int fd = -1;
+	unsigned int given = 0;
+	int r = parts_open(p->d, &fd);
+
+	for (size_t i = 0; i < ARRAY_SIZE(all_parts) && r >= 0; i++) {
+		struct dhcp_part *part = &p->parts[p->nparts];
+
+		if (!may_be(&all_parts[i], &p->mac))
+			continue;
+		*part = all_parts[i];
+		r = part_play(p->d, fd, interface, &p->mac, part);
+		if (r < 0)
+			break;
+		p->nparts++;
+		part->answered = !r;
+		if (r)
+			continue;
+		given++;
+		p->server = part->server;
+		if (part->address)
+			p->address = part->address;
+	}
+	for (unsigned int i = 0; i < p->nparts; i++)
+		tell_part(p, i);
+	if (r < 0)
+		return r;
+	/* Beside another server the address is that one's affair. */
+	if (given && !p->address)
+		p->address = p->host && p->host->address ? p->host->address : p->server + 1;
+	return given ? 0 : 1;
 }

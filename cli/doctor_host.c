@@ -12,16 +12,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 
-#include "common/control.h"
 #include "common/schema.h"
 #include "dhcp/link.h"
-#include "tftp/name.h"
-#include "tftp/plan.h"
-#include "tftp/play.h"
-
-enum { FETCH_MS = 90000 };
 
 /* ---- remedies ---- */
 
@@ -61,253 +54,6 @@ const char *doctor_mend(const struct host_play *p, const char *words, char out[2
 			return out;
 		}
 	return NULL;
-}
-
-/* ---- DHCP ---- */
-
-static const struct dhcp_part parts[] = {
-	{.name = "BIOS ROM", .arch = 0, .vendor = "PXEClient:Arch:00000:UNDI:002001"},
-	{.name = "UEFI x64 ROM", .arch = 7, .vendor = "PXEClient:Arch:00007:UNDI:003001"},
-	{.name = "UEFI arm64 ROM", .arch = 11, .vendor = "PXEClient:Arch:00011:UNDI:003001"},
-	{.name = "iPXE", .arch = 0, .vendor = "PXEClient:Arch:00000:UNDI:002001", .ipxe = true},
-	{.name = "kernel", .arch = -1, .kernel = true},
-	{.name = "initrd", .arch = -1, .vendor = "Linux ipconfig"},
-};
-
-static void tell_part(struct host_play *p, const struct dhcp_part *part, int r)
-{
-	struct findings *f = p->d->f;
-	char address[IP4_TEXT];
-	char server[IP4_TEXT];
-	char mend[200];
-
-	if (r) {
-		finding(f, FINDING_ERROR, "dhcp",
-			*part->refused ? doctor_mend(p, part->refused, mend) : NULL,
-			"%s: no answer: %s", part->name,
-			*part->refused ? part->refused
-				       : "the server is silent (unknown = ignore, or a packet "
-					 "that is not for it)");
-		return;
-	}
-	finding(f, FINDING_OK, "dhcp", NULL, "%s: %s from %s%s%s", part->name,
-		part->address ? ip4_format(part->address, address) : "a boot file",
-		ip4_format(part->server, server), *part->file ? ", file " : "", part->file);
-	if (*part->refused)
-		finding(f, FINDING_ERROR, "dhcp", doctor_mend(p, part->refused, mend), "%s: %s",
-			part->name, part->refused);
-}
-
-/* Returns 0, 1: it would stop here, or a negative errno. */
-static int play_dhcp(struct host_play *p, const char *interface)
-{
-	cleanup(closep) int fd = -1;
-	unsigned int given = 0;
-	int r = dhcp_parts_open(p->d, &fd);
-
-	for (size_t i = 0; i < ARRAY_SIZE(parts) && r >= 0; i++) {
-		struct dhcp_part part = parts[i];
-
-		r = dhcp_part_play(p->d, fd, interface, &p->mac, &part);
-		if (r < 0)
-			break;
-		tell_part(p, &part, r);
-		if (r)
-			continue;
-		given++;
-		p->server = part.server;
-		if (part.address)
-			p->address = part.address;
-	}
-	if (r < 0)
-		return r;
-	/* Beside another server the address is that one's affair. */
-	if (given && !p->address)
-		p->address = p->host && p->host->address ? p->host->address : p->server + 1;
-	return given ? 0 : 1;
-}
-
-/* ---- TFTP ---- */
-
-struct fetched {
-	struct tftp_played played;
-	char *head; /* the caller's; ended */
-	size_t head_len;
-};
-
-static void fetched_fini(struct fetched *f)
-{
-	free(f->head);
-}
-
-static int fetch(struct host_play *p, const char *name, struct fetched *out)
-{
-	char request[CONTROL_REQUEST_MAX];
-	char from[IP4_TEXT];
-	char to[IP4_TEXT];
-	char mac[MAC_TEXT];
-	char *answer;
-	size_t len;
-	int r;
-
-	*out = (struct fetched){.head = NULL};
-	snprintf(request, sizeof(request), "fetch %s %s %s %s", ip4_format(p->address, from),
-		 mac_format(&p->mac, mac), ip4_format(p->server, to), name);
-	r = control_ask(p->d->cli->state_dir, "tftp", request, FETCH_MS, &answer, &len,
-			&p->d->cli->why);
-	if (r)
-		return r;
-	if (len < sizeof(out->played)) {
-		free(answer);
-		return -EBADMSG;
-	}
-	memcpy(&out->played, answer, sizeof(out->played));
-	out->played.why[sizeof(out->played.why) - 1] = '\0';
-	out->head_len = len - sizeof(out->played);
-	memmove(answer, answer + sizeof(out->played), out->head_len + 1);
-	out->head = answer;
-	return 0;
-}
-
-/* The files that a firmware asks for one after another.  Returns 0, 1: it stops at one, or
- * a negative errno. */
-static int play_firmware(struct host_play *p, const struct tftp_firmware *fw)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(fw->files) && fw->files[i]; i++) {
-		cleanup(fetched_fini) struct fetched got;
-		char name[TFTP_NAME_MAX];
-		char mend[200];
-		int r;
-
-		tftp_firmware_file(fw->files[i], &p->mac, name, sizeof(name));
-		r = fetch(p, name, &got);
-		if (r)
-			return r;
-		if (got.played.code < 0)
-			continue;
-		snprintf(mend, sizeof(mend), "apt-get install %.80s",
-			 strstr(got.played.why, "package ")
-				 ? strstr(got.played.why, "package ") + strlen("package ")
-				 : "");
-		if (strstr(mend, " has it"))
-			*strstr(mend, " has it") = '\0';
-		finding(p->d->f, FINDING_WARN, "tftp",
-			strstr(got.played.why, "package ") ? mend
-							   : doctor_mend(p, got.played.why, mend),
-			"%s stops at %s: %s", fw->name, name, got.played.why);
-		return 1;
-	}
-	finding(p->d->f, FINDING_OK, "tftp", NULL, "%s: has its loader and its menu", fw->name);
-	return 0;
-}
-
-/* The menu has the kernel's command line; without one, no firmware comes further. */
-static int play_menu(struct host_play *p)
-{
-	cleanup(fetched_fini) struct fetched got;
-	char name[TFTP_NAME_MAX];
-	char mend[200];
-	const char *at;
-	int r;
-
-	tftp_firmware_file("pxelinux.cfg/01-MAC", &p->mac, name, sizeof(name));
-	r = fetch(p, name, &got);
-	if (r)
-		return r;
-	if (got.played.code == TFTP_PLAYED_LATER) {
-		finding(p->d->f, FINDING_WARN, "tftp", doctor_mend(p, "not registered", mend),
-			"%s would be registered when it asks for its loader: what it boots then "
-			"cannot be told yet",
-			p->name);
-		return 1;
-	}
-	if (got.played.code >= 0) {
-		finding(p->d->f, FINDING_ERROR, "menu", doctor_mend(p, got.played.why, mend),
-			"there is no menu for it: %s", got.played.why);
-		return 1;
-	}
-	at = strstr(got.head, "APPEND ");
-	if (!at)
-		return -EBADMSG;
-	at += strlen("APPEND ");
-	snprintf(p->cmdline, sizeof(p->cmdline), "%.*s", (int)strcspn(at, "\n"), at);
-	finding(p->d->f, FINDING_OK, "menu", NULL, "its kernel is told: %s", p->cmdline);
-	return 0;
-}
-
-static const char *kernel_kind(const uint8_t *b, size_t len)
-{
-	if (len > 0x206 && !memcmp(b + 0x202, "HdrS", 4))
-		return "a kernel for x86";
-	if (len > 0x40 && !memcmp(b + 56, "ARM\x64", 4))
-		return "a kernel for arm64";
-	if (len > 0x28 && !memcmp(b + 0x24, "\x18\x28\x6f\x01", 4))
-		return "a kernel for arm";
-	if (len > 0x34 && !memcmp(b + 0x30, "RSC\x05", 4))
-		return "a kernel for riscv";
-	if (len > 2 && !memcmp(b, "MZ", 2))
-		return "an EFI program";
-	if (len > 2 && !memcmp(b, "\x1f\x8b", 2))
-		return "a compressed kernel";
-	return NULL;
-}
-
-static int play_kernel(struct host_play *p, const struct boot_files *files)
-{
-	cleanup(fetched_fini) struct fetched kernel;
-	cleanup(fetched_fini) struct fetched initrd = {.head = NULL};
-	const char *kind;
-	char mend[200];
-	int r = fetch(p, "kernel", &kernel);
-
-	if (r)
-		return r;
-	if (kernel.played.code >= 0) {
-		finding(p->d->f, FINDING_ERROR, "kernel", doctor_mend(p, kernel.played.why, mend),
-			"it gets no kernel: %s", kernel.played.why);
-		return 1;
-	}
-	kind = kernel_kind((const uint8_t *)kernel.head, kernel.head_len);
-	if (!kind) {
-		finding(p->d->f, FINDING_ERROR, "kernel",
-			"install the kernel's package into the image again", "%s is no kernel",
-			files->kernel_path);
-		return 1;
-	}
-	finding(p->d->f, FINDING_OK, "kernel", NULL, "%s, %llu bytes: %s", files->kernel_path,
-		(unsigned long long)kernel.played.size, kind);
-	if (!files->initrd)
-		return 0;
-	r = fetch(p, "initrd", &initrd);
-	if (r)
-		return r;
-	if (initrd.played.code >= 0) {
-		finding(p->d->f, FINDING_ERROR, "initrd", doctor_mend(p, initrd.played.why, mend),
-			"it gets no initrd: %s", initrd.played.why);
-		return 1;
-	}
-	finding(p->d->f, FINDING_OK, "initrd", NULL, "%s, %llu bytes", files->initrd_path,
-		(unsigned long long)initrd.played.size);
-	return 0;
-}
-
-static int play_tftp(struct host_play *p)
-{
-	unsigned int good = 0;
-	int r = play_menu(p);
-
-	if (r)
-		return r;
-	for (const struct tftp_firmware *fw = tftp_firmwares; fw->name && r >= 0; fw++) {
-		r = play_firmware(p, fw);
-		good += r == 0;
-	}
-	if (r < 0)
-		return r;
-	if (!good)
-		finding(p->d->f, FINDING_ERROR, "tftp", "apt-get install pxelinux syslinux-common",
-			"no firmware gets a loader");
-	return good ? 0 : 1;
 }
 
 /* ---- all of it ---- */
@@ -367,15 +113,15 @@ static int look_at_view(struct host_play *p, const struct inventory *inv, struct
 
 static int play(struct host_play *p, const struct boot_files *files, const char *interface)
 {
-	int r = play_dhcp(p, interface);
+	int r = doctor_dhcp(p, interface);
 
 	if (!r)
-		r = play_tftp(p);
+		r = doctor_tftp(p);
 	if (!r && files)
-		r = play_kernel(p, files);
+		r = doctor_boot_files(p, files);
 	if (!r && files)
 		r = doctor_root(p, files->dialect);
-	if (!r && files)
+	if (!r && files && !p->walled)
 		finding(p->d->f, FINDING_OK, "boot", NULL, "%s would come to its init, of %s",
 			p->name, p->image);
 	return r;
@@ -401,6 +147,7 @@ static int host_run(struct host_play *p, const struct inventory *inv)
 {
 	cleanup(cli_view_close) struct cli_view v = {0};
 	struct boot_files files;
+	unsigned int errors;
 	int found = 1;
 	char mend[200];
 	int r = 0;
@@ -425,9 +172,14 @@ static int host_run(struct host_play *p, const struct inventory *inv)
 		return 0;
 	}
 	if (p->host && !p->host->nmacs) {
-		finding(p->d->f, FINDING_ERROR, "host", NULL, "%s has no MAC address", p->name);
+		snprintf(mend, sizeof(mend), "rootstock host set %s mac=MAC", p->name);
+		finding(p->d->f, FINDING_ERROR, "host", mend, "%s has no MAC address", p->name);
 		return 0;
 	}
+	/* What is played goes round it. */
+	errors = findings_errors(p->d->f);
+	doctor_firewall(p->d);
+	p->walled = findings_errors(p->d->f) > errors;
 	r = play(p, found ? NULL : &files, interface_for(p));
 	return r < 0 ? r : 0;
 }

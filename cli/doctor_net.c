@@ -250,7 +250,8 @@ static const char *mend_port(const char *holder, char out[160])
 	return NULL;
 }
 
-static void look_at_port(struct doctor *d, const struct need *need, bool errors)
+/* Who has it is of interest where it is port 111.  `errors`: what is well is not said. */
+static enum port_mapper look_at_port(struct doctor *d, const struct need *need, bool errors)
 {
 	const char *proto = need->tcp ? "TCP" : "UDP";
 	struct holder holder;
@@ -264,7 +265,7 @@ static void look_at_port(struct doctor *d, const struct need *need, bool errors)
 		else if (!errors)
 			finding(d->f, FINDING_OK, "port", NULL, "%s %u (%s): free", proto,
 				need->port, need->what);
-		return;
+		return d->runs ? MAPPER_WRONG : MAPPER_OURS;
 	}
 	/* The kernel's own server has sockets that are no process's. */
 	if (!holder.pid) {
@@ -274,24 +275,23 @@ static void look_at_port(struct doctor *d, const struct need *need, bool errors)
 				: "ss -lnp  # who is it?",
 			"%s %u (%s): taken by the kernel, or by a process of another container",
 			proto, need->port, need->what);
-		return;
+		return MAPPER_WRONG;
 	}
-	if (errors && !strcmp(holder.name, "rootstock"))
-		return;
 	if (!strcmp(holder.name, "rootstock")) {
-		finding(d->f, d->runs ? FINDING_OK : FINDING_WARN, "port", NULL, "%s %u (%s): %s",
-			proto, need->port, need->what,
-			d->runs ? "rootstock has it" : "a rootstock with another state has it");
-		return;
+		if (!errors)
+			finding(d->f, d->runs ? FINDING_OK : FINDING_WARN, "port", NULL,
+				"%s %u (%s): %s", proto, need->port, need->what,
+				d->runs ? "rootstock has it"
+					: "a rootstock with another state has it");
+		return MAPPER_OURS;
 	}
 	/* That one takes registrations, and so serves us. */
 	if (need->port == NFS_PORTMAP_PORT &&
 	    (!strcmp(holder.name, "rpcbind") || !strcmp(holder.name, "systemd"))) {
-		if (errors)
-			return;
-		finding(d->f, FINDING_OK, "port", NULL, "%s 111: %s has it: NFS registers there",
-			proto, holder.name);
-		return;
+		if (!errors)
+			finding(d->f, FINDING_OK, "port", NULL,
+				"%s 111: %s has it: NFS registers there", proto, holder.name);
+		return MAPPER_RPCBIND;
 	}
 	if (!mend_port(holder.name, mend))
 		snprintf(mend, sizeof(mend), "kill %d  # %s; or keep it from starting", holder.pid,
@@ -299,27 +299,38 @@ static void look_at_port(struct doctor *d, const struct need *need, bool errors)
 	finding(d->f, FINDING_ERROR, "port", mend, "%s %u (%s): taken by %s (process %d)%s", proto,
 		need->port, need->what, holder.name, holder.pid,
 		need->port == NFS_PORTMAP_PORT ? ", which is no rpcbind" : "");
+	return MAPPER_WRONG;
+}
+
+/* Of port 111 by TCP and UDP; of two that differ, the worse. */
+static enum port_mapper look_at_ports(struct doctor *d, bool mapper_alone)
+{
+	enum port_mapper found = MAPPER_OURS;
+	unsigned int n;
+	const struct need *needs = doctor_needs(d, &n);
+
+	for (unsigned int i = 0; i < n; i++) {
+		bool mapper = needs[i].port == NFS_PORTMAP_PORT;
+		enum port_mapper who;
+
+		if (mapper_alone && !mapper)
+			continue;
+		who = look_at_port(d, &needs[i], mapper_alone);
+		if (mapper && who > found)
+			found = who;
+	}
+	return found;
 }
 
 void doctor_ports(struct doctor *d)
 {
-	unsigned int n;
-	const struct need *needs = doctor_needs(d, &n);
-
-	for (unsigned int i = 0; i < n; i++)
-		look_at_port(d, &needs[i], false);
+	if (look_at_ports(d, false) == MAPPER_RPCBIND && d->runs)
+		doctor_rpcbind(d);
 }
 
-bool doctor_port_mapper(struct doctor *d)
+enum port_mapper doctor_port_mapper(struct doctor *d)
 {
-	unsigned int before = findings_errors(d->f);
-	unsigned int n;
-	const struct need *needs = doctor_needs(d, &n);
-
-	for (unsigned int i = 0; i < n; i++)
-		if (needs[i].port == NFS_PORTMAP_PORT)
-			look_at_port(d, &needs[i], true);
-	return findings_errors(d->f) == before;
+	return look_at_ports(d, true);
 }
 
 /* ---- others ---- */

@@ -3,12 +3,14 @@
  * What the files of `doctor` share, and nobody else includes.
  *
  *	doctor.c           the command
- *	doctor_net.c       interfaces, ports, rpcbind, other DHCP servers
+ *	doctor_net.c       interfaces, ports, other DHCP servers
+ *	doctor_portmap.c   where MOUNT and NFS are, by our port mapper or an rpcbind
  *	doctor_firewall.c  rules that drop what has to come in
  *	doctor_system.c    packages, clock, disk, limits, FUSE, confinement
  *	doctor_host.c      plays one host, stage by stage
  *	doctor_root.c      its way from the command line to init
  *	doctor_dhcp.c      its DHCP exchanges
+ *	doctor_tftp.c      the files that it is sent
  *	doctor_rpc.c       its calls to port mapper, MOUNT and NFS
  *	doctor_initrd.c    what its kernel and its initrd can do
  */
@@ -35,9 +37,9 @@ struct doctor {
 void doctor_interfaces(struct doctor *d);
 void doctor_ports(struct doctor *d);
 void doctor_others(struct doctor *d);
-/* Who has port 111, where a server runs: said only where it is a stranger, and then
- * false. */
-bool doctor_port_mapper(struct doctor *d);
+enum port_mapper { MAPPER_OURS, MAPPER_RPCBIND, MAPPER_WRONG };
+/* Who has port 111, where a server runs: said only where it is wrong. */
+enum port_mapper doctor_port_mapper(struct doctor *d);
 
 /* ---- doctor_firewall.c ---- */
 
@@ -60,6 +62,26 @@ void doctor_system(struct doctor *d);
 
 int doctor_host(struct doctor *d, const char *name);
 
+/* A program of a boot that asks for an address, and what it was given. */
+struct dhcp_part {
+	const char *name;   /* "BIOS ROM" */
+	int arch;	    /* option 93; -1: none */
+	const char *vendor; /* option 60; NULL: none */
+	const char *board;  /* how option 97 begins; NULL: without it */
+	bool ipxe;
+	bool kernel;					 /* asks as a kernel does */
+	bool final;					 /* takes the OFFER, and never REQUESTs */
+	enum { BOARD_ANY, BOARD_PI3, BOARD_OTHER } only; /* by its MAC */
+	uint32_t address;
+	uint32_t server;   /* siaddr */
+	char file[160];	   /* "": none */
+	char root[260];	   /* option 17 */
+	char refused[256]; /* why there was no answer; "": it was silent */
+	bool answered;
+};
+
+enum { DHCP_PARTS = 12 };
+
 /* A host that is played, and what it has been given so far. */
 struct host_play {
 	struct doctor *d;
@@ -70,47 +92,49 @@ struct host_play {
 	uint32_t server;
 	char cmdline[CMDLINE_MAX];
 	char image[80];
+	struct dhcp_part parts[DHCP_PARTS]; /* those that it may have */
+	unsigned int nparts;
+	bool walled; /* the firewall keeps it out */
 };
 
 /* The command that mends what a service refuses in these words; NULL: none is known. */
 const char *doctor_mend(const struct host_play *p, const char *words, char out[200]);
 
-/* ---- doctor_root.c ---- */
-
-/* From the command line to init.  Returns 0, 1: it would stop here, or a negative errno. */
-int doctor_root(struct host_play *p, enum boot_dialect dialect);
+/* Each of these plays a part of its boot.  Returns 0, 1: it would stop here, and that is
+ * said, or a negative errno. */
 
 /* ---- doctor_dhcp.c ---- */
 
-/* A program of a boot that asks for an address, and what it was given. */
-struct dhcp_part {
-	const char *name;   /* "BIOS ROM" */
-	int arch;	    /* option 93; -1: none */
-	const char *vendor; /* option 60; NULL: none */
-	bool ipxe;
-	bool kernel; /* asks as a kernel does */
-	uint32_t address;
-	uint32_t server;   /* siaddr */
-	char file[160];	   /* "": none */
-	char root[260];	   /* option 17 */
-	char refused[256]; /* why there was no answer; "": it was silent */
-};
+int doctor_dhcp(struct host_play *p, const char *interface);
 
-/* Opens the dialogue; -EBUSY, ... with words. */
-int dhcp_parts_open(struct doctor *d, int *fd);
-/* DISCOVER and REQUEST.  Returns 0 with what was given; 1: no answer, or a refusal, see
- * `refused`; or a negative errno with words. */
-int dhcp_part_play(struct doctor *d, int fd, const char *interface, const struct mac *mac,
-		   struct dhcp_part *part);
+/* ---- doctor_tftp.c ---- */
+
+int doctor_tftp(struct host_play *p);
+int doctor_boot_files(struct host_play *p, const struct boot_files *files);
+
+/* ---- doctor_root.c ---- */
+
+/* From the command line to init. */
+int doctor_root(struct host_play *p, enum boot_dialect dialect);
 
 /* ---- doctor_rpc.c ---- */
 
 struct rpc_client;
 
-/* As `mac` at `address` with source port `port`, to a service of the nfs child; `to` is the
- * server's own address. */
-int rpc_client_open(struct doctor *d, uint32_t address, uint16_t port, const struct mac *mac,
-		    uint32_t to, const char *service, struct rpc_client **out);
+/* Who calls, and the address of the server that is called. */
+struct rpc_caller {
+	struct mac mac;
+	uint32_t address;
+	uint32_t server;
+	uint16_t port;
+};
+
+/* As `as`, to a service of the nfs child, by TCP or UDP. */
+int rpc_client_open(struct doctor *d, const struct rpc_caller *as, const char *service, bool udp,
+		    struct rpc_client **out);
+/* As we are, to whoever has that port. */
+int rpc_client_connect(struct doctor *d, uint32_t address, uint16_t port, bool udp,
+		       struct rpc_client **out);
 void rpc_client_close(struct rpc_client *c); /* NULL is fine */
 CLEANUP_DEFINE(struct rpc_client *, rpc_client_close);
 
@@ -141,6 +165,14 @@ int rpc_readlink(struct rpc_client *c, const struct rpc_handle *file, char *out,
 int rpc_read(struct rpc_client *c, const struct rpc_handle *file, uint64_t offset, void *buf,
 	     size_t size, size_t *len);
 const char *rpc_status_text(int status); /* of NFS and MOUNT version 3 */
+
+/* ---- doctor_portmap.c ---- */
+
+/* Does the rpcbind that has port 111 know us?  Returns 0, 1: no, and that is said. */
+int doctor_rpcbind(struct doctor *d);
+/* What the port mapper tells a host whose mount has these options.  Returns 0, 1: it would
+ * stop here, or a negative errno. */
+int doctor_portmap(struct host_play *p, const struct rpc_caller *as, const char *options);
 
 /* ---- doctor_initrd.c ---- */
 

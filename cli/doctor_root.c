@@ -12,6 +12,17 @@
 
 enum { LINKS_MOST = 40, SOURCE_PORT = 700, INIT_MOST = 4 << 20 };
 
+/* Who mounts in each dialect, and whether he says who he is: klibc's nfsmount names nobody,
+ * and mkinitcpio's and live-boot's are that one. */
+static const struct {
+	const char *name;
+	bool auth_sys;
+} dialects[] = {
+	[BOOT_KERNEL] = {"a kernel", true}, [BOOT_KLIBC] = {"klibc", false},
+	[BOOT_DRACUT] = {"dracut", true},   [BOOT_MKINITCPIO] = {"mkinitcpio", false},
+	[BOOT_LIVE] = {"live-boot", false},
+};
+
 struct root {
 	uint32_t server; /* 0: not said */
 	char path[520];
@@ -45,6 +56,11 @@ static bool root_parse(const struct host_play *p, enum boot_dialect dialect, str
 	char *options;
 
 	*out = (struct root){.init = "/sbin/init"};
+	/* Of several the last one holds, whatever it says. */
+	if (cmdline_word(p->cmdline, "root=", text, sizeof(text)) &&
+	    ((dracut && strncmp(text, "nfs:", 4)) ||
+	     (dialect == BOOT_KERNEL && strcmp(text, "/dev/nfs"))))
+		return false;
 	if (!cmdline_word(p->cmdline, dracut ? "root=nfs:" : "nfsroot=", text, sizeof(text)))
 		return false;
 	colon = strchr(text, ':');
@@ -95,38 +111,6 @@ static bool root_version(struct host_play *p, const struct root *root, enum boot
 			"(MOUNT version 1), which is not served%s",
 		word, word);
 	return false;
-}
-
-static int play_ports(struct host_play *p, const struct root *root)
-{
-	static const struct {
-		uint32_t program;
-		const char *name;
-		const char *option;
-	} wanted[] = {{100005, "MOUNT", "mountport="}, {100003, "NFS", ",port="}};
-	cleanup(rpc_client_closep) struct rpc_client *c = NULL;
-	int r;
-
-	/* What is played does not go by that port. */
-	if (!doctor_port_mapper(p->d))
-		return 1;
-	r = rpc_client_open(p->d, p->address, SOURCE_PORT, &p->mac, p->server, "portmap", &c);
-	for (size_t i = 0; i < ARRAY_SIZE(wanted) && !r; i++) {
-		uint32_t port = 0;
-
-		if (strstr(root->options, wanted[i].option))
-			continue;
-		r = rpc_getport(c, wanted[i].program, 3, true, &port);
-		if (!r && !port) {
-			finding(p->d->f, FINDING_ERROR, "portmap", NULL,
-				"the port mapper knows no %s version 3 by TCP", wanted[i].name);
-			return 1;
-		}
-		if (!r)
-			finding(p->d->f, FINDING_OK, "portmap", NULL, "%s is at TCP port %u",
-				wanted[i].name, port);
-	}
-	return r;
 }
 
 struct walk {
@@ -274,54 +258,127 @@ static int play_program(struct host_play *p, struct walk *w, const char *path, u
 	return *interpreter && depth < 3 ? play_program(p, w, interpreter, depth + 1) : 0;
 }
 
+/* The medium of a live system, whose init is in there. */
+static int play_medium(struct host_play *p, struct walk *w)
+{
+	static const char path[] = "/live/filesystem.squashfs";
+	struct rpc_file file;
+	char mend[200];
+	char magic[4];
+	size_t len;
+	int r = walk(w, path, &file);
+
+	if (!r)
+		r = rpc_read(w->c, &file.handle, 0, magic, sizeof(magic), &len);
+	if (r) {
+		tell_walk(p, w, path, r, "read");
+		return 1;
+	}
+	if (len < sizeof(magic) || memcmp(magic, "hsqs", 4)) {
+		snprintf(mend, sizeof(mend), "mksquashfs ROOT DIR%s; rootstock image add NAME DIR",
+			 path);
+		finding(p->d->f, FINDING_ERROR, "root", mend, "%s is no squashfs", path);
+		return 1;
+	}
+	finding(p->d->f, FINDING_OK, "root", NULL, "%s: %llu bytes", path,
+		(unsigned long long)file.size);
+	return 0;
+}
+
+static int play_init(struct host_play *p, struct walk *w, const char *init)
+{
+	int r = play_program(p, w, init, 0);
+
+	if (r || strcmp(init, "/linuxrc"))
+		return r;
+	w->links = 0;
+	return play_program(p, w, "/sbin/init", 0);
+}
+
+/* By TCP and UDP, whichever a client tries first and falls back to.  Returns 0 and the
+ * root, 1: said, as `level`. */
+static int play_mount(struct host_play *p, struct rpc_client *const c[2], const char *path,
+		      enum boot_dialect dialect, enum finding_level level, struct rpc_handle *out)
+{
+	for (int udp = 1; udp >= 0; udp--) {
+		int r = rpc_mount(c[udp], path, dialects[dialect].auth_sys, out);
+		const char *reason = r ? rpc_client_reason(c[udp]) : "";
+		char mend[200];
+
+		if (!r)
+			continue;
+		if (!*reason)
+			reason = r > 0 ? rpc_status_text(r) : why_text(&p->d->cli->why, r);
+		finding(p->d->f, level, "mount", doctor_mend(p, reason, mend),
+			"%s cannot be mounted, as %s does it by %s: %s", path,
+			dialects[dialect].name, udp ? "UDP" : "TCP", reason);
+		p->d->cli->why = (struct why){""};
+		return 1;
+	}
+	return 0;
+}
+
+/* In its own dialect; and what another initrd, or none, would come to. */
+static int play_mounts(struct host_play *p, struct rpc_client *const c[2], const char *path,
+		       enum boot_dialect own, struct rpc_handle *out)
+{
+	char others[100] = "";
+
+	if (play_mount(p, c, path, own, FINDING_ERROR, out))
+		return 1;
+	finding(p->d->f, FINDING_OK, "mount", NULL, "%s, as %s does it, by TCP and UDP", path,
+		dialects[own].name);
+	for (size_t i = 0; i < ARRAY_SIZE(dialects); i++) {
+		struct rpc_handle root;
+		size_t at = strlen(others);
+
+		if (i != own && !play_mount(p, c, path, i, FINDING_WARN, &root))
+			snprintf(others + at, sizeof(others) - at, "%s%s", at ? ", " : "",
+				 dialects[i].name);
+	}
+	if (*others)
+		finding(p->d->f, FINDING_OK, "mount", NULL, "%s, likewise as: %s", path, others);
+	return 0;
+}
+
+static int play_root(struct host_play *p, const struct root *root, enum boot_dialect dialect)
+{
+	const struct rpc_caller as = {p->mac, p->address, p->server, SOURCE_PORT};
+	cleanup(rpc_client_closep) struct rpc_client *tcp = NULL;
+	cleanup(rpc_client_closep) struct rpc_client *udp = NULL;
+	struct walk w = {0};
+	int r = doctor_portmap(p, &as, root->options);
+
+	if (!r)
+		r = rpc_client_open(p->d, &as, "nfs", false, &tcp);
+	if (!r)
+		r = rpc_client_open(p->d, &as, "nfs", true, &udp);
+	if (!r)
+		r = play_mounts(p, (struct rpc_client *[]){tcp, udp}, root->path, dialect, &w.root);
+	if (r)
+		return r;
+	w.c = tcp;
+	return dialect == BOOT_LIVE ? play_medium(p, &w) : play_init(p, &w, root->init);
+}
+
 int doctor_root(struct host_play *p, enum boot_dialect dialect)
 {
-	cleanup(rpc_client_closep) struct rpc_client *c = NULL;
 	struct root root;
-	struct walk w = {0};
-	const char *reason;
 	char server[IP4_TEXT];
 	char mend[200];
-	int r;
 
+	snprintf(mend, sizeof(mend),
+		 "rootstock host set %s cmdline=  # what is set there, or for its group", p->name);
 	if (!root_parse(p, dialect, &root)) {
-		finding(p->d->f, FINDING_ERROR, "nfs", NULL,
+		finding(p->d->f, FINDING_ERROR, "nfs", mend,
 			"its kernel is not told of a root by NFS");
 		return 1;
 	}
 	if (root.server && root.server != p->server) {
-		finding(p->d->f, FINDING_WARN, "nfs", NULL,
+		finding(p->d->f, FINDING_WARN, "nfs", mend,
 			"its root is at another server, %s, which cannot be played",
 			ip4_format(root.server, server));
 		return 1;
 	}
-	if (!root_version(p, &root, dialect))
-		return 1;
-	r = play_ports(p, &root);
-	if (!r)
-		r = rpc_client_open(p->d, p->address, SOURCE_PORT, &p->mac, p->server, "nfs", &c);
-	if (r)
-		return r;
-	w.c = c;
-	/* klibc's nfsmount names nobody. */
-	r = rpc_mount(c, root.path, dialect != BOOT_KLIBC && dialect != BOOT_LIVE, &w.root);
-	if (r < 0)
-		return r;
-	if (r) {
-		reason = rpc_client_reason(c);
-		finding(p->d->f, FINDING_ERROR, "mount", doctor_mend(p, reason, mend),
-			"%s cannot be mounted: %s", root.path,
-			*reason ? reason : rpc_status_text(r));
-		return 1;
-	}
-	finding(p->d->f, FINDING_OK, "mount", NULL, "%s, as %s does it", root.path,
-		dialect == BOOT_KERNEL ? "a kernel" : boot_dialect_word(dialect));
-	if (dialect == BOOT_LIVE)
-		return 0; /* what runs is in a squashfs */
-	r = play_program(p, &w, root.init, 0);
-	if (!r && !strcmp(root.init, "/linuxrc")) {
-		w.links = 0;
-		r = play_program(p, &w, "/sbin/init", 0);
-	}
-	return r;
+	return root_version(p, &root, dialect) ? play_root(p, &root, dialect) : 1;
 }

@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The calls that a client makes on its way to init, over one end of a socket pair whose
- * other end the nfs child serves.  A call and its reply, one after the other, written
- * and read field by field as the server's are (nfs/proc.h).
+ * other end the nfs child serves, a stream or datagrams; or to a port of this machine, as
+ * an rpcbind's.  A call and its reply, one after the other, written and read field by
+ * field as the server's are (nfs/proc.h).
  */
 #include "cli/doctor_parts.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,16 +32,29 @@ struct rpc_client {
 	struct doctor *d;
 	int control;
 	int fd;
+	bool datagrams;
 	uint32_t xid;
 	char reason[512];
 	struct cursor reply; /* the results of the last call */
 	uint8_t in[REPLY_MAX];
 };
 
-int rpc_client_open(struct doctor *d, uint32_t address, uint16_t port, const struct mac *mac,
-		    uint32_t to, const char *service, struct rpc_client **out)
+static struct rpc_client *client_new(struct doctor *d, bool udp)
 {
-	cleanup(rpc_client_closep) struct rpc_client *c = calloc(1, sizeof(*c));
+	struct rpc_client *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->d = d;
+	c->control = c->fd = -1;
+	c->datagrams = udp;
+	return c;
+}
+
+int rpc_client_open(struct doctor *d, const struct rpc_caller *as, const char *service, bool udp,
+		    struct rpc_client **out)
+{
+	cleanup(rpc_client_closep) struct rpc_client *c = client_new(d, udp);
 	struct why *why = &d->cli->why;
 	char request[128];
 	char from_text[IP4_TEXT];
@@ -51,22 +67,40 @@ int rpc_client_open(struct doctor *d, uint32_t address, uint16_t port, const str
 
 	if (!c)
 		return -ENOMEM;
-	c->d = d;
-	c->control = c->fd = -1;
 	r = control_open(d->cli->state_dir, "nfs", &c->control, why);
 	if (r)
 		return r;
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends))
+	if (socketpair(AF_UNIX, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0, ends))
 		return -errno;
 	c->fd = ends[0];
-	snprintf(request, sizeof(request), "connect %s %u %s %s %s", ip4_format(address, from_text),
-		 port, mac_format(mac, mac_text), ip4_format(to, to_text), service);
+	snprintf(request, sizeof(request), "connect %s %u %s %s %s",
+		 ip4_format(as->address, from_text), as->port, mac_format(&as->mac, mac_text),
+		 ip4_format(as->server, to_text), service);
 	r = control_send(c->control, request, strlen(request), ends[1]);
 	close(ends[1]);
 	if (!r)
 		r = control_receive(c->control, CALL_MS, none, sizeof(none), &len, why);
 	if (r != CONTROL_END)
 		return r ? r : -EBADMSG;
+	*out = take(&c);
+	return 0;
+}
+
+int rpc_client_connect(struct doctor *d, uint32_t address, uint16_t port, bool udp,
+		       struct rpc_client **out)
+{
+	cleanup(rpc_client_closep) struct rpc_client *c = client_new(d, udp);
+	const struct sockaddr_in sin = {
+		.sin_family = AF_INET,
+		.sin_port = htons(port),
+		.sin_addr.s_addr = htonl(address),
+	};
+
+	if (!c)
+		return -ENOMEM;
+	c->fd = socket(AF_INET, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+	if (c->fd < 0 || connect(c->fd, (const struct sockaddr *)&sin, sizeof(sin)))
+		return why_set(&d->cli->why, -errno, "%s", strerror(errno));
 	*out = take(&c);
 	return 0;
 }
@@ -85,54 +119,75 @@ const char *rpc_client_reason(struct rpc_client *c)
 	size_t len;
 
 	/* It was sent before the reply that it goes with. */
-	while (!control_receive(c->control, 0, c->reason, sizeof(c->reason) - 1, &len, NULL))
+	while (c->control >= 0 &&
+	       !control_receive(c->control, 0, c->reason, sizeof(c->reason) - 1, &len, NULL))
 		c->reason[len] = '\0';
 	return c->reason;
 }
 
-static int read_all(struct rpc_client *c, void *buf, size_t len)
+/* What comes next, as much as is there. */
+static int read_some(struct rpc_client *c, struct instant end, void *buf, size_t len, size_t *got)
 {
-	struct instant end = instant_add_ms(instant_now(), CALL_MS);
-	uint8_t *at = buf;
+	struct pollfd pfd = {.fd = c->fd, .events = POLLIN};
+	int64_t left = (end.ns - instant_now().ns) / NS_PER_MS;
+	ssize_t n;
 
-	while (len) {
-		struct pollfd pfd = {.fd = c->fd, .events = POLLIN};
-		int64_t left = (end.ns - instant_now().ns) / NS_PER_MS;
-		ssize_t n;
-
-		if (poll(&pfd, 1, left > 0 ? (int)left : 0) == 0)
-			return why_set(&c->d->cli->why, -ETIMEDOUT, "no reply to a call");
-		n = recv(c->fd, at, len, 0);
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n == 0)
-			return why_set(&c->d->cli->why, -EPIPE, "the connection was closed");
-		if (n > 0) {
-			at += n;
-			len -= (size_t)n;
-		}
-	}
+	if (poll(&pfd, 1, left > 0 ? (int)left : 0) == 0)
+		return why_set(&c->d->cli->why, -ETIMEDOUT, "no reply to a call");
+	n = recv(c->fd, buf, len, 0);
+	if (n < 0 && errno != EINTR)
+		return why_set(&c->d->cli->why, -errno, "%s", strerror(errno));
+	if (n == 0)
+		return why_set(&c->d->cli->why, -EPIPE, "the connection was closed");
+	*got = n > 0 ? (size_t)n : 0;
 	return 0;
 }
 
-static int receive(struct rpc_client *c)
+static int read_all(struct rpc_client *c, struct instant end, void *buf, size_t len)
+{
+	uint8_t *at = buf;
+	size_t n;
+	int r = 0;
+
+	while (len && !(r = read_some(c, end, at, len, &n))) {
+		at += n;
+		len -= n;
+	}
+	return r;
+}
+
+static int read_record(struct rpc_client *c, struct instant end, size_t *len)
 {
 	uint8_t head[4];
 	struct cursor mark;
 	uint32_t word;
-	uint32_t auth_len;
-	int r = read_all(c, head, sizeof(head));
+	int r = read_all(c, end, head, sizeof(head));
 
 	if (r)
 		return r;
 	mark = cursor_of(head, sizeof(head));
 	word = cursor_be32(&mark);
-	if (!(word & 0x80000000) || (word & 0x7fffffff) > sizeof(c->in))
+	*len = word & 0x7fffffff;
+	if (!(word & 0x80000000) || *len > sizeof(c->in))
 		return -EBADMSG;
-	r = read_all(c, c->in, word & 0x7fffffff);
+	return read_all(c, end, c->in, *len);
+}
+
+static int receive(struct rpc_client *c)
+{
+	struct instant end = instant_add_ms(instant_now(), CALL_MS);
+	uint32_t word;
+	uint32_t auth_len;
+	size_t len = 0;
+	int r = 0;
+
+	while (c->datagrams && !len && !r)
+		r = read_some(c, end, c->in, sizeof(c->in), &len);
+	if (!c->datagrams)
+		r = read_record(c, end, &len);
 	if (r)
 		return r;
-	c->reply = cursor_of(c->in, word & 0x7fffffff);
+	c->reply = cursor_of(c->in, len);
 	if (cursor_be32(&c->reply) != c->xid || cursor_be32(&c->reply) != 1)
 		return -EBADMSG;
 	if (cursor_be32(&c->reply)) /* MSG_DENIED */
@@ -178,13 +233,14 @@ static int call(struct rpc_client *c, struct outgoing *o)
 {
 	size_t len = writer_len(&o->w);
 	struct writer mark = writer_of(o->data, 4);
+	size_t from = c->datagrams ? 4 : 0;
 
 	if (o->w.full)
 		return -E2BIG;
 	c->reason[0] = '\0';
 	writer_be32(&mark, (uint32_t)(len - 4) | 0x80000000);
-	if (send(c->fd, o->data, len, MSG_NOSIGNAL) != (ssize_t)len)
-		return -EPIPE;
+	if (send(c->fd, o->data + from, len - from, MSG_NOSIGNAL) != (ssize_t)(len - from))
+		return why_set(&c->d->cli->why, -EPIPE, "the connection was closed");
 	return receive(c);
 }
 

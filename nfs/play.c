@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { PLAYS = 4, PLAY_SECS = 120, PLAY_OPEN_FILES = 16 };
+enum { PLAYS = 8, PLAY_SECS = 120, PLAY_OPEN_FILES = 16 };
 
 struct play {
 	struct loop_source io; /* the control connection */
@@ -16,10 +16,19 @@ struct play {
 	struct plays *plays;
 	struct play *next;
 	struct nfs_config config;
+	struct caller_route route;
 	struct worker_shared shared;
 	struct worker *worker;
 	pthread_t thread;
 	bool runs;
+};
+
+/* What is asked for. */
+struct wish {
+	struct caller_route route;
+	struct mac mac;
+	uint8_t programs;
+	bool udp;
 };
 
 struct plays {
@@ -39,6 +48,7 @@ static void play_free(struct play *p)
 		pthread_join(p->thread, NULL);
 	}
 	worker_free(p->worker);
+	nfs_fds_close(&p->config.fds);
 	mounts_free(p->shared.mounts);
 	exports_close(p->shared.exports);
 	loop_timer_clear(&p->end);
@@ -66,9 +76,10 @@ static void on_end(struct loop_timer *timer, struct instant now)
 	play_free((struct play *)((char *)timer - offsetof(struct play, end)));
 }
 
-/* A worker like the others, but for what is told and to whom. */
-static int play_init(struct play *p, const struct worker_shared *like, uint32_t address,
-		     const struct mac *mac, struct why *why)
+/* A worker like the others, but for what is told and to whom.  Takes `fd` where it is of
+ * datagrams. */
+static int play_init(struct play *p, const struct worker_shared *like, const struct wish *wish,
+		     int *fd, struct why *why)
 {
 	int r;
 
@@ -76,6 +87,11 @@ static int play_init(struct play *p, const struct worker_shared *like, uint32_t 
 	p->config.event_fd = -1;
 	p->config.fds = NFS_FDS_NONE;
 	p->config.max_open = PLAY_OPEN_FILES;
+	p->route = wish->route;
+	p->shared.played = &p->route;
+	if (wish->udp)
+		*(wish->programs == RPC_NFS ? &p->config.fds.udp : &p->config.fds.portmap_udp) =
+			take_fd(fd);
 	p->shared.config = &p->config;
 	p->shared.views = like->views;
 	p->shared.key = like->key;
@@ -84,7 +100,7 @@ static int play_init(struct play *p, const struct worker_shared *like, uint32_t 
 	p->shared.nworkers = 1;
 	r = exports_open(p->config.state_dir, &p->config, &p->shared.exports, why);
 	if (!r)
-		r = exports_assume(p->shared.exports, address, mac);
+		r = exports_assume(p->shared.exports, wish->route.address, &wish->mac);
 	if (!r)
 		r = mounts_new_dry(p->io.fd, &p->shared.mounts);
 	if (!r)
@@ -94,38 +110,41 @@ static int play_init(struct play *p, const struct worker_shared *like, uint32_t 
 	return r;
 }
 
-/* (A filter of system calls has to let threads be made, as for the other workers.) */
-static int play_run(struct play *p, int stream, uint8_t programs, const struct caller_route *route)
+static int play_stream(struct play *p, int stream, uint8_t programs)
 {
 	struct conn *conn;
-	int r = conn_new_as(stream, programs, route, &conn);
+	int r = conn_new_as(stream, programs, &p->route, &conn);
 
 	if (r)
 		return r;
-	worker_count(&p->shared, route->address, 1);
+	worker_count(&p->shared, p->route.address, 1);
 	atomic_fetch_add(&p->worker->load, 1);
 	worker_give(p->worker, conn);
-	r = -pthread_create(&p->thread, NULL, worker_main, p->worker);
+	return 0;
+}
+
+/* (A filter of system calls has to let threads be made, as for the other workers.) */
+static int play_run(struct play *p)
+{
+	int r = -pthread_create(&p->thread, NULL, worker_main, p->worker);
+
 	p->runs = !r;
 	return r;
 }
 
-static bool is_stream(int fd)
+/* One end of a pair: of a stream, or of datagrams. */
+static bool is_pair(int fd, bool *datagrams)
 {
 	int type = 0;
 	int domain = 0;
 	socklen_t len = sizeof(type);
 
-	return fd >= 0 && !getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) &&
-	       type == SOCK_STREAM && !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) &&
-	       domain == AF_UNIX && !fcntl(fd, F_SETFL, O_NONBLOCK);
+	if (fd < 0 || getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) ||
+	    getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) || domain != AF_UNIX)
+		return false;
+	*datagrams = type == SOCK_DGRAM;
+	return (type == SOCK_STREAM || *datagrams) && !fcntl(fd, F_SETFL, O_NONBLOCK);
 }
-
-struct wish {
-	struct caller_route route;
-	struct mac mac;
-	uint8_t programs;
-};
 
 /* "FROM PORT MAC TO nfs|portmap" */
 static bool parse(struct bytes args, struct wish *out)
@@ -151,20 +170,19 @@ static bool parse(struct bytes args, struct wish *out)
 
 void plays_connect(struct plays *plays, struct asker *asker, struct bytes args)
 {
-	int stream = asker_given(asker);
+	cleanup(closep) int pair = asker_given(asker);
 	struct why why = {""};
 	struct wish wish;
 	struct play *p;
 	int r = 0;
 
-	if (!parse(args, &wish) || !is_stream(stream))
+	if (!parse(args, &wish) || !is_pair(pair, &wish.udp))
 		r = why_set(&why, -EINVAL,
 			    "not: connect ADDRESS PORT MAC ADDRESS nfs|portmap, and a socket");
 	else if (plays->n == PLAYS)
 		r = why_set(&why, -EBUSY, "too many are playing clients now");
 	p = r ? NULL : calloc(1, sizeof(*p));
 	if (!p) {
-		closep(&stream);
 		asker_fail(asker, r ? r : -ENOMEM, &why);
 		return;
 	}
@@ -176,14 +194,17 @@ void plays_connect(struct plays *plays, struct asker *asker, struct bytes args)
 	plays->n++;
 	/* A reason that the asker does not take must hold nobody up. */
 	fcntl(p->io.fd, F_SETFL, O_NONBLOCK);
-	r = play_init(p, plays->shared, wish.route.address, &wish.mac, &why);
+	/* Who asks has perhaps changed something just now. */
+	views_poll(plays->shared->views);
+	r = play_init(p, plays->shared, &wish, &pair, &why);
+	if (!r && !wish.udp)
+		r = play_stream(p, take_fd(&pair), wish.programs);
 	if (!r)
-		r = play_run(p, take_fd(&stream), wish.programs, &wish.route);
+		r = play_run(p);
 	if (!r)
 		r = control_end(p->io.fd); /* begun */
 	if (!r)
 		r = loop_add(plays->loop, &p->io, p->io.fd, EPOLLIN | EPOLLRDHUP);
-	closep(&stream);
 	if (r) {
 		control_fail(p->io.fd, r, why_text(&why, r));
 		play_free(p);

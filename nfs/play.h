@@ -2,7 +2,7 @@
  *
  * A client that somebody plays against the running service, through the control socket.
  *
- *	"connect FROM PORT MAC TO nfs|portmap" and a stream socket
+ *	"connect FROM PORT MAC TO nfs|portmap" and one end of a pair, stream or datagrams
  *	   --> a worker and a thread of its own, with exports in which MAC has FROM,
  *	       and mounts and events that nobody hears of
  *

@@ -143,6 +143,35 @@ static struct caller *udp_caller(struct udp *udp, const struct udp_route *route)
 	return c;
 }
 
+static struct in_addr asked_address(struct msghdr *msg)
+{
+	struct in_pktinfo info = {0};
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c))
+		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO)
+			memcpy(&info, CMSG_DATA(c), sizeof(info));
+	return info.ipi_spec_dst; /* of a broadcast: the interface's own */
+}
+
+/* From whom and to which address.  Who is played sends by a pair of sockets, which tell
+ * neither. */
+static struct udp_route udp_route_of(const struct worker *worker, const struct listener *listener,
+				     struct msghdr *msg)
+{
+	const struct caller_route *played = worker->shared->played;
+	struct udp_route route = {.fd = listener->fd, .programs = listener->programs};
+
+	if (played) {
+		route.peer.sin_addr.s_addr = htonl(played->address);
+		route.peer.sin_port = htons(played->port);
+		route.local.s_addr = htonl(played->local);
+	} else {
+		memcpy(&route.peer, msg->msg_name, sizeof(route.peer));
+		route.local = asked_address(msg);
+	}
+	return route;
+}
+
 static void udp_flush(struct worker *worker)
 {
 	struct udp *udp = worker->udp;
@@ -154,6 +183,10 @@ static void udp_flush(struct worker *worker)
 		struct msghdr *msg = &udp->out[i].msg_hdr;
 		struct cmsghdr *cmsg;
 
+		if (worker->shared->played) {
+			*msg = (struct msghdr){.msg_iov = &udp->out_iov[i], .msg_iovlen = 1};
+			continue;
+		}
 		*msg = (struct msghdr){
 			.msg_name = &route->peer,
 			.msg_namelen = sizeof(route->peer),
@@ -319,16 +352,6 @@ static void udp_call(struct worker *worker, const struct udp_route *route, struc
 	}
 }
 
-static struct in_addr asked_address(struct msghdr *msg)
-{
-	struct in_pktinfo info = {0};
-
-	for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c))
-		if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO)
-			memcpy(&info, CMSG_DATA(c), sizeof(info));
-	return info.ipi_spec_dst; /* of a broadcast: the interface's own */
-}
-
 void udp_ready(struct worker *worker, struct source *source, uint32_t events)
 {
 	struct listener *listener = (struct listener *)source;
@@ -352,12 +375,7 @@ void udp_ready(struct worker *worker, struct source *source, uint32_t events)
 		n = recvmmsg(listener->fd, udp->in, UDP_BATCH, MSG_DONTWAIT, NULL);
 		for (int i = 0; i < n; i++) {
 			struct msghdr *msg = &udp->in[i].msg_hdr;
-			const struct udp_route route = {
-				.peer = udp->in_peer[i],
-				.local = asked_address(msg),
-				.fd = listener->fd,
-				.programs = listener->programs,
-			};
+			const struct udp_route route = udp_route_of(worker, listener, msg);
 			const struct bytes call = {udp->in_data[i], udp->in[i].msg_len};
 			bool cut = msg->msg_flags & MSG_TRUNC;
 

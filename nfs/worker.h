@@ -31,12 +31,21 @@ enum {
 	WORKER_BUCKETS = 1 << 16
 };
 
+/* Who calls, and by which of our addresses. */
+struct caller_route {
+	uint32_t address;
+	uint32_t local;
+	uint16_t port;
+};
+
 /* What all workers share. */
 struct worker_shared {
 	const struct nfs_config *config;
 	struct views *views;
 	struct exports *exports;
 	struct mounts *mounts;
+	/* Who sends the datagrams, where one is played; NULL: who sent them. */
+	const struct caller_route *played;
 	struct worker **workers;
 	unsigned int nworkers;
 	atomic_uint connections;
@@ -120,11 +129,6 @@ bool worker_count(struct worker_shared *shared, uint32_t address, int change);
 /* Takes `fd`, also on failure. */
 int conn_new(int fd, uint8_t programs, struct conn **out);
 /* The same of who is played: from these addresses, whatever `fd` is. */
-struct caller_route {
-	uint32_t address;
-	uint32_t local;
-	uint16_t port;
-};
 int conn_new_as(int fd, uint8_t programs, const struct caller_route *route, struct conn **out);
 void conn_adopt(struct worker *worker, struct conn *conn);
 void conn_run(struct worker *worker, struct conn *conn); /* its turn */

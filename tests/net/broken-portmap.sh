@@ -3,7 +3,8 @@
 # shellcheck disable=SC2154 # what the library sets
 # check: when=quick limit=120
 # A stranger has port 111.  The server does not start then; or it runs already, with the
-# rpcbind that was there, and the stranger took its place.
+# rpcbind that was there, and the stranger took its place.  And an rpcbind that has forgotten
+# who registered: one that was started anew, and one that takes no registration.
 set -euo pipefail
 lib=$(dirname "$0")/../lib
 for part in test net server doctor; do
@@ -11,6 +12,9 @@ for part in test net server doctor; do
 	. "$lib/$part.sh"
 done
 
+for tool in rpcbind rpcinfo; do
+	command -v $tool >/dev/null || skip "$tool is not installed"
+done
 doctor_up
 doctor_add
 cat >"$work/stranger.py" <<END
@@ -36,19 +40,52 @@ import json, sys
 print(\"taken by python3\" if \"taken by python3\" in e[\"what\"] and e[\"mend\"] else e)")"
 
 # With an rpcbind, in a /run of its own; then without.
-command -v rpcbind >/dev/null || exit 0
 stop "$spawned"
-spawn rpcbind nsenter --net="/run/netns/$net_ns" unshare -m sh -c \
-	"mount -t tmpfs none /run && mkdir /run/rpcbind && exec rpcbind -f"
-rpcbind_pid=$spawned
-wait_for 30 "rpcbind" net_listening tcp 111
-spawn serve nsenter --net="/run/netns/$net_ns" --mount="/proc/$rpcbind_pid/ns/mnt" \
+spawn rooms unshare -m sh -c "mount -t tmpfs none /run && mkdir /run/rpcbind && exec sleep 600"
+room=$spawned
+room_is_made() {
+	[[ $(cat "/proc/$room/comm") == sleep ]]
+}
+wait_for 10 "a /run of its own" room_is_made
+in_room() {
+	nsenter --net="/run/netns/$net_ns" --mount="/proc/$room/ns/mnt" "$@"
+}
+rpcbind_begins() {
+	spawn rpcbind nsenter --net="/run/netns/$net_ns" --mount="/proc/$room/ns/mnt" rpcbind -f
+	rpcbind_pid=$spawned
+	wait_for 30 "rpcbind" net_listening tcp 111
+}
+rpcbind_begins
+spawn serve nsenter --net="/run/netns/$net_ns" --mount="/proc/$room/ns/mnt" \
 	"$rootstock" --state "$ROOTSTOCK_STATE" serve --interface br0
 server_pid=$spawned
 wait_for 30 "serve to listen" server_listens tcp 2049
 wait_for 30 "the server to answer" doctor_all_answer
 doctor north
 equal "exit of doctor, with an rpcbind: $(grep ^error "$work/doctor")" 0 "$doctor_status"
+grep -q "^ok *portmap *rpcbind: MOUNT is at UDP port 2049, NFS is at UDP port 2049" \
+	"$work/doctor" || fail "$(cat "$work/doctor")"
+
+# Started anew, it knows nobody; and is told again.
+knows_us() {
+	in_room rpcinfo -p 10.77.0.1 >"$work/rpcinfo" 2>&1 &&
+		[[ $(grep -cE "^ *(100003 *3|100005 *[13]) .*2049" "$work/rpcinfo") == 6 ]]
+}
+knows_us || fail "not registered: $(cat "$work/rpcinfo")"
+stop "$rpcbind_pid"
+rpcbind_begins
+wait_for 20 "the server to register again" knows_us
+equal "lines of the log" 1 "$(grep -c "registered again" "$work/serve.log")"
+doctor north
+equal "exit of doctor, with a new rpcbind: $(grep ^error "$work/doctor")" 0 "$doctor_status"
+# At once, where that is asked for: by itself it would not be that fast four times.
+for _ in 1 2 3 4; do
+	in_room rpcinfo -d 100003 3
+	since=$(date +%s%N)
+	"$rootstock" reload >/dev/null
+	wait_for 2 "a reload to register again" knows_us
+	(($(date +%s%N) - since < 2500000000)) || fail "registered again, but not by the reload"
+done
 stop "$rpcbind_pid"
 doctor north
 doctor_names "TCP 111 (the port mapper): nobody listens, though a server runs"
@@ -65,3 +102,44 @@ grep -q "another program answers on port 111" "$work/show" || fail "no remedy: $
 doctor north
 program=$(readlink "/proc/$spawned/exe")
 doctor_names "TCP 111 (the port mapper): taken by ${program##*/} (process $spawned)"
+
+# One that knows nobody, and takes no registration.
+stop "$spawned"
+cat >"$work/rpcbind" <<'END'
+#!/usr/bin/python3
+import select, socket, struct
+t, u = socket.socket(), socket.socket(type=socket.SOCK_DGRAM)
+t.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+for s in t, u:
+    s.bind(("0.0.0.0", 111))
+t.listen()
+open_ones = [t, u]
+while True:
+    for s in select.select(open_ones, [], [])[0]:
+        if s is t:
+            open_ones.append(t.accept()[0])
+            continue
+        call, peer = s.recvfrom(4096)
+        if not call:
+            open_ones.remove(s)
+            continue
+        call = call if s is u else call[4:]
+        reply = call[:4] + struct.pack(">6I", 1, 0, 0, 0, 0, 0)
+        if s is u:
+            s.sendto(reply, peer)
+        else:
+            s.sendall(struct.pack(">I", 0x80000000 | len(reply)) + reply)
+END
+chmod 755 "$work/rpcbind"
+spawn forgetful nsenter --net="/run/netns/$net_ns" "$work/rpcbind"
+wait_for 20 "the forgetful rpcbind" net_listening tcp 111
+doctor north
+doctor_only "rpcbind knows no MOUNT version 3 by TCP"
+grep -A1 "^error *portmap" "$work/doctor" | grep -q -- "-> rootstock reload" ||
+	fail "no remedy: $(cat "$work/doctor")"
+doctor --interface br0
+doctor_only "rpcbind knows no MOUNT version 3 by TCP"
+not_taken() {
+	grep -q "rpcbind does not know it any more, and does not take it again" "$work/serve.log"
+}
+wait_for 20 "the server to say so" not_taken

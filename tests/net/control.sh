@@ -79,7 +79,7 @@ def ask(name, request, fd=None):
         except ConnectionResetError:
             return b""
 pipe = os.pipe()[0]
-dgram = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)[0].fileno()
+packets = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)[0].fileno()
 mac = b"52:54:00:00:00:01"
 for request in [b"fetch", b"fetch ", b"fetch a b c d",
                 b"fetch 1.2.3.4 " + mac + b" 1.2.3 x", b"fetch 1.2.3.4 " + mac[:-1] + b"g 1.2.3.4 x",
@@ -89,20 +89,22 @@ for name in [b"", b"../../etc/passwd", b"x" * 3900, bytes(range(1, 256))]:
     reply = ask("tftp", b"fetch 1.2.3.4 " + mac + b" 1.2.3.4 " + name)
     assert reply[:1] == b"m" and reply[5:9] != b"\xff" * 4, (name, reply[:100])
 good = b"connect 10.77.0.9 700 " + mac + b" 10.77.0.1 nfs"
-for request, fd in [(b"connect", None), (good, None), (good, pipe), (good, dgram),
+for request, fd in [(b"connect", None), (good, None), (good, pipe), (good, packets),
                     (good + b"x", pipe), (good.replace(b"nfs", b"all"), pipe),
                     (b"connect " + b"1" * 4000, pipe), (good.replace(b"700", b"-1"), pipe)]:
     assert ask("nfs", request, fd)[:1] == b"f", request
-# As many plays as there may be, and one more; all end with their askers.
+# As many plays as there may be, of streams and datagrams, and one more; all end with their
+# askers.
 for turn in range(3):
-    pairs = [socket.socketpair() for i in range(5)]
-    askers = [dial("nfs") for i in range(5)]
+    pairs = [socket.socketpair(type=[socket.SOCK_STREAM, socket.SOCK_DGRAM][i % 2])
+             for i in range(9)]
+    askers = [dial("nfs") for i in range(9)]
     answers = []
     for s, pair in zip(askers, pairs):
         s.sendmsg([good], [(socket.SOL_SOCKET, socket.SCM_RIGHTS,
                             array.array("i", [pair[1].fileno()]))])
         answers.append(s.recv(100)[:1])
-    assert answers == [b"e"] * 4 + [b"f"], answers
+    assert answers == [b"e"] * 8 + [b"f"], answers
     for pair in pairs:
         pair[0].sendall(os.urandom(random.randrange(1, 5000)))
     for s in askers:

@@ -11,6 +11,7 @@ for part in test net server doctor; do
 	. "$lib/$part.sh"
 done
 
+command -v nft >/dev/null || skip "nftables is not installed"
 doctor_up
 doctor_add --wait
 doctor_serve
@@ -48,9 +49,17 @@ for i in 1 2 3; do
 		"$doctor_status"
 done
 for said in "dhcp *BIOS ROM: 10.77.0" "dhcp *kernel: 10.77.0" "kernel .*a kernel for x86" \
-	"mount */, as klibc" "root */linuxrc" "root */sbin/init" "boot *north would come to its init"; do
+	"dhcp *UEFI ia32 ROM: .*, file bootia32.efi" "dhcp *UEFI arm32 ROM: .*, file bootarm.efi" \
+	"dhcp *U-Boot: 10.77.0" "dhcp *Raspberry Pi 4: 10.77.0" "dhcp *initrd: 10.77.0" \
+	"firewall *no rule keeps clients out" \
+	"portmap *the port mapper: MOUNT is at TCP port 2049, NFS is at TCP port 2049" \
+	"portmap *the port mapper: MOUNT is at UDP port 2049, NFS is at UDP port 2049" \
+	"mount */, as klibc does it, by TCP and UDP" \
+	"mount */, likewise as: a kernel, dracut, mkinitcpio, live-boot" "root */linuxrc" "root */sbin/init" "boot *north would come to its init"; do
 	grep -q "^ok *$said" "$work/doctor" || fail "not said: $said: $(cat "$work/doctor")"
 done
+grep -q "^warn *tftp *UEFI arm32 ROM stops at bootarm.efi" "$work/doctor" || fail "$(cat "$work/doctor")"
+! grep -q "Raspberry Pi 3" "$work/doctor" || fail "it is no Raspberry Pi: $(cat "$work/doctor")"
 all >"$work/after"
 diff "$work/before" "$work/after" || fail "it was recorded"
 
@@ -58,6 +67,25 @@ diff "$work/before" "$work/after" || fail "it was recorded"
 doctor 52:54:00:aa:00:99
 grep -q "^warn *host *52:54:00:aa:00:99 is not registered" "$work/doctor" || fail "$(cat "$work/doctor")"
 grep -q "^ok *dhcp *BIOS ROM" "$work/doctor" || fail "$(cat "$work/doctor")"
+doctor b8:27:eb:00:00:99
+grep -q "^ok *dhcp *Raspberry Pi 3: 10.77.0" "$work/doctor" || fail "$(cat "$work/doctor")"
+! grep -q "BIOS ROM" "$work/doctor" || fail "it is a Raspberry Pi 3: $(cat "$work/doctor")"
+"$rootstock" host add 52:54:00:aa:00:98 --name none >/dev/null
+sqlite3 -cmd ".timeout 20000" "$ROOTSTOCK_STATE/rootstock.db" \
+	"DELETE FROM host_mac WHERE host = (SELECT id FROM host WHERE name = 'none')"
+doctor none
+doctor_only "none has no MAC address"
+grep -q -- "-> rootstock host set none mac=MAC" "$work/doctor" || fail "$(cat "$work/doctor")"
+"$rootstock" host remove none
+
+# Told of another root, or of another's.
+"$rootstock" host set north loader=nosuch.efi cmdline="nfsroot=10.77.0.77:/,vers=3"
+doctor north
+grep -A1 "^warn *nfs *its root is at another server, 10.77.0.77" "$work/doctor" |
+	grep -q -- "-> rootstock host set north cmdline= " || fail "$(cat "$work/doctor")"
+grep -q "^warn *tftp *.* stops at nosuch.efi" "$work/doctor" || fail "$(cat "$work/doctor")"
+"$rootstock" host set north loader= cmdline=
+
 doctor nobody
 grep -q "nobody: no such host" "$work/doctor.err" || fail "$(cat "$work/doctor.err")"
 "$rootstock" host set north address=10.99.0.9
@@ -93,8 +121,7 @@ equal "exit of doctor beside another: $(grep ^error "$work/doctor")" 0 "$doctor_
 grep -q "^ok *port *UDP 69 (TFTP): rootstock has it" "$work/doctor" || fail "$(cat "$work/doctor")"
 
 # A firewall that lets NFS in and nothing else; then one that is fine.
-if command -v nft >/dev/null; then
-	net_run nft -f - <<END
+net_run nft -f - <<END
 table inet f {
 	set open { type inet_service; elements = { 111, 2049 }
 	}
@@ -110,22 +137,23 @@ table inet f {
 	}
 }
 END
-	doctor --interface br0
-	doctor_only "chain input of table inet f on br0 drops what comes to UDP 67"
-	grep -q "UDP 69 (TFTP), UDP 111 (the port mapper)$" "$work/doctor" || fail "$(cat "$work/doctor")"
-	mend=$(sed -n "/^error *firewall/{n;s/^ *-> //p}" "$work/doctor")
-	# shellcheck disable=SC2086 # it is a command
-	net_run ${mend//\"/} || fail "the remedy is no command: $mend"
-	doctor --interface br0
-	equal "exit of doctor, mended: $(grep ^error "$work/doctor")" 0 "$doctor_status"
-	net_run nft add chain inet f evil "{ type filter hook input priority 10; policy accept; }"
-	net_run nft add rule inet f evil udp dport 69 drop
-	doctor --interface br0
-	doctor_only "chain evil of table inet f on br0 drops what comes to UDP 69 (TFTP)$"
-	net_run nft delete table inet f
+doctor --interface br0
+doctor_only "chain input of table inet f on br0 drops what comes to UDP 67"
+grep -q "UDP 69 (TFTP), UDP 111 (the port mapper)$" "$work/doctor" || fail "$(cat "$work/doctor")"
+mend=$(sed -n "/^error *firewall/{n;s/^ *-> //p}" "$work/doctor")
+# shellcheck disable=SC2086 # it is a command
+net_run ${mend//\"/} || fail "the remedy is no command: $mend"
+doctor north
+equal "exit of doctor, mended: $(grep ^error "$work/doctor")" 0 "$doctor_status"
+net_run nft add chain inet f evil "{ type filter hook input priority 10; policy accept; }"
+net_run nft add rule inet f evil udp dport 69 drop
+doctor north
+doctor_only "chain evil of table inet f on br0 drops what comes to UDP 69 (TFTP)$"
+! grep -q "would come to its init" "$work/doctor" || fail "it passes the firewall: $(cat "$work/doctor")"
+net_run nft delete table inet f
 
-	# Let in by a map of verdicts, or by what a goto ends in, or perhaps: no error.
-	net_run nft -f - <<END
+# Let in by a map of verdicts, or by what a goto ends in, or perhaps: no error.
+net_run nft -f - <<END
 table inet f {
 	chain lan { accept; }
 	chain gone { tcp dport 1 drop; }
@@ -153,13 +181,12 @@ table inet f {
 	}
 }
 END
-	doctor --interface br0
-	equal "exit of doctor, all let in: $(grep ^error "$work/doctor")" 0 "$doctor_status"
-	net_run nft flush chain inet f lan
-	doctor --interface br0
-	doctor_only "chain maps of table inet f on br0 drops what comes to UDP 67"
-	net_run nft delete table inet f
-fi
+doctor north
+equal "exit of doctor, all let in: $(grep ^error "$work/doctor")" 0 "$doctor_status"
+net_run nft flush chain inet f lan
+doctor north
+doctor_only "chain maps of table inet f on br0 drops what comes to UDP 67"
+net_run nft delete table inet f
 
 # Another DHCP server on the wire.
 net_peer rival 52:54:00:aa:00:02

@@ -1,0 +1,87 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck disable=SC2154 # what the library sets
+# check: when=quick limit=120
+# doctor of hosts whose images mount their root in each dialect: what is well, and the one
+# thing that each may lack.
+set -euo pipefail
+lib=$(dirname "$0")/../lib
+for part in test net server doctor; do
+	# shellcheck source=/dev/null
+	. "$lib/$part.sh"
+done
+
+doctor_up
+doctor_add
+version=6.1.0-1-amd64
+modules=usr/lib/modules/$version/kernel
+initrd=$work/image/boot/initrd.img-$version
+drivers=("$modules/drivers/net/ethernet/intel/e1000/e1000.ko" "$modules/fs/nfs/nfs.ko"
+	"$modules/fs/nfs/nfsv3.ko")
+
+# dialect_image NAME: the image as it is now, as NAME, for north.
+dialect_image() {
+	"$rootstock" image add "$1" "$work/image" >/dev/null
+	"$rootstock" host set north image="$1"
+}
+# well SAID...: doctor finds north to be, and says so.
+well() {
+	local said
+	doctor north
+	equal "exit of doctor: $(grep ^error "$work/doctor")" 0 "$doctor_status"
+	for said; do
+		grep -q "^ok *$said" "$work/doctor" || fail "not said: $said: $(cat "$work/doctor")"
+	done
+}
+doctor_serve
+
+rm -r "$work/image/usr/share/initramfs-tools"
+mkdir -p "$work/image/usr/lib/dracut"
+doctor_initrd "$initrd" usr/sbin/mount.nfs "${drivers[@]}"
+dialect_image dracut
+well "menu .*root=nfs:10.77.0.1:/:vers=3" "mount */, as dracut does it, by TCP and UDP" \
+	"root */sbin/init"
+"$rootstock" host set north cmdline=root=/dev/sda1
+doctor north
+doctor_only "not told of a root by NFS"
+"$rootstock" host set north cmdline=
+doctor_initrd "$initrd" bin/ipconfig "${drivers[@]}"
+dialect_image dracut-less
+doctor north
+doctor_only "has no mount.nfs"
+grep -q -- "-> in the image: dracut --force" "$work/doctor" || fail "$(cat "$work/doctor")"
+
+rm -r "$work/image/usr/lib/dracut"
+mkdir -p "$work/image/usr/lib/initcpio/hooks"
+: >"$work/image/usr/lib/initcpio/hooks/net"
+doctor_initrd "$initrd" hooks/net "${drivers[@]}"
+dialect_image mkinitcpio
+well "menu .*root=/dev/nfs nfsroot=10.77.0.1:/,vers=3" \
+	"mount */, as mkinitcpio does it, by TCP and UDP" "root */sbin/init"
+doctor_initrd "$initrd" hooks/net "${drivers[@]:0:1}"
+dialect_image mkinitcpio-less
+doctor north
+doctor_only "has no module nfs"
+grep -q "mkinitcpio -P" "$work/doctor" || fail "$(cat "$work/doctor")"
+
+rm -r "$work/image/usr/lib/initcpio" "$initrd"
+printf "CONFIG_X=y\nCONFIG_%s=y\n" NFS_FS NFS_V3 ROOT_NFS IP_PNP IP_PNP_DHCP |
+	awk '!seen[$0]++' >"$work/image/boot/config-$version"
+dialect_image kernel
+well "menu .*root=/dev/nfs nfsroot=" "mount */, as a kernel does it, by TCP and UDP"
+"$rootstock" host set north cmdline=root=/dev/sda1
+doctor north
+doctor_only "not told of a root by NFS"
+"$rootstock" host set north cmdline=
+
+mkdir "$work/image/live"
+mv "$work/image/boot/vmlinuz-$version" "$work/image/live/vmlinuz"
+doctor_initrd "$work/image/live/initrd.img" bin/nfsmount
+printf hsqs >"$work/image/live/filesystem.squashfs"
+dialect_image live
+well "menu .*boot=live netboot=nfs" "mount */, as live-boot does it, by TCP and UDP" \
+	"root */live/filesystem.squashfs: 4 bytes"
+echo rubbish >"$work/image/live/filesystem.squashfs"
+dialect_image live-less
+doctor north
+doctor_only "/live/filesystem.squashfs is no squashfs"
