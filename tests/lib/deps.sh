@@ -18,7 +18,8 @@ declare -A deps=(
 		udhcpc busybox-static isc-dhcp-client tftp-hpa atftp curl tshark
 		isc-dhcp-relay dhcpcd-base klibc-utils dnsmasq-base strace pxelinux
 		nfs-common rpcbind sqlite3 cpio attr acl zstd xz-utils mandoc bsdextrautils
-		shellcheck git nftables prometheus bash-completion"
+		shellcheck git nftables prometheus bash-completion systemd
+		qemu-system-x86 ipxe-qemu seabios ovmf"
 	[boot]="qemu-system-x86 qemu-system-arm ipxe-qemu seabios ovmf u-boot-qemu
 		pxelinux syslinux-common ipxe shim-signed grub-efi-amd64-signed
 		dnsmasq-base mmdebstrap squashfs-tools cpio zstd"

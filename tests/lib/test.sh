@@ -55,6 +55,15 @@ skip() {
 	exit 77
 }
 
+# need COMMAND...: tests/lib/deps.sh installs each, so that one which is missing is a
+# failure: a skip would hide what is no longer checked.
+need() {
+	local command
+	for command; do
+		command -v "$command" >/dev/null || fail "$command is not installed"
+	done
+}
+
 need_root() {
 	[[ $(id -u) == 0 ]] || skip "needs root"
 }

@@ -21,7 +21,10 @@ debian=$(sed -n '1s/.*(\(.*\)).*/\1/p' debian/changelog)
 	echo "meson.build says $meson, debian/changelog $debian"
 	status=1
 }
-command -v systemd-analyze >/dev/null || exit $status
+command -v systemd-analyze >/dev/null || {
+	echo "systemd-analyze is not installed"
+	exit 1
+}
 unit=$(mktemp -d)
 trap 'rm -rf "$unit"' EXIT
 sed 's|@bindir@|/bin|; s|/bin/rootstock|/bin/true|' cli/dist/rootstock.service.in \

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 command -v shellcheck >/dev/null || {
 	echo "shellcheck is not installed"
-	exit 77
+	exit 1
 }
 mapfile -t scripts < <(grep -rlE --exclude-dir='build*' --exclude-dir=.git \
 	'^#!.*/(ba)?sh|^# shellcheck shell' . | sort)

@@ -11,6 +11,12 @@ set -euo pipefail
 need_root
 driver=$build/dhcp/dhcp-driver
 [[ -x $driver ]] || fail "no $driver: build first"
+ipconfig=/usr/lib/klibc/bin/ipconfig
+firmware=/usr/share/OVMF/OVMF_CODE_4M.fd
+need busybox dhclient dhcpcd "$ipconfig" qemu-system-x86_64 sqlite3
+[[ -e $firmware ]] || fail "ovmf is not installed"
+# Debian has but one of these installed at a time.
+command -v dhcrelay >/dev/null || need dhcp-helper
 
 net_up
 start_server() {
@@ -89,52 +95,43 @@ dhclient -r
 wait_for 10 "dhclient's release" state_is "$address" 3
 net_peer_run a ip address flush dev eth0
 
-if command -v dhcpcd >/dev/null; then
-	echo "# dhcpcd: an address, the same one"
-	# shellcheck disable=SC2016
-	net_peer_run a unshare -m sh -c 'mount -t tmpfs none /run &&
-		mount -t tmpfs none /var/lib/dhcpcd && exec timeout 20 "$@"' sh \
-		dhcpcd -4 -1 -B --noipv4ll -c /bin/true -t 15 eth0 >"$work/dhcpcd.log" 2>&1 ||
-		fail "dhcpcd: $(cat "$work/dhcpcd.log")"
-	grep -q "leased $address" "$work/dhcpcd.log" || fail "dhcpcd: $(cat "$work/dhcpcd.log")"
-	net_peer_run a ip address flush dev eth0
-	echo "# dhcpcd: rebinding, release"
-	# shellcheck disable=SC2016
-	spawn dhcpcd nsenter --net="/run/netns/$net_ns-a" unshare -m sh -c 'mount -t tmpfs none /run &&
-		mount -t tmpfs none /var/lib/dhcpcd && exec "$@"' sh \
-		dhcpcd -4 -B --noipv4ll -c /bin/true eth0
-	wait_for 20 "dhcpcd's lease" has_line "leased $address" "$work/dhcpcd.log"
-	before=$(grep -c "$address class=other" "$work/server.log")
-	# One that comes while it still sets its route up is lost.
-	rebound() {
-		kill -HUP "$spawned"
-		sleep 2
-		(($(grep -c "$address class=other" "$work/server.log") > before))
-	}
-	wait_for 20 "dhcpcd's second lease" rebound
-	kill -ALRM "$spawned"
-	wait_for 20 "dhcpcd's release" state_is "$address" 3
-	stop "$spawned"
-	net_peer_run a ip address flush dev eth0
-else
-	echo "# dhcpcd is missing"
-fi
+echo "# dhcpcd: an address, the same one"
+# shellcheck disable=SC2016
+net_peer_run a unshare -m sh -c 'mount -t tmpfs none /run &&
+	mount -t tmpfs none /var/lib/dhcpcd && exec timeout 20 "$@"' sh \
+	dhcpcd -4 -1 -B --noipv4ll -c /bin/true -t 15 eth0 >"$work/dhcpcd.log" 2>&1 ||
+	fail "dhcpcd: $(cat "$work/dhcpcd.log")"
+grep -q "leased $address" "$work/dhcpcd.log" || fail "dhcpcd: $(cat "$work/dhcpcd.log")"
+net_peer_run a ip address flush dev eth0
+echo "# dhcpcd: rebinding, release"
+# shellcheck disable=SC2016
+spawn dhcpcd nsenter --net="/run/netns/$net_ns-a" unshare -m sh -c 'mount -t tmpfs none /run &&
+	mount -t tmpfs none /var/lib/dhcpcd && exec "$@"' sh \
+	dhcpcd -4 -B --noipv4ll -c /bin/true eth0
+wait_for 20 "dhcpcd's lease" has_line "leased $address" "$work/dhcpcd.log"
+before=$(grep -c "$address class=other" "$work/server.log")
+# One that comes while it still sets its route up is lost.
+rebound() {
+	kill -HUP "$spawned"
+	sleep 2
+	(($(grep -c "$address class=other" "$work/server.log") > before))
+}
+wait_for 20 "dhcpcd's second lease" rebound
+kill -ALRM "$spawned"
+wait_for 20 "dhcpcd's release" state_is "$address" 3
+stop "$spawned"
+net_peer_run a ip address flush dev eth0
 
-ipconfig=/usr/lib/klibc/bin/ipconfig
-if [[ -x $ipconfig ]]; then
-	echo "# klibc's ipconfig, as an initrd calls it"
-	# shellcheck disable=SC2016
-	net_peer_run a unshare -m sh -c 'mount -t tmpfs none /run && "$@" && cat /run/net-eth0.conf' \
-		sh "$ipconfig" -t 10 -c dhcp -d eth0 >"$work/ipconfig.out"
-	for line in "IPV4ADDR='$address'" "ROOTSERVER='10.77.0.1'" "ROOTPATH='10.77.0.1:/'"; do
-		grep -q "$line" "$work/ipconfig.out" ||
-			fail "ipconfig: no $line: $(cat "$work/ipconfig.out")"
-	done
-	logged "stage=initrd $address class=klibc" || fail "ipconfig was not known for klibc's"
-	net_peer_run a ip address flush dev eth0
-else
-	echo "# klibc's ipconfig is missing"
-fi
+echo "# klibc's ipconfig, as an initrd calls it"
+# shellcheck disable=SC2016
+net_peer_run a unshare -m sh -c 'mount -t tmpfs none /run && "$@" && cat /run/net-eth0.conf' \
+	sh "$ipconfig" -t 10 -c dhcp -d eth0 >"$work/ipconfig.out"
+for line in "IPV4ADDR='$address'" "ROOTSERVER='10.77.0.1'" "ROOTPATH='10.77.0.1:/'"; do
+	grep -q "$line" "$work/ipconfig.out" ||
+		fail "ipconfig: no $line: $(cat "$work/ipconfig.out")"
+done
+logged "stage=initrd $address class=klibc" || fail "ipconfig was not known for klibc's"
+net_peer_run a ip address flush dev eth0
 equal "leases of that MAC" 1 "$(rows "SELECT count(*) FROM lease WHERE mac = x'525400123401'")"
 equal "boots of that MAC" 1 "$(rows "SELECT count(*) FROM boot WHERE mac = x'525400123401'")"
 
@@ -212,8 +209,7 @@ net_peer_run relay ip link set r1 up
 ip -n "$net_ns-far" link set eth0 address 52:54:00:12:34:02 up
 net_run ip route add 10.78.0.0/24 via 10.77.0.2
 net_peer_run relay sh -c 'echo 1 >/proc/sys/net/ipv4/ip_forward'
-# start_relay IF: for clients on that interface, by dhcrelay or dhcp-helper; Debian has
-# but one of them installed at a time.
+# start_relay IF: for clients on that interface, by dhcrelay or dhcp-helper.
 start_relay() {
 	if command -v dhcrelay >/dev/null; then
 		set -- dhcrelay -d -4 -a --no-pid -iu eth0 -id "$1" 10.77.0.1
@@ -227,51 +223,47 @@ start_relay() {
 relay_listens() {
 	[[ -n $(net_peer_run relay ss -Hlnu "sport = :67") ]]
 }
-if command -v dhcrelay >/dev/null || command -v dhcp-helper >/dev/null; then
-	start_relay r1
-	UDHCPC_OUT=$work/far.out spawn far nsenter --net="/run/netns/$net_ns-far" \
-		busybox udhcpc -f -i eth0 -s "$work/udhcpc.script" -t 5 -T 1
-	wait_for 15 "a lease through the relay" has_line '^bound 10.78.0' "$work/far.out"
-	read -r _ address _ serverid _ <<<"$(grep '^bound' "$work/far.out")"
-	equal "server id through a relay" 10.77.0.1 "$serverid"
-	ip -n "$net_ns-far" route replace default via 10.78.0.1
-	kill -USR1 "$spawned"
-	wait_for 10 "a renewal by unicast, past the relay" has_line "^renew $address" "$work/far.out"
-	stop "$spawned"
-	stop "$relay"
-	stop "$server"
+start_relay r1
+UDHCPC_OUT=$work/far.out spawn far nsenter --net="/run/netns/$net_ns-far" \
+	busybox udhcpc -f -i eth0 -s "$work/udhcpc.script" -t 5 -T 1
+wait_for 15 "a lease through the relay" has_line '^bound 10.78.0' "$work/far.out"
+read -r _ address _ serverid _ <<<"$(grep '^bound' "$work/far.out")"
+equal "server id through a relay" 10.77.0.1 "$serverid"
+ip -n "$net_ns-far" route replace default via 10.78.0.1
+kill -USR1 "$spawned"
+wait_for 10 "a renewal by unicast, past the relay" has_line "^renew $address" "$work/far.out"
+stop "$spawned"
+stop "$relay"
+stop "$server"
 
-	echo "# an address behind a relay that somebody took by himself"
-	rm -rf "$work/state"
-	start_server -s 10.77.0.0/24 -s 10.78.0.0/24 -r 10.78.0.60-10.78.0.61 br0
-	ip -n "$net_ns-far" address flush dev eth0
-	ip netns add "$net_ns-far2"
-	at_exit ip netns del "$net_ns-far2"
-	# On a bridge with the first one, on the far side.
-	net_peer_run relay ip link add rb type bridge stp_state 0 forward_delay 0
-	net_peer_run relay ip link set r1 master rb
-	net_peer_run relay ip link add r2 type veth peer name eth0 netns "$net_ns-far2"
-	net_peer_run relay ip link set r2 master rb up
-	net_peer_run relay ip address flush dev r1
-	net_peer_run relay ip address add 10.78.0.1/24 dev rb
-	net_peer_run relay ip link set rb up
-	ip -n "$net_ns-far2" link set eth0 up
-	# Both addresses: whichever it would choose is taken.
-	ip -n "$net_ns-far2" address add 10.78.0.60/24 dev eth0
-	ip -n "$net_ns-far2" address add 10.78.0.61/24 dev eth0
-	ip -n "$net_ns-far2" route add default via 10.78.0.1
-	start_relay rb
-	far() {
-		timeout 60 nsenter --net="/run/netns/$net_ns-far" busybox udhcpc -f -q -n -i eth0 \
-			-s /bin/true -t "$1" -T 1 >"$work/far2.out" 2>&1
-	}
-	far 4 && fail "a taken address was given: $(cat "$work/far2.out")"
-	logged '10.78.0.60 is in use by another machine' || fail "no word about 10.78.0.60"
-	logged '10.78.0.61 is in use by another machine' || fail "no word about 10.78.0.61"
-	stop "$relay"
-else
-	echo "# dhcrelay is missing, and dhcp-helper"
-fi
+echo "# an address behind a relay that somebody took by himself"
+rm -rf "$work/state"
+start_server -s 10.77.0.0/24 -s 10.78.0.0/24 -r 10.78.0.60-10.78.0.61 br0
+ip -n "$net_ns-far" address flush dev eth0
+ip netns add "$net_ns-far2"
+at_exit ip netns del "$net_ns-far2"
+# On a bridge with the first one, on the far side.
+net_peer_run relay ip link add rb type bridge stp_state 0 forward_delay 0
+net_peer_run relay ip link set r1 master rb
+net_peer_run relay ip link add r2 type veth peer name eth0 netns "$net_ns-far2"
+net_peer_run relay ip link set r2 master rb up
+net_peer_run relay ip address flush dev r1
+net_peer_run relay ip address add 10.78.0.1/24 dev rb
+net_peer_run relay ip link set rb up
+ip -n "$net_ns-far2" link set eth0 up
+# Both addresses: whichever it would choose is taken.
+ip -n "$net_ns-far2" address add 10.78.0.60/24 dev eth0
+ip -n "$net_ns-far2" address add 10.78.0.61/24 dev eth0
+ip -n "$net_ns-far2" route add default via 10.78.0.1
+start_relay rb
+far() {
+	timeout 60 nsenter --net="/run/netns/$net_ns-far" busybox udhcpc -f -q -n -i eth0 \
+		-s /bin/true -t "$1" -T 1 >"$work/far2.out" 2>&1
+}
+far 4 && fail "a taken address was given: $(cat "$work/far2.out")"
+logged '10.78.0.60 is in use by another machine' || fail "no word about 10.78.0.60"
+logged '10.78.0.61 is in use by another machine' || fail "no word about 10.78.0.61"
+stop "$relay"
 stop "$server"
 
 rm -rf "$work/state"
@@ -285,27 +277,18 @@ boots() {
 		-monitor none -serial none -netdev "tap,id=n,ifname=$name,script=no,downscript=no" \
 		-device "virtio-net-pci,netdev=n,mac=$mac${nic-}" "$@"
 }
-if command -v qemu-system-x86_64 >/dev/null; then
-	echo "# iPXE, QEMU's ROM"
-	boots ipxe 52:54:00:12:34:03 -m 64 -boot n
-	wait_for 60 "iPXE's lease" \
-		logged '52:54:00:12:34:03 arch=0 stage=loader .* class=ipxe file=pxelinux.0$'
-	stop "$spawned"
-	equal "boots of that MAC" 1 "$(rows "SELECT count(*) FROM boot WHERE mac = x'525400123403'")"
-else
-	echo "# qemu-system-x86_64 is missing"
-fi
-firmware=/usr/share/OVMF/OVMF_CODE_4M.fd
-if command -v qemu-system-x86_64 >/dev/null && [[ -e $firmware ]]; then
-	echo "# EDK2 in UEFI"
-	cp /usr/share/OVMF/OVMF_VARS_4M.fd "$work/vars.fd"
-	nic=,romfile= boots ovmf 52:54:00:12:34:04 -machine q35 -m 256 \
-		-drive "if=pflash,unit=0,format=raw,readonly=on,file=$firmware" \
-		-drive "if=pflash,unit=1,format=raw,file=$work/vars.fd"
-	wait_for 100 "EDK2's lease" \
-		logged '52:54:00:12:34:04 arch=7 stage=rom .* class=uefi-x64 file=bootx64.efi$'
-	stop "$spawned"
-else
-	echo "# OVMF is missing"
-fi
+echo "# iPXE, QEMU's ROM"
+boots ipxe 52:54:00:12:34:03 -m 64 -boot n
+wait_for 60 "iPXE's lease" \
+	logged '52:54:00:12:34:03 arch=0 stage=loader .* class=ipxe file=pxelinux.0$'
+stop "$spawned"
+equal "boots of that MAC" 1 "$(rows "SELECT count(*) FROM boot WHERE mac = x'525400123403'")"
+echo "# EDK2 in UEFI"
+cp /usr/share/OVMF/OVMF_VARS_4M.fd "$work/vars.fd"
+nic=,romfile= boots ovmf 52:54:00:12:34:04 -machine q35 -m 256 \
+	-drive "if=pflash,unit=0,format=raw,readonly=on,file=$firmware" \
+	-drive "if=pflash,unit=1,format=raw,file=$work/vars.fd"
+wait_for 100 "EDK2's lease" \
+	logged '52:54:00:12:34:04 arch=7 stage=rom .* class=uefi-x64 file=bootx64.efi$'
+stop "$spawned"
 echo "every client was served"

@@ -11,8 +11,9 @@ set -euo pipefail
 need_root
 driver=$build/dhcp/dhcp-driver
 [[ -x $driver ]] || fail "no $driver: build first"
-command -v dnsmasq >/dev/null || skip "needs dnsmasq-base"
-command -v qemu-system-x86_64 >/dev/null || skip "needs qemu-system-x86"
+firmware=/usr/share/OVMF/OVMF_CODE_4M.fd
+need busybox dnsmasq qemu-system-x86_64 sqlite3 tshark
+[[ -e $firmware ]] || fail "ovmf is not installed"
 
 net_up
 net_peer other
@@ -53,20 +54,15 @@ if grep -q '52:54:00:12:34:06.*: offer' "$work/server.log"; then
 	fail "the proxy made an offer to it"
 fi
 
-firmware=/usr/share/OVMF/OVMF_CODE_4M.fd
-if [[ -e $firmware ]]; then
-	echo "# EDK2 in UEFI"
-	cp /usr/share/OVMF/OVMF_VARS_4M.fd "$work/vars.fd"
-	net_tap t1
-	spawn ovmf nsenter --net="/run/netns/$net_ns" qemu-system-x86_64 -accel tcg -machine q35 -m 256 \
-		-display none -monitor none -serial none \
-		-drive "if=pflash,unit=0,format=raw,readonly=on,file=$firmware" \
-		-drive "if=pflash,unit=1,format=raw,file=$work/vars.fd" \
-		-netdev tap,id=n,ifname=t1,script=no,downscript=no \
-		-device virtio-net-pci,netdev=n,mac=52:54:00:12:34:07,romfile=
-	wait_for 120 "EDK2's question for the proxy's loader" asked_for 'bootx64.efi' tftp
-	learned 525400123407 "$low" $((low + 10)) || fail "EDK2's address was not learned"
-else
-	echo "# OVMF is missing"
-fi
+echo "# EDK2 in UEFI"
+cp /usr/share/OVMF/OVMF_VARS_4M.fd "$work/vars.fd"
+net_tap t1
+spawn ovmf nsenter --net="/run/netns/$net_ns" qemu-system-x86_64 -accel tcg -machine q35 -m 256 \
+	-display none -monitor none -serial none \
+	-drive "if=pflash,unit=0,format=raw,readonly=on,file=$firmware" \
+	-drive "if=pflash,unit=1,format=raw,file=$work/vars.fd" \
+	-netdev tap,id=n,ifname=t1,script=no,downscript=no \
+	-device virtio-net-pci,netdev=n,mac=52:54:00:12:34:07,romfile=
+wait_for 120 "EDK2's question for the proxy's loader" asked_for 'bootx64.efi' tftp
+learned 525400123407 "$low" $((low + 10)) || fail "EDK2's address was not learned"
 echo "both servers did their part"

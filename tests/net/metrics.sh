@@ -11,9 +11,7 @@ for part in test net server; do
 	. "$lib/$part.sh"
 done
 need_root
-for command in curl nfs-cat udhcpc tftp; do
-	command -v $command >/dev/null || skip "$command is not installed"
-done
+need curl nfs-cat udhcpc tftp promtool
 net_up
 server_state
 
@@ -80,10 +78,8 @@ reads=$(value 'rootstock_nfs_reads_total{store="hit"}' 'rootstock_nfs_reads_tota
 ((${reads/$'\n'/ + } >= 1)) || fail "READs: $reads"
 [[ $(value rootstock_tftp_bytes_total) -ge 100000 ]] || fail "bytes by TFTP"
 equal "bound leases" 1 "$(value 'rootstock_dhcp_leases{state="bound"}')"
-if command -v promtool >/dev/null; then
-	promtool check metrics <"$work/metrics" >"$work/promtool" 2>&1 ||
-		fail "promtool: $(cat "$work/promtool")"
-fi
+promtool check metrics <"$work/metrics" >"$work/promtool" 2>&1 ||
+	fail "promtool: $(cat "$work/promtool")"
 
 # Others than a scrape.
 status() {
