@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What the soak counts and measures, and whether the server's memory and descriptors are
 level: in the quiet part of the run, when nobody is killed, each process's last third is
-compared with its middle third; the first is for warming up."""
+compared with its middle third; the first is for warming up.  One of the server's processes
+that could not be compared is as bad as one that grew."""
 import asyncio
 import collections
 import os
@@ -11,6 +12,7 @@ import time
 TICKS = os.sysconf("SC_CLK_TCK")
 OBJECTS_MAX = 3000  # descriptors of the store that a process may keep: a cache, not a leak
 LONG_SECS = 100  # a third from which growth is told from warming up
+SHORT_SECS = 10  # a third in which there are enough samples, however busy the machine
 
 
 class Process:
@@ -71,9 +73,10 @@ class Figures:
                 except (OSError, KeyError, ValueError):
                     pass  # it has just ended
 
-    def level(self, since, machines):
-        """What grew, as text, of those that lived all the time since then."""
-        out = []
+    def level(self, since, machines, names):
+        """What grew, as text, of those that lived all the time since then; and which of
+        `names` had none that did."""
+        out, compared = [], set()
         end = time.monotonic()
         third = (end - since) / 3
         for p in self.processes.values():
@@ -85,6 +88,7 @@ class Figures:
             last = [s for s in quiet if s[0] > since + 2 * third]
             if not middle or not last or quiet[0][0] > since + third or end - last[-1][0] > third:
                 continue
+            compared.add(p.name)
             long = third > LONG_SECS
             share = 0.05 if long else 0.25
             # Machines whose server was killed still come back: two connections each.
@@ -94,6 +98,14 @@ class Figures:
                 if is_now - was > was * share + room:
                     out.append("%s (%d) grew from %.0f to %.0f %s within %.0f s" % (
                         p.name, p.pid, was, is_now, unit, third))
+        missing = [name for name in names if name not in compared]
+        if third < SHORT_SECS:
+            print("-- too short to tell whether memory and descriptors are level")
+        elif missing:
+            out.append("not compared, whether it grew: " + ", ".join(missing))
+        else:
+            print("-- memory and descriptors compared, %.0f s with %.0f s, of %s" % (
+                third, third, ", ".join(names)))
         return out
 
     def table(self):

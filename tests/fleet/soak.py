@@ -17,7 +17,7 @@ sys.path.insert(1, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 
 from figures import Figures
 from machine import Machine
-from server import Server
+from server import SERVICES, Server
 from trouble import Fate, Guests, Images, Overlays
 from wire import Wire
 from world import PLAY, World, Wrong
@@ -146,7 +146,7 @@ class Soak:
         # On a busy machine a minute may not be enough for all; each has its own patience.
         if self.figures.counts["boots"] < self.clients / 10:
             raise Wrong("%d boots of %d machines" % (self.figures.counts["boots"], self.clients))
-        grown = self.figures.level(self.quiet, self.clients)
+        grown = self.figures.level(self.quiet, self.clients, ("supervisor", *SERVICES))
         if grown:
             raise Wrong("; ".join(grown))
 
