@@ -9,7 +9,7 @@ fault_needs() {
 	[[ -x $rootstock ]] || skip "not built: $rootstock"
 	[[ -x $(dirname "$rootstock")/tests/stepper ]] ||
 		skip "no stepper: it is for x86_64, built with the tests"
-	command -v ssh-keygen >/dev/null || skip "no ssh-keygen"
+	need ssh-keygen
 	TMPDIR=$work
 	if [[ -w /dev/shm ]]; then
 		TMPDIR=$(mktemp -d "/dev/shm/rootstock-fault.XXXXXX")

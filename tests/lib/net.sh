@@ -53,6 +53,20 @@ net_peer_run() {
 	nsenter --net="/run/netns/$ns" "$@"
 }
 
+# net_lease NAME [OPTIONS...]: the peer has an address by udhcpc, which keeps it until the end.
+net_lease() {
+	local name=$1
+	shift
+	cat >"$work/udhcpc" <<-'END'
+		#!/bin/sh
+		[ "$1" != bound ] || ip address replace "$ip/24" dev "$interface"
+	END
+	chmod 755 "$work/udhcpc"
+	spawn "udhcpc-$name" nsenter --net="/run/netns/$net_ns-$name" \
+		udhcpc -f -i eth0 -s "$work/udhcpc" "$@"
+	wait_for 20 "a lease of $name" grep -q obtained "$work/udhcpc-$name.log"
+}
+
 # net_capture FILE: what crosses the bridge, in a pcapng file, until the end.
 net_capture() {
 	spawn capture nsenter --net="/run/netns/$net_ns" tshark -q -i br0 -w "$1"

@@ -3,7 +3,7 @@
 # The TFTP server alone, over a plain folder, and clients of others: $work/served is
 # that folder, and the script is in $work/got.
 #
-#	tftp_up COMMAND...	skips where one of the clients is missing
+#	tftp_up COMMAND...	of the clients that it needs
 #	tftp_serve OPTIONS...	the server on the bridge, until the end or `stop`
 #
 # Reads all other parts that it needs.
@@ -18,11 +18,8 @@ done
 tftp_driver=$build/tftp/tftp-driver
 
 tftp_up() {
-	local command
 	need_root
-	for command; do
-		command -v "$command" >/dev/null || skip "$command is not installed"
-	done
+	need "$@"
 	[[ -x $tftp_driver ]] || skip "not built: $tftp_driver"
 	net_up
 	mkdir "$work/served" "$work/got"

@@ -10,7 +10,7 @@ for part in test server; do
 	. "$lib/$part.sh"
 done
 need_root
-command -v sqlite3 >/dev/null || skip "sqlite3 is not installed"
+need sqlite3
 server_state
 state=$ROOTSTOCK_STATE
 

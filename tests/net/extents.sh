@@ -12,9 +12,7 @@ for part in test net server; do
 done
 
 need_root
-for command in nfs-cat curl fusermount3; do
-	command -v $command >/dev/null || skip "$command is not installed"
-done
+need nfs-cat curl fusermount3
 net_up
 server_state
 [[ -x $build/tests/gate ]] || skip "not built: build/tests/gate"

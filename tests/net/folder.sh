@@ -10,7 +10,7 @@ for part in test server; do
 	. "$lib/$part.sh"
 done
 need_root
-command -v git >/dev/null || skip "git is not installed"
+need git
 server_state
 
 rs() {

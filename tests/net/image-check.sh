@@ -10,7 +10,7 @@ set -euo pipefail
 . "$tests/lib/server.sh"
 
 need_root
-command -v cpio >/dev/null || skip "needs cpio"
+need cpio
 server_state
 tree=$work/tree
 mkdir -p "$tree"/{boot,bin,sbin,usr/lib/dracut}

@@ -35,11 +35,11 @@ first=$(rs view digest lab@1)
 echo changed >"$origin/7"
 echo changed too >"$origin/8"
 # What looks for leaks traces the process itself.
-strace=$([[ ${CHECK_VARIANT-} == asan ]] || command -v strace || true)
-[[ -z $strace ]] || strace="strace -f -e trace=openat2 -o $work/trace"
-$strace "$rootstock" image add lab "$origin" --wait >/dev/null 2>>"$work/log"
+strace=()
+[[ ${CHECK_VARIANT-} == asan ]] || strace=(strace -f -e trace=openat2 -o "$work/trace")
+"${strace[@]}" "$rootstock" image add lab "$origin" --wait >/dev/null 2>>"$work/log"
 equal "objects of both" 202 "$(objects)"
-if [[ -n $strace ]]; then
+if [[ ${#strace[@]} -gt 0 ]]; then
 	equal "files read again" 2 "$(grep -c 'openat2(.*, "[0-9]*", .*O_RDONLY' "$work/trace")"
 fi
 equal "lab@1" "$first" "$(rs view digest lab@1)"

@@ -52,10 +52,7 @@ equal "services that run" 5 "$(grep -c '^rootstock_service_up{.*} 1$' "$work/met
 
 # A machine boots, and each part of that is counted.
 net_peer pc 52:54:00:aa:bb:cc
-printf '#!/bin/sh\n[ "$1" != bound ] || ip address add "$ip/24" dev "$interface"\n' >"$work/script"
-chmod +x "$work/script"
-spawn udhcpc nsenter --net="/run/netns/$net_ns-pc" udhcpc -f -i eth0 -s "$work/script"
-wait_for 20 "a lease" grep -q 'obtained' "$work/udhcpc.log"
+net_lease pc
 reads_init() {
 	net_peer_run pc nfs-cat nfs://10.77.0.1/sbin/init >"$work/init" 2>/dev/null
 }

@@ -8,7 +8,7 @@ programs=$(dirname "$0")/../../build/tests
 
 [ "$(id -u)" = 0 ] || { echo "SKIP: needs root"; exit 77; }
 [ -c /dev/fuse ] || { echo "SKIP: no /dev/fuse"; exit 77; }
-command -v fusermount3 >/dev/null || { echo "SKIP: no fusermount3 (package fuse3)"; exit 77; }
+command -v fusermount3 >/dev/null || { echo "no fusermount3 (package fuse3)"; exit 1; }
 
 if [ -z "${MOUNT_NAMESPACE:-}" ]; then
 	MOUNT_NAMESPACE=1 exec unshare --mount --propagation private "$0" "$@"

@@ -14,9 +14,7 @@ for part in test net qemu; do
 done
 
 need_root
-for command in mount.nfs cc tshark; do
-	command -v $command >/dev/null || skip "$command is not installed"
-done
+need mount.nfs cc tshark
 image=$("$lib/image.sh")
 driver=$(dirname "$rootstock")/nfs
 export ROOTSTOCK_STATE=$work/state

@@ -14,7 +14,7 @@ done
 
 need_root
 [[ -e /dev/fuse ]] || skip "needs /dev/fuse"
-command -v curl >/dev/null || skip "curl is not installed"
+need curl
 drift=${rootstock%/*}/tests/drift
 [[ -x $drift ]] || skip "not built: $drift"
 kernel=boot/vmlinuz-6.1.0-1-amd64

@@ -56,10 +56,7 @@ echo "started: $(debian_service StatusText)"
 # ---- a machine ----
 
 net_peer pc $mac
-printf '#!/bin/sh\n[ "$1" != bound ] || ip address add "$ip/24" dev "$interface"\n' >"$work/script"
-chmod 755 "$work/script"
-spawn udhcpc nsenter --net="/run/netns/$net_ns-pc" udhcpc -f -i eth0 -s "$work/script"
-wait_for 20 "a lease" grep -q obtained "$work/udhcpc.log"
+net_lease pc
 net_peer_run pc tftp -m binary 10.77.0.1 -c get kernel "$work/kernel"
 cmp "$work/kernel" "$image/boot/vmlinuz-6.1.0-1-amd64"
 reads_init() {

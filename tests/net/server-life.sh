@@ -99,7 +99,7 @@ kill -9 "$server_pid"
 wait_for 5 "the children to end" none_left
 
 # Two hosts that have no keys, the first of which cannot have any.
-keygen=$(command -v ssh-keygen) || skip "ssh-keygen is not installed"
+keygen=$(command -v ssh-keygen)
 mkdir "$work/bin"
 printf '#!/bin/sh\nexit 127\n' >"$work/bin/ssh-keygen"
 chmod +x "$work/bin/ssh-keygen"

@@ -13,7 +13,7 @@ for part in test net server; do
 done
 
 need_root
-command -v nfs-cat >/dev/null || skip "nfs-cat is not installed"
+need nfs-cat
 net_up
 mkdir "$work/state"
 mount -t tmpfs -o size=12m,mode=750 rootstock-test "$work/state" || skip "may not mount a tmpfs"

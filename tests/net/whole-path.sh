@@ -13,9 +13,7 @@ for part in test net server; do
 done
 
 need_root
-for command in udhcpc tftp nfs-ls nfs-cat sqlite3; do
-	command -v $command >/dev/null || skip "$command is not installed"
-done
+need udhcpc tftp nfs-ls nfs-cat sqlite3
 [[ -e /usr/lib/PXELINUX/pxelinux.0 ]] || skip "pxelinux is not installed"
 net_up
 server_state
@@ -34,11 +32,6 @@ server_start
 mac=52:54:00:aa:bb:cc
 host="host-525400aabbcc"
 net_peer pc $mac
-cat >"$work/script" <<'END'
-#!/bin/sh
-[ "$1" != bound ] || ip address add "$ip/24" dev "$interface"
-END
-chmod +x "$work/script"
 pc() {
 	net_peer_run pc "$@"
 }
@@ -52,9 +45,7 @@ boots() {
 	"$rootstock" boot list "$host" --json | grep -c '"boot"' || true
 }
 
-spawn udhcpc nsenter --net="/run/netns/$net_ns-pc" \
-	udhcpc -f -i eth0 -s "$work/script" -O 66 -O 67
-wait_for 20 "a lease" grep -q 'obtained' "$work/udhcpc.log"
+net_lease pc -O 66 -O 67
 [[ $("$rootstock" host list --json | tr -d ' \n') == '[]' ]] ||
 	fail "registered before it went on to boot"
 "$rootstock" lease list | grep -q "$mac .* bound" || fail "no lease: $("$rootstock" lease list)"
@@ -132,8 +123,7 @@ assert kernel and kernel[0]["bytes"] == 300000, boot' || fail "the boot as JSON"
 
 # Another one mounts at once, with nothing by TFTP before: it is waited for.
 net_peer direct 52:54:00:aa:bb:dd
-spawn udhcpc2 nsenter --net="/run/netns/$net_ns-direct" udhcpc -f -i eth0 -s "$work/script"
-wait_for 20 "a second lease" grep -q 'obtained' "$work/udhcpc2.log"
+net_lease direct
 equal "its first mount, as a new host" host-525400aabbdd \
 	"$(net_peer_run direct nfs-cat nfs://10.77.0.1/etc/hostname)"
 net_peer_run direct nfs-cat nfs://10.77.0.1/sbin/init >"$work/init"
