@@ -282,13 +282,20 @@ static int image_dir(const struct tree *t, uint32_t id, const struct changed_dir
 	return S_ISDIR((*out)->mode) ? 0 : VIEW_NOTDIR;
 }
 
-/* Number of the node that the image has at `pos`: names of one file share it. */
+/* Number of the node that the image has at `pos`: names of one file share it.  A directory
+ * has one name: by a second one a walk down would come to it again. */
 static int image_id(const struct tree *t, uint32_t pos, uint32_t *id)
 {
 	const struct manifest_node *n = manifest_at(t->m, pos);
+	const struct manifest_node *first;
 
-	if (!n || n->link >= t->count)
+	if (!n)
 		return -EUCLEAN;
+	if (n->link != pos) {
+		first = manifest_at(t->m, n->link);
+		if (!first || S_ISDIR(first->mode))
+			return -EUCLEAN;
+	}
 	*id = n->link + 1;
 	return 0;
 }
@@ -366,8 +373,9 @@ int tree_next(const struct tree *t, uint32_t dir_id, uint64_t cookie, struct vie
 			struct bytes own;
 			bool found = false;
 			uint32_t i = 0;
+			uint32_t id;
 
-			if (!n || n->link >= t->count || n->parent != dir_id - 1)
+			if (!n || n->parent != dir_id - 1 || image_id(t, pos, &id))
 				return -EUCLEAN;
 			own = manifest_name(t->m, n);
 			if (!own.len)
@@ -378,7 +386,7 @@ int tree_next(const struct tree *t, uint32_t dir_id, uint64_t cookie, struct vie
 				continue;
 			*out = (struct view_dirent){
 				.cookie = (uint64_t)pos + 2,
-				.node = found ? dir->names[i].id : n->link + 1,
+				.node = found ? dir->names[i].id : id,
 				.name_len = (uint8_t)own.len,
 				.name = (const char *)own.at,
 			};

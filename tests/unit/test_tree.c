@@ -8,6 +8,9 @@
 #include <stdatomic.h>
 
 #include "common/log.h"
+#include "fsd/manifest_format.h"
+#include "fsd/tree.h"
+#include "fsd/version.h"
 #include "fsd/view.h"
 
 static const struct scope all = {SCOPE_ALL, 0};
@@ -313,6 +316,39 @@ static void views_change_under_many_threads(void **state)
 	assert_true(view_version(m->view) == m->version);
 }
 
+/* A name that says it is one more of its own directory's, in a file whose sums are right. */
+static void a_directory_with_two_names_is_damage(void **state)
+{
+	const struct manifest_node nodes[] = {
+		{.mode = S_IFDIR | 0755, .nlink = 2, .data = 1, .extra = 1},
+		{.name_len = 1, .mode = S_IFREG | 0644, .nlink = 2, .link = 0},
+	};
+	const struct manifest_parts parts = {
+		.version = 1,
+		.nnodes = ARRAY_SIZE(nodes),
+		.flags = MANIFEST_SEALED | MANIFEST_HARDLINKS,
+		.nodes = nodes,
+		.strings = {(const uint8_t *)"a", 1},
+	};
+	const struct entry hidden = {.id = 7, .path_id = 8, .kind = ENTRY_WHITEOUT, .path = "a"};
+	struct view_dirent entry;
+	struct version *v;
+	struct tree *t;
+	char path[PATH_MAX];
+	uint32_t id;
+
+	snprintf(path, sizeof(path), "%s/manifests", (char *)*state);
+	assert_int_equal(mkdir(path, 0700), 0);
+	assert_int_equal(manifest_parts_write(&parts, path, NULL), 0);
+	assert_int_equal(version_open(*state, 1, &v, NULL), 0);
+	assert_int_equal(tree_new(v, 0, &t), 0);
+	assert_int_equal(tree_child(t, VIEW_ROOT, "a", 1, &id), -EUCLEAN);
+	assert_int_equal(tree_next(t, VIEW_ROOT, 2, &entry), -EUCLEAN);
+	assert_int_equal(tree_apply(t, &hidden, UINT64_MAX, NULL, NULL), -EUCLEAN);
+	tree_free(t);
+	version_unref(v);
+}
+
 #define MERGE(fn) cmocka_unit_test_setup_teardown(fn, merge_setup, merge_teardown)
 
 int main(void)
@@ -326,6 +362,8 @@ int main(void)
 		MERGE(what_lost_its_place_still_answers),
 		MERGE(a_lost_link_counts_once),
 		MERGE(views_change_under_many_threads),
+		cmocka_unit_test_setup_teardown(a_directory_with_two_names_is_damage,
+						unit_dir_setup, unit_dir_teardown),
 	};
 
 	log_init("test", LOG_LEVEL_ERROR);
