@@ -110,7 +110,7 @@ fuzz_one() {
 	local name=$1 start=$SECONDS log=$logs/fuzz-$1.log new=$logs/fuzz-$1
 	local -a folders=("$new")
 	mkdir -p "$new"
-	[[ ! -x tests/fuzz/fuzz_${name}_seeds.py ]] || "tests/fuzz/fuzz_${name}_seeds.py" "$new"
+	[[ ! -e tests/fuzz/fuzz_${name}_seeds.py ]] || python3 "tests/fuzz/fuzz_${name}_seeds.py" "$new"
 	[[ ! -d tests/fuzz/corpus_$name ]] || folders+=("tests/fuzz/corpus_$name")
 	if "build-fuzz/tests/fuzz_$name" -max_total_time="$fuzz_seconds" -timeout=60 \
 		-rss_limit_mb=2048 -print_final_stats=1 -artifact_prefix="$logs/fuzz-$name-" \
