@@ -10,6 +10,7 @@
 #include "fsd/host.h"
 #include "fsd/identity.h"
 #include "fsd/image.h"
+#include "fsd/overlay_prune.h"
 
 enum {
 	EVENTS_A_TURN = 256,
@@ -29,6 +30,9 @@ enum {
 	TRIM_MS = 86400 * 1000,
 	TRIM_AGAIN_MS = 600 * 1000,
 	HOT_FLUSH_MS = 5000,
+	PRUNE_MS = 60 * 1000,
+	PRUNE_LEAST = 256, /* fewer are not worth a look at who holds them */
+	PRUNE_ROWS = 1024,
 	HOT_POS_MAX = 1 << 22, /* files of a version whose order is remembered */
 };
 
@@ -318,6 +322,21 @@ static void trace_trim(struct loop_timer *timer, struct instant now)
 	loop_timer_set(v->loop, timer, instant_add_ms(now, r ? TRIM_AGAIN_MS : more ? 0 : TRIM_MS));
 }
 
+/* What nobody holds any more of overlays: some of it a turn. */
+static void overlays_prune(struct loop_timer *timer, struct instant now)
+{
+	struct serve *v = container(timer, struct serve, pruner);
+	unsigned int gone;
+	int r;
+
+	db_patience(v->db, REGISTER_PATIENCE_MS);
+	r = overlay_prune(v->db, v->leases, wall_now_ns(), PRUNE_LEAST, PRUNE_ROWS, &gone);
+	db_patience(v->db, DB_PATIENCE_MS);
+	if (r && r != -EAGAIN && log_allow(&v->unpruned, now.ns, 1, CROWDED_MS))
+		log_error("old rows of overlays stay: %s", db_error(v->db));
+	loop_timer_set(v->loop, timer, instant_add_ms(now, gone == PRUNE_ROWS ? 0 : PRUNE_MS));
+}
+
 static void count(struct serve *v, const struct event *e)
 {
 	uint64_t *n = v->steps[e->step < EVENT_STEPS ? e->step : STEP_NONE];
@@ -421,6 +440,8 @@ int events_init(struct serve *v)
 	loop_timer_set(v->loop, &v->keymaker, instant_now());
 	v->trim.due = trace_trim;
 	v->hot_flush.due = hot_write;
+	v->pruner.due = overlays_prune;
+	loop_timer_set(v->loop, &v->pruner, instant_now());
 	loop_timer_set(v->loop, &v->trim, instant_now());
 	return hot_new(&v->hot);
 }

@@ -102,6 +102,8 @@ struct serve {
 	bool keys_missed;    /* some of them cannot have any */
 	struct log_limit keyless;
 	struct loop_timer trim;
+	struct loop_timer pruner;
+	struct log_limit unpruned;
 	struct hot *hot;
 	struct loop_timer hot_flush;
 	bool hot_waits; /* for it */

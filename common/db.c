@@ -5,6 +5,7 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { DB_STMTS = 128 };
 
@@ -170,6 +171,18 @@ static int db_admit(struct db *db, const struct db_schema *schema, enum db_mode 
 	return 0;
 }
 
+/* SQL's dir_of(path): a path's bytes up to its last slash. */
+static void dir_of(sqlite3_context *context, int n, sqlite3_value **values)
+{
+	const char *path = sqlite3_value_blob(values[0]);
+	size_t len = (size_t)sqlite3_value_bytes(values[0]);
+	const char *slash = len ? memrchr(path, '/', len) : NULL;
+
+	(void)n;
+	sqlite3_result_blob(context, slash ? path : "", slash ? (int)(slash - path) : 0,
+			    SQLITE_TRANSIENT);
+}
+
 int db_open(const char *dir, const struct db_schema *schema, enum db_mode mode, struct db **out,
 	    struct why *why)
 {
@@ -201,7 +214,11 @@ int db_open(const char *dir, const struct db_schema *schema, enum db_mode mode, 
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_ENABLE_TRIGGER, 0, NULL);
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
 	sqlite3_db_config(db->handle, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
-	r = db_admit(db, schema, mode, path, why);
+	r = db_errno(sqlite3_create_function(db->handle, "dir_of", 1,
+					     SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS,
+					     NULL, dir_of, NULL, NULL));
+	if (!r)
+		r = db_admit(db, schema, mode, path, why);
 	if (r)
 		return r;
 	/* A large sort must not want a file: children have no folder for one. */

@@ -77,6 +77,7 @@ sqlite3_stmt *db_stmt(struct db *db, const char *sql); /* NULL: db_query() then 
 /* Bind by one format character each: i int64_t, u uint32_t, s const char * (NULL
  * is SQL NULL), b struct bytes (by value; at NULL is SQL NULL), n nothing (SQL
  * NULL).  Bound memory is borrowed until the statement is reset.
+ * Beside SQLite's own functions there is dir_of(path): its bytes up to the last slash.
  * Then step once.  Returns 0 (done), DB_ROW, or a negative errno; of a NULL `stmt` why
  * this connection could not prepare the last one. */
 enum { DB_ROW = 1 };

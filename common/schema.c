@@ -96,6 +96,8 @@ static const char *const rootstock_steps[] = {
 	/* 2: the key of handles is no row any more (handle_key.h), and programs that look for
 	 * it here must not start. */
 	"SELECT 1;",
+	/* 3: what fsd/overlay_prune.h looks for */
+	"CREATE INDEX entry_retired ON entry(retired) WHERE retired IS NOT NULL;",
 };
 
 static const char *const leases_steps[] = {

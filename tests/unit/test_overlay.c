@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/unit/site.h"
 
+#include "common/schema.h"
+#include "fsd/overlay_prune.h"
+
 static const struct scope all = {SCOPE_ALL, 0};
 static const struct scope host = {SCOPE_HOST, 1};
 
@@ -317,6 +320,101 @@ static void a_row_that_cannot_be_is_refused(void **state)
 	}
 }
 
+/* Of what was retired before `age` seconds; returns how many rows went. */
+static unsigned int pruned(struct site *s, struct db *leases, int64_t age, unsigned int most)
+{
+	unsigned int gone;
+
+	assert_int_equal(overlay_prune(s->db, leases,
+				       wall_now_ns() + (OVERLAY_PRUNE_SECS - age) * NS_PER_SEC, 1,
+				       most, &gone),
+			 0);
+	return gone;
+}
+
+static void boot_add(struct db *leases, uint32_t of, uint8_t mac, int64_t change)
+{
+	const uint8_t octets[6] = {2, 0, 0, 0, 0, mac};
+
+	assert_int_equal(db_run(leases,
+				"INSERT INTO boot (host, mac, change, opened) VALUES"
+				" (nullif(?, 0), ?, ?, 1)",
+				"ubi", of, (struct bytes){octets, sizeof(octets)}, change),
+			 0);
+}
+
+static int64_t change_now(struct site *s)
+{
+	sqlite3_stmt *stmt = db_stmt(s->db, "SELECT value FROM counter WHERE name = 'change'");
+	int64_t value;
+
+	assert_int_equal(db_query(s->db, stmt, ""), DB_ROW);
+	value = sqlite3_column_int64(stmt, 0);
+	sqlite3_reset(stmt);
+	return value;
+}
+
+/* Until the boots are over that can hold it; the last of each directory stays. */
+static void what_nobody_holds_any_more_goes(void **state)
+{
+	const struct scope group = {SCOPE_GROUP, 7};
+	struct site *s = *state;
+	struct entry_spec file = site_file(s, "x");
+	cleanup(db_closep) struct db *leases = NULL;
+	int64_t began;
+	unsigned int gone;
+
+	assert_int_equal(db_open(s->state, &schema_leases, DB_CREATE, &leases, NULL), 0);
+	assert_int_equal(
+		db_exec(s->db,
+			"INSERT INTO grp (id, name, changed) VALUES (7, 'desk', 0);"
+			"INSERT INTO host (id, name, added, changed) VALUES (1, 'amy', 0, 0),"
+			" (2, 'mia', 0, 0), (3, 'zoe', 0, 0);"
+			"INSERT INTO host_group (host, grp, position) VALUES (2, 7, 0);"
+			"INSERT INTO host_mac (mac, host) VALUES (x'020000000003', 3)"),
+		0);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(site_change(s, all, "a/b", &file, NULL, NULL), 0);
+		assert_int_equal(site_change(s, all, "c", &file, NULL, NULL), 0);
+		assert_int_equal(site_change(s, group, "c", &file, NULL, NULL), 0);
+		assert_int_equal(site_change(s, host, "c", &file, NULL, NULL), 0);
+	}
+	assert_string_equal(rows_of(s, all),
+			    "parent:a (file:a/b) (file:c) (file:a/b) (file:c) file:a/b file:c");
+	/* Not yet, nor where too few are retired for a look. */
+	assert_int_equal(pruned(s, leases, 60, 100), 0);
+	assert_int_equal(
+		overlay_prune(s->db, leases, wall_now_ns() + 10000 * NS_PER_SEC, 9, 100, &gone), 0);
+	assert_int_equal(gone, 0);
+	/* Mia's boot began before all of it: it is of her group, and of all. */
+	boot_add(leases, 2, 2, 0);
+	assert_int_equal(pruned(s, leases, -1, 100), 1);
+	assert_string_equal(rows_of(s, host), "(file:c) file:c");
+	assert_string_equal(rows_of(s, group), "(file:c) (file:c) file:c");
+	/* One that began now has seen nothing of it; and the same again as before. */
+	began = change_now(s);
+	assert_int_equal(db_run(leases, "UPDATE boot SET change = ?", "i", began), 0);
+	assert_int_equal(pruned(s, leases, -1, 2), 2); /* some a turn */
+	assert_int_equal(pruned(s, leases, -1, 2), 1);
+	assert_string_equal(rows_of(s, all), "parent:a (file:a/b) (file:c) file:a/b file:c");
+	assert_string_equal(rows_of(s, group), "(file:c) file:c");
+	assert_int_equal(pruned(s, leases, -1, 100), 0);
+	/* A machine that is no host holds what is of all, one that became one its own, too. */
+	assert_int_equal(db_exec(leases, "DELETE FROM boot"), 0);
+	boot_add(leases, 0, 9, began);
+	assert_int_equal(site_change(s, all, "c", &file, NULL, NULL), 0);
+	assert_int_equal(site_change(s, host, "c", &file, NULL, NULL), 0);
+	assert_int_equal(pruned(s, leases, -1, 100), 1 /* the host's */ + 1 /* by then */);
+	assert_string_equal(rows_of(s, all), "parent:a (file:a/b) file:a/b (file:c) file:c");
+	boot_add(leases, 0, 3, began);
+	assert_int_equal(site_change(s, (struct scope){SCOPE_HOST, 3}, "c", &file, NULL, NULL), 0);
+	assert_int_equal(site_change(s, (struct scope){SCOPE_HOST, 3}, "c", &file, NULL, NULL), 0);
+	assert_int_equal(site_change(s, (struct scope){SCOPE_HOST, 3}, "c", &file, NULL, NULL), 0);
+	assert_int_equal(pruned(s, leases, -1, 100), 0);
+	assert_int_equal(db_exec(leases, "UPDATE boot SET ended = 5"), 0);
+	assert_int_equal(pruned(s, leases, -1, 100), 1);
+}
+
 #define SITE(fn) cmocka_unit_test_setup_teardown(fn, site_setup, site_teardown)
 
 int main(void)
@@ -334,6 +432,7 @@ int main(void)
 		SITE(a_live_entry_has_its_way_now),
 		SITE(a_way_stays_for_those_who_still_see_what_it_leads_to),
 		SITE(a_row_that_cannot_be_is_refused),
+		SITE(what_nobody_holds_any_more_goes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
