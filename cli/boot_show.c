@@ -15,8 +15,8 @@
 
 #include <cjson/cJSON.h>
 
+#include "cli/boot_look.h"
 #include "cli/boot_page.h"
-#include "cli/initrd.h"
 #include "cli/table.h"
 #include "cli/verdict.h"
 #include "common/array.h"
@@ -414,44 +414,6 @@ static int which_boot(struct cli *cli, int64_t *which)
 	return 0;
 }
 
-/* Nothing was heard after kernel and initrd: what the machine has, as far as it still has
- * it, tells one cause from the other. */
-static void look_closer(struct cli *cli, const struct past *p, const struct host *host,
-			const struct story *s, struct verdict *v, char reason[600])
-{
-	cleanup(cli_view_close) struct cli_view view = {0};
-	struct boot_wish wish;
-	struct boot_files files;
-	struct initrd initrd;
-	const char *lacks;
-	int r;
-
-	if (v->state != VERDICT_FAILED || v->stopped != STEP_INITRD_DHCP || v->said || !host ||
-	    host->version != s->version)
-		return;
-	wish = (struct boot_wish){
-		.kernel = inventory_setting(p->inv, host, "kernel"),
-		.initrd = inventory_setting(p->inv, host, "initrd"),
-		.dialect = inventory_setting(p->inv, host, "dialect"),
-	};
-	if (cli_view_open(cli, host->name, &view) ||
-	    boot_files_find(view.view, &wish, &files, &cli->why) || !files.initrd)
-		return;
-	r = initrd_look(&view, &files, &initrd);
-	lacks = r == -EBADMSG ? "is no initrd, or a damaged one"
-		: r	      ? NULL
-			      : initrd_lacks(&initrd, files.dialect);
-	if (lacks)
-		v->mend = initrd_rebuild(files.dialect);
-	else if (!r)
-		lacks = "has a network driver and what mounts a root, and nothing asked for an "
-			"address: the kernel does not start, or the card is of another driver";
-	if (!lacks)
-		return;
-	snprintf(reason, 600, "its initrd %.260s %s", files.initrd_path, lacks);
-	v->reason = reason;
-}
-
 static int show_run(struct cli *cli)
 {
 	cleanup(past_close) struct past p = {0};
@@ -462,7 +424,7 @@ static int show_run(struct cli *cli)
 	struct verdict verdict;
 	struct boot_page page;
 	char image[128];
-	char reason[600];
+	struct boot_look look;
 	int64_t which;
 	struct mac mac;
 	int r = which_boot(cli, &which);
@@ -481,7 +443,7 @@ static int show_run(struct cli *cli)
 	if (r)
 		return r;
 	verdict_of(&story, wall_now_ns(), &verdict);
-	look_closer(cli, &p, host, &story, &verdict, reason);
+	boot_look(cli, p.inv, host, &story, &verdict, &look);
 	page = (struct boot_page){
 		.story = &story,
 		.verdict = &verdict,

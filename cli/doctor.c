@@ -7,14 +7,16 @@
  *
  * Nothing is changed, and nothing recorded.
  */
-#include "cli/doctor_parts.h"
+#include "cli/doctor.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "cli/doctor_parts.h"
 #include "common/control.h"
 #include "common/log.h"
 
@@ -60,6 +62,40 @@ static int read_config(struct doctor *d, struct why *why)
 	if (d->runs && !d->config.ninterfaces)
 		interfaces_of(&d->config, stats);
 	return 0;
+}
+
+/* Of a network of its own, as in a container, /proc shows us nothing. */
+static bool is_in_our_network(const struct doctor *d)
+{
+	struct stat ours;
+	struct stat its;
+	char path[40];
+
+	snprintf(path, sizeof(path), "/proc/%d/ns/net", doctor_server_pid(d));
+	return !stat("/proc/self/ns/net", &ours) && !stat(path, &its) && ours.st_ino == its.st_ino;
+}
+
+bool doctor_port_taken(struct cli *cli, char *what, size_t what_size, char *mend, size_t mend_size)
+{
+	struct doctor d = {.cli = cli, .f = findings_new()};
+	struct why why = {""};
+	const char *how = "";
+	const char *error = NULL;
+
+	config_init(&d.config);
+	if (!geteuid() && !read_config(&d, &why) && !findings_errors(d.f) && d.runs &&
+	    is_in_our_network(&d)) {
+		if (doctor_port_mapper(&d) == MAPPER_RPCBIND)
+			doctor_rpcbind(&d);
+		error = findings_error(d.f, &how);
+	}
+	if (error) {
+		snprintf(what, what_size, "%s", error);
+		snprintf(mend, mend_size, "%s", how);
+	}
+	config_fini(&d.config);
+	findings_free(d.f);
+	return error;
 }
 
 static void surroundings(struct doctor *d)

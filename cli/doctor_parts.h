@@ -57,6 +57,8 @@ const struct need *doctor_needs(const struct doctor *d, unsigned int *n);
 /* ---- doctor_system.c ---- */
 
 void doctor_system(struct doctor *d);
+/* The supervisor of the server that runs, by who listens; 0: it cannot be told. */
+pid_t doctor_server_pid(const struct doctor *d);
 
 /* ---- doctor_host.c ---- */
 

@@ -178,8 +178,7 @@ static void neighbours(struct doctor *d)
 		thresh, hosts);
 }
 
-/* The supervisor of the server that runs, by who listens; 0: it cannot be told. */
-static pid_t server_pid(struct doctor *d)
+pid_t doctor_server_pid(const struct doctor *d)
 {
 	cleanup(closep) int fd = -1;
 	struct ucred who = {0};
@@ -195,7 +194,7 @@ static pid_t server_pid(struct doctor *d)
  * started from here. */
 static void descriptors(struct doctor *d)
 {
-	pid_t pid = server_pid(d);
+	pid_t pid = doctor_server_pid(d);
 	const char *whose = pid ? "the server" : "a server that is started from here";
 	struct rlimit files;
 

@@ -67,6 +67,22 @@ unsigned int findings_errors(const struct findings *f)
 	return f->errors;
 }
 
+const char *findings_error(const struct findings *f, const char **mend)
+{
+	for (unsigned int i = 0; i < f->n; i++)
+		if (f->list[i].level == FINDING_ERROR) {
+			*mend = f->list[i].mend;
+			return f->list[i].what;
+		}
+	return NULL;
+}
+
+void findings_free(struct findings *f)
+{
+	free(f->list);
+	free(f);
+}
+
 static void print_json(const struct findings *f)
 {
 	static const char *const columns[] = {"level", "about", "what", "mend"};
@@ -97,7 +113,6 @@ int findings_print(struct findings *f, bool json)
 		if (*one->mend)
 			printf("%-5s  %-12s  -> %s\n", "", "", one->mend);
 	}
-	free(f->list);
-	free(f);
+	findings_free(f);
 	return status;
 }

@@ -25,6 +25,9 @@ void finding(struct findings *f, enum finding_level level, const char *about, co
 	     const char *format, ...) __attribute__((format(printf, 5, 6)));
 
 unsigned int findings_errors(const struct findings *f);
+/* The first one, and what mends it (""); NULL: there is none.  As long as `f` is. */
+const char *findings_error(const struct findings *f, const char **mend);
+void findings_free(struct findings *f);
 
 /* Print and free.  Returns the exit status: 1 where there was an error. */
 int findings_print(struct findings *f, bool json);

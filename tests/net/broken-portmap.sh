@@ -97,10 +97,14 @@ machine_loads
 machine_initrd
 ! machine timeout 10 nfs-cat nfs://10.77.0.1/sbin/init >"$work/none" 2>&1 || fail "it was read"
 machine_is_silent "initrd dhcp"
-shown mount "another program answers on port 111\|asked nothing of NFS here"
+shown mount "asked nothing of NFS here"
 grep -q "another program answers on port 111" "$work/show" || fail "no remedy: $(cat "$work/show")"
-doctor north
 program=$(readlink "/proc/$spawned/exe")
+net_run "$rootstock" boot show north >"$work/show"
+grep -q "^reason: .*TCP 111 (the port mapper): taken by ${program##*/} (process $spawned), which is no" \
+	"$work/show" || fail "boot show does not name it: $(cat "$work/show")"
+grep -q "^remedy: kill $spawned" "$work/show" || fail "no remedy: $(cat "$work/show")"
+doctor north
 doctor_names "TCP 111 (the port mapper): taken by ${program##*/} (process $spawned)"
 
 # One that knows nobody, and takes no registration.
@@ -139,6 +143,8 @@ grep -A1 "^error *portmap" "$work/doctor" | grep -q -- "-> rootstock reload" ||
 	fail "no remedy: $(cat "$work/doctor")"
 doctor --interface br0
 doctor_only "rpcbind knows no MOUNT version 3 by TCP"
+net_run "$rootstock" boot show north >"$work/show"
+grep -q "^reason: .*rpcbind knows no MOUNT version 3 by TCP" "$work/show" || fail "$(cat "$work/show")"
 not_taken() {
 	grep -q "rpcbind does not know it any more, and does not take it again" "$work/serve.log"
 }
