@@ -127,6 +127,10 @@ static int group_show_run(struct cli *cli)
 		return r;
 	t = table_new(columns, ARRAY_SIZE(columns));
 	table_pair(t, "name", cli->args[0]);
+	stmt = db_stmt(cli->db, "SELECT i.name FROM grp g LEFT JOIN image i ON i.id = g.image"
+				" WHERE g.id = ?");
+	for (r = db_query(cli->db, stmt, "u", id); r == DB_ROW; r = db_next(cli->db, stmt))
+		table_pair(t, "image", (const char *)sqlite3_column_text(stmt, 0));
 	stmt = db_stmt(cli->db, "SELECT h.name FROM host_group m JOIN host h ON h.id = m.host"
 				" WHERE m.grp = ? ORDER BY h.name");
 	for (r = db_query(cli->db, stmt, "u", id); r == DB_ROW; r = db_next(cli->db, stmt))
