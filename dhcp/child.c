@@ -424,8 +424,10 @@ static void child_stats(void *ctx, struct stats *stats)
 	unsigned int leases[ARRAY_SIZE(state)] = {0};
 	uint64_t lost = 0;
 
+	/* A packet tells of those that were lost before it: after the last there is none. */
 	for (unsigned int i = 0; i < child->nports; i++)
-		lost += child->ports[i].lost;
+		if (child->ports[i].port)
+			lost += socket_drops(child->ports[i].source.fd);
 	leases_each(dhcp_server_leases(child->server), count_lease, leases);
 	stats_counter(stats, "rootstock_dhcp_packets_total", "DHCP packets received.",
 		      child->received);

@@ -309,8 +309,12 @@ void job_kept(struct copier *c, struct job *job)
 		if (job->wanted && hash_known(&job->copy.record.hash))
 			source_remember(job->source, &job->copy.record);
 	} else {
-		c->counts.kept++;
-		c->counts.bytes += job->copy.record.size;
+		if (job->copy.record.flags & FILL_GONE) {
+			c->counts.failed++;
+		} else {
+			c->counts.kept++;
+			c->counts.bytes += job->copy.record.size;
+		}
 		version_learn(job->source->version, &job->copy.record);
 		job->source->told_kept = false;
 	}

@@ -40,7 +40,7 @@ for bad in 10.0.0.1:9100 127.0.0.1 127.0.0.1:0 127.0.0.1:70000 9100 127.0.0.1:9x
 done
 
 # On a socket.
-printf '[server]\nmetrics = %s\n' "$work/metrics.sock" >"$work/rootstock.conf"
+printf '[server]\nmetrics = %s\nadmin = 10.77.0.0/24\n' "$work/metrics.sock" >"$work/rootstock.conf"
 server_start --config "$work/rootstock.conf"
 at=(--unix-socket "$work/metrics.sock" http://localhost/metrics)
 wait_for 30 "all to answer" is_up "${at[@]}"
@@ -70,11 +70,76 @@ read='program="nfs",procedure="READ"'
 [[ $(value 'rootstock_nfs_call_duration_seconds_count{program="mount",procedure="MNT"}') -ge 1 ]] ||
 	fail "no MNT"
 [[ $(value rootstock_nfs_read_bytes_total) -ge 200000 ]] || fail "bytes that were read"
-# The fill may have been faster than the reader.
-reads=$(value 'rootstock_nfs_reads_total{store="hit"}' 'rootstock_nfs_reads_total{store="miss"}')
-((${reads/$'\n'/ + } >= 1)) || fail "READs: $reads"
-[[ $(value rootstock_tftp_bytes_total) -ge 100000 ]] || fail "bytes by TFTP"
+equal "bytes by TFTP" 100000 "$(value rootstock_tftp_bytes_total)"
+equal "files by TFTP" 1 "$(value 'rootstock_tftp_transfers_total{result="sent"}')"
 equal "bound leases" 1 "$(value 'rootstock_dhcp_leases{state="bound"}')"
+
+# is NAME WANTED...: the figures now.
+is() {
+	local names=() wanted=()
+	while [[ $# -gt 0 ]]; do
+		names+=("$1")
+		wanted+=("$2")
+		shift 2
+	done
+	scrape "${at[@]}" && [[ $(value "${names[@]}") == "$(printf '%s\n' "${wanted[@]}")" ]]
+}
+# Filled, an image's files have been copied once each; nobody asks for what is there.
+wait_for 30 "the fill" is rootstock_copier_versions 0 rootstock_copier_files_total 2 \
+	rootstock_copier_bytes_total 300000 rootstock_copier_failures_total 0
+hit='rootstock_nfs_reads_total{store="hit"}' miss='rootstock_nfs_reads_total{store="miss"}'
+{ read -r hits && read -r misses && read -r asks; } < <(value "$hit" "$miss" rootstock_copier_asks_total)
+reads_init || fail "its init again"
+is "$miss" "$misses" rootstock_copier_asks_total "$asks" || fail "a miss of what is in the store"
+(($(value "$hit") > hits)) || fail "no hit of what is in the store"
+
+# One that is not there yet, as the copier has been stopped, is a miss, and asked for.  One
+# that has gone from the origin, and one that has changed where that is not taken, are no
+# files that were copied.
+mkdir "$work/late" "$work/strict"
+head -c 50000 /dev/urandom >"$work/late/file"
+echo gone >"$work/late/gone"
+echo one >"$work/strict/file"
+copier=$(value 'rootstock_service_pid{service="copier"}')
+kill -STOP "$copier"
+"$rootstock" image add late "$work/late" >/dev/null
+"$rootstock" image add strict "$work/strict" --strict >/dev/null
+rm "$work/late/gone"
+echo other >"$work/strict/file"
+spawn late nsenter --net="/run/netns/$net_ns-pc" nfs-cat nfs://10.77.0.1/images/late/file
+late=$spawned
+hits=$(value "$hit")
+is_missed() {
+	scrape "${at[@]}" && (($(value "$miss") == misses + 1))
+}
+wait_for 20 "a miss" is_missed
+[[ ! -s $work/late.log ]] || fail "it was answered without the copier"
+equal "hits meanwhile" "$hits" "$(value "$hit")"
+kill -CONT "$copier"
+wait_for 30 "the file" gone "$late"
+cmp "$work/late.log" "$work/late/file" || fail "other bytes after a miss"
+wait_for 30 "the late file to be counted" is rootstock_copier_asks_total $((asks + 1)) \
+	rootstock_copier_files_total 3 rootstock_copier_bytes_total 350000 \
+	rootstock_copier_failures_total 2
+
+# What comes faster than it is read is lost, and counted: by each who has a socket for it.
+lost=(rootstock_dhcp_lost_total rootstock_nfs_datagrams_dropped_total
+	rootstock_tftp_requests_dropped_total)
+equal "lost so far" "0 0 0" "$(value "${lost[@]}" | tr '\n' ' ' | sed 's/ $//')"
+mapfile -t pids < <(value 'rootstock_service_pid{service="dhcp"}' \
+	'rootstock_service_pid{service="nfs"}' 'rootstock_service_pid{service="tftp"}')
+kill -STOP "${pids[@]}"
+net_peer_run pc python3 -c 'import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+for port in 67, 69, 2049:
+    for i in range(8000):
+        s.sendto(b"\2" * 1400, ("10.77.0.1", port))'
+kill -CONT "${pids[@]}"
+all_lost() {
+	scrape "${at[@]}" && ! value "${lost[@]}" | grep -x 0
+}
+wait_for 30 "what was lost to be counted" all_lost
+is_up "${at[@]}" || fail "one does not answer after a flood"
 promtool check metrics <"$work/metrics" >"$work/promtool" 2>&1 ||
 	fail "promtool: $(cat "$work/promtool")"
 
