@@ -90,6 +90,42 @@ static void a_flood_of_one_mac_is_held_to_its_rate(void **state)
 	assert_int_not_equal(discover(site, STRANGER(1), 1), 0);
 }
 
+/* One INFORM, which needs no address of ours, behind a circuit of a relay. */
+static bool informs(struct site *site, unsigned int machine, const char *circuit)
+{
+	struct packet p = packet_of(DHCP_INFORM, STRANGER(machine), machine);
+	uint8_t info[32] = {1, (uint8_t)strlen(circuit)};
+
+	memcpy(info + 2, circuit, strlen(circuit));
+	add_option(&p, 82, info, 2 + strlen(circuit));
+	set_giaddr(&p, IP(10, 0, 0, 254));
+	set_ciaddr(&p, IP(10, 0, 0, 99));
+	return site_send(site, &p);
+}
+
+/* Sixteen times what one machine may send, whatever machines it says it is; who is behind
+ * another circuit, or none, is not held up by that. */
+static void a_flood_of_one_circuit_is_held_to_its_rate(void **state)
+{
+	struct site *site = *state;
+	unsigned int answered = 0;
+	unsigned int told = 0;
+
+	for (unsigned int i = 0; i < 1000; i++) {
+		answered += informs(site, i, "port 7");
+		for (unsigned int e = 0; e < site->out.nevents; e++)
+			told += strstr(site->out.event[e].text, "circuit sends too much") != NULL;
+	}
+	assert_int_equal(answered, 16 * 40);
+	assert_in_range(told, 1, 60);
+	assert_false(informs(site, 2000, "port 7"));
+	assert_true(informs(site, 2000, "port 8"));
+	assert_int_not_equal(acquire(site, BETA), 0);
+	site_pass(site, 10);
+	assert_true(informs(site, 2001, "port 7"));
+	assert_false(informs(site, 2002, "port 7"));
+}
+
 /* A whole handshake for each of `n` made-up MACs; how many got an address. */
 static unsigned int starve(struct site *site, unsigned int n)
 {
@@ -300,6 +336,7 @@ int main(void)
 		SITE(declines_have_a_quota),
 		SITE(a_release_must_come_from_its_own_address),
 		SITE(a_flood_of_one_mac_is_held_to_its_rate),
+		SITE(a_flood_of_one_circuit_is_held_to_its_rate),
 		SITE(starvation_by_made_up_macs_leaves_known_hosts_served),
 		SITE(starvation_by_discovers_alone_lasts_as_long_as_it_goes_on),
 		SITE(a_calling_client_cannot_be_talked_out_of_its_address),

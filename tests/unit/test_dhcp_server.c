@@ -444,6 +444,64 @@ static void options_come_once_in_the_order_asked(void **state)
 	assert_int_equal(reply_siaddr(r), SERVER);
 }
 
+/* How a key of a [subnet] comes out: the time, the size of packets, and another server
+ * than this one, which then is meant wherever a client may look for it. */
+static void a_subnets_settings_are_what_its_clients_are_told(void **state)
+{
+	static const uint8_t asked[] = {26, 42, 66, 67, 17, 150, 43, 60};
+	struct site *site = *state;
+	struct dhcp_subnet *s = &site->config.subnets[0];
+	struct packet p = packet_of(DHCP_DISCOVER, BETA, 1);
+	const uint8_t *o;
+	size_t len = 0;
+	struct dhcp_reply *r;
+
+	add_option(&p, 55, asked, sizeof(asked));
+	add_option(&p, 93, "\0\0", 2);
+	add_text(&p, 60, "PXEClient:Arch:00000:UNDI:002001");
+	r = site_send(site, &p);
+	assert_null(reply_option(r, 26, NULL));
+	assert_null(reply_option(r, 42, NULL));
+	assert_null(reply_option(r, 150, NULL));
+	assert_memory_equal(reply_option(r, 66, &len), "10.0.0.1", 8);
+	assert_int_equal(len, 8);
+	assert_int_equal(reply_siaddr(r), SERVER);
+
+	s->mtu = 1400;
+	s->ntp[0] = IP(10, 0, 0, 7);
+	s->ntp[1] = IP(10, 0, 0, 8);
+	s->nntp = 2;
+	s->next_server = IP(10, 0, 0, 99);
+	assert_int_equal(dhcp_subnet_add_extra(s, 150, "ip:10.0.0.6", NULL), 0);
+	r = site_send(site, &p);
+	o = reply_option(r, 26, &len);
+	assert_int_equal(len, 2);
+	assert_int_equal(o[0] << 8 | o[1], 1400);
+	o = reply_option(r, 42, &len);
+	assert_int_equal(len, 8);
+	assert_int_equal(get32(o), IP(10, 0, 0, 7));
+	assert_int_equal(get32(o + 4), IP(10, 0, 0, 8));
+	assert_int_equal(reply_option32(r, 150), IP(10, 0, 0, 6));
+	assert_memory_equal(reply_option(r, 66, &len), "10.0.0.99", 9);
+	assert_int_equal(len, 9);
+	assert_memory_equal(reply_option(r, 17, &len), "10.0.0.99:/", 11);
+	assert_int_equal(reply_siaddr(r), IP(10, 0, 0, 99));
+	assert_string_equal(reply_file(r), "pxelinux.0");
+	/* who answered is who answered */
+	assert_int_equal(reply_option32(r, 54), SERVER);
+
+	/* an option by its number beats the key of its own, a host's beats the subnet's */
+	assert_int_equal(dhcp_subnet_add_extra(s, 42, "ip:10.0.0.9", NULL), 0);
+	r = site_send(site, &p);
+	assert_int_equal(reply_option32(r, 42), IP(10, 0, 0, 9));
+	site_sql(site,
+		 "INSERT INTO setting (kind, owner, key, value) VALUES"
+		 " (2, 2, 'option-42', 'ip:10.0.0.10'), (2, 2, 'option-150', 'ip:10.0.0.11')");
+	r = site_send(site, &p);
+	assert_int_equal(reply_option32(r, 42), IP(10, 0, 0, 10));
+	assert_int_equal(reply_option32(r, 150), IP(10, 0, 0, 11));
+}
+
 static void relay_information_is_echoed_last_and_verbatim(void **state)
 {
 	static const uint8_t info[] = {1, 3, 'c', 'i', 'd', 2, 2, 'r', 'i', 151, 1, 0};
@@ -605,6 +663,7 @@ int main(void)
 		SITE(a_forged_relay_makes_us_ask_nobody_on_our_link_by_icmp),
 		SITE(behind_a_relay_a_new_address_is_asked_for_by_icmp),
 		SITE(options_come_once_in_the_order_asked),
+		SITE(a_subnets_settings_are_what_its_clients_are_told),
 		SITE(relay_information_is_echoed_last_and_verbatim),
 		SITE(a_relays_subnet_is_chosen_by_giaddr_and_link_selection),
 		SITE(a_reservation_that_somebody_uses_waits_for_him),
