@@ -38,6 +38,14 @@ gets_served() {
 		true # no kernel in this image: it is refused; what counts is NFS and the log
 	[[ $(net_peer_run amy timeout 20 nfs-cat "nfs://$1/etc/file" 2>/dev/null) == text ]]
 }
+# status_has LINES...: each is in it.
+status_has() {
+	local line
+	"$rootstock" status >"$work/status" || [[ $? == 1 ]] || fail "status ends with $?"
+	for line; do
+		grep -qE -- "$line" "$work/status" || return 1
+	done
+}
 plug() {
 	net_run ip link add br0 type bridge stp_state 0 forward_delay 0
 	net_run ip address add "$1" dev br0
@@ -50,6 +58,8 @@ children() {
 }
 
 server_start
+wait_for 20 "the status" status_has '^rootstock on .*, br0 up$'
+! grep '^wrong' "$work/status" || fail "something is wrong"
 net_peer amy 52:54:00:12:34:01
 wait_for 40 "what a client needs" gets_served 10.77.0.1
 
@@ -67,6 +77,12 @@ net_run ip link del br0
 wait_for 20 "a word about it" says 'br0: no such interface; serving goes on when it is back' 1
 kill -9 "$(pgrep -f "^rootstock --state $ROOTSTOCK_STATE child dhcp")"
 wait_for 10 "a word about the child" says 'dhcp: killed by signal 9' 1
+wait_for 10 "the status of it" status_has '^rootstock on .*, br0 gone$' \
+	'^wrong: interface br0 is gone$' '^  dhcp +rests: no interface$'
+("$rootstock" status --json || true) | python3 -c 'import json, sys
+status = json.load(sys.stdin)
+assert status["interfaces"] == [{"interface": "br0", "up": False}], status
+assert "interface br0 is gone" in status["wrong"], status' || fail "the status as JSON"
 sleep 3 # time to say it too often
 equal "lines about the interface" 1 "$(said 'br0: no such interface')"
 equal "lines about the child" 1 "$(said 'starting it again')"
@@ -74,6 +90,9 @@ equal "lines about the child" 1 "$(said 'starting it again')"
 echo "# back"
 plug 10.77.0.1/24
 wait_for 20 "a word about that" says 'br0: is back, with 10.77.0.1/24' 1
+wait_for 20 "the status of it" status_has '^rootstock on .*, br0 up$' '^  dhcp +pid .* 1 times' \
+	'^wrong: dhcp died 1 time since the server was started: see its log$'
+! grep 'br0 is gone' "$work/status" || fail "it is back"
 wait_for 60 "what a client needs" gets_served 10.77.0.1
 
 echo "# the address alone goes and comes"

@@ -41,6 +41,11 @@ fetch() {
 sees() {
 	[[ $(pc nfs-cat "nfs://10.77.0.1/$1" 2>/dev/null) == "$2" ]]
 }
+# status_says LINE: a whole line of it.
+status_says() {
+	"$rootstock" status >"$work/status" || [[ $? == 1 ]] || fail "status ends with $?"
+	grep -qxE -- "$1" "$work/status"
+}
 boots() {
 	"$rootstock" boot list "$host" --json | grep -c '"boot"' || true
 }
@@ -49,6 +54,11 @@ net_lease pc -O 66 -O 67
 [[ $("$rootstock" host list --json | tr -d ' \n') == '[]' ]] ||
 	fail "registered before it went on to boot"
 "$rootstock" lease list | grep -q "$mac .* bound" || fail "no lease: $("$rootstock" lease list)"
+
+for line in "booting: $mac 10\.77\.0\.[0-9]+ lab@1, loading for [0-9]+m[0-9]{2}s" \
+	"hosts: 0 registered, 0 up"; do
+	wait_for 10 "the status of a machine that loads" status_says "$line"
+done
 
 # While somebody holds the database a machine is not registered, and all else goes on.  What
 # it asks for meanwhile comes late, and is not refused.
@@ -74,6 +84,10 @@ fetch initrd got-initrd
 cmp "$work/got-initrd" "$image/boot/initrd.img-6.1.0-1-amd64"
 
 wait_for 10 "its own root" sees etc/hostname "$host"
+for line in "booting: $host 10\.77\.0\.[0-9]+ lab@1, root mounted for [0-9]+m[0-9]{2}s" \
+	"hosts: 1 registered, 0 up"; do
+	wait_for 10 "the status of a machine that has its root" status_says "$line"
+done
 sees etc/machine-id "$("$rootstock" view cat "$host" /etc/machine-id)" || fail "machine-id"
 sees etc/version one || fail "the image's file"
 equal "boots" 1 "$(boots)"
@@ -108,29 +122,72 @@ wait_for 15 "nfs to be back" sees etc/version one
 fetch kernel got-kernel
 cmp "$work/got-kernel" "$image/boot/vmlinuz-6.1.0-1-amd64"
 equal "boots after all that" 1 "$(boots)"
-"$rootstock" boot show "$host" >"$work/timeline"
-for stage in loader file mount; do
-	grep -q " $stage " "$work/timeline" || fail "no $stage in: $(cat "$work/timeline")"
+for child in nfs tftp dhcp copier; do
+	wait_for 10 "status to say that $child died" status_says \
+		"wrong: $child died 1 time since the server was started: see its log"
+	grep -qE "^  $child +pid [0-9]+ +up [0-9]+m[0-9]{2}s, restarted 1 times" "$work/status" ||
+		fail "$child in status: $(cat "$work/status")"
+done
+sees sbin/init init || fail "its init"
+wait_for 10 "status to have it up" status_says "hosts: 1 registered, 1 up"
+! grep '^booting' "$work/status" || fail "it boots and is up"
+told() {
+	"$rootstock" boot show "$host" | grep -q " $1 "
+}
+for stage in loader file mount init; do
+	wait_for 10 "$stage in the timeline" told $stage
 done
 
 "$rootstock" boot show "$host" --html "$work/boot.html"
-grep -q '<svg ' "$work/boot.html" || fail "no drawing in the page of the boot"
-"$rootstock" boot show "$host" --json | python3 -c 'import json, sys
+"$rootstock" boot show "$host" --json >"$work/boot.json"
+"$lib/timeline.py" "$work/boot.html" "$work/boot.json" || fail "the page of the boot (above)"
+# Asked for twice.
+grep -q '>kernel<.* 2 files · 586 KiB</text>' "$work/boot.html" || fail "the kernel's bytes in the drawing"
+python3 -c 'import json, sys
 boot = json.load(sys.stdin)
 kernel = [e for e in boot["events"] if e["stage"] == "kernel"]
 assert boot["image"] == "lab@1" and boot["mode"] == "tmpfs", boot
-assert kernel and kernel[0]["bytes"] == 300000, boot' || fail "the boot as JSON"
+assert boot["state"] == "running" and boot["reached"] == "init", boot
+assert kernel and kernel[0]["bytes"] == 300000, boot' <"$work/boot.json" || fail "the boot as JSON"
 
 # Another one mounts at once, with nothing by TFTP before: it is waited for.
 net_peer direct 52:54:00:aa:bb:dd
 net_lease direct
 equal "its first mount, as a new host" host-525400aabbdd \
 	"$(net_peer_run direct nfs-cat nfs://10.77.0.1/etc/hostname)"
+sqlite3 -cmd '.timeout 20000' "$ROOTSTOCK_STATE/leases.db" \
+	"UPDATE boot SET opened = opened - 1200000000000 WHERE init IS NULL"
+wait_for 10 "status to miss it" status_says \
+	"wrong: 1 machine began to boot and did not come to init: rootstock boot list"
+! grep '^booting' "$work/status" || fail "it boots still, after twenty minutes"
 net_peer_run direct nfs-cat nfs://10.77.0.1/sbin/init >"$work/init"
 init_seen() {
 	"$rootstock" boot show host-525400aabbdd >"$work/timeline"
 	grep -q ' mount ' "$work/timeline" && grep -q ' init ' "$work/timeline"
 }
 wait_for 10 "the mount and the first read of init in its boot" init_seen
+wait_for 10 "status to have both up" status_says "hosts: 2 registered, 2 up"
+! grep 'did not come to init' "$work/status" || fail "it came to init: $(cat "$work/status")"
+"$rootstock" lease list --json | python3 -c 'import json, sys
+leases = {lease["mac"][-2:]: lease for lease in json.load(sys.stdin)}
+assert sorted(leases) == ["cc", "dd"], leases
+for last, lease in leases.items():
+    assert lease["mac"] == "52:54:00:aa:bb:" + last and lease["state"] == "bound", lease
+    assert lease["host"] == "host-525400aabb" + last and lease["address"][:8] == "10.77.0.", lease
+    assert lease["started"] < lease["expires"], lease' || fail "the leases as JSON"
+
+# A host of several MACs: all of their boots end with its own.
+"$rootstock" host remove host-525400aabbdd
+"$rootstock" host set "$host" mac=$mac,52:54:00:aa:bb:dd
+open_boots() {
+	sqlite3 -readonly -cmd '.timeout 20000' "$ROOTSTOCK_STATE/leases.db" \
+		"SELECT count(*) FROM boot WHERE ended IS NULL"
+}
+equal "open boots" 2 "$(open_boots)"
+"$rootstock" boot end "$host"
+equal "open boots after their end" 0 "$(open_boots)"
+! "$rootstock" boot end 52:54:00:aa:bb:dd 2>"$work/err" || fail "ended twice"
+grep -q '^rootstock: boot end: 52:54:00:aa:bb:dd: no boot of it is open$' "$work/err" ||
+	fail "again: $(cat "$work/err")"
 stop "$server_pid"
 ! grep -i 'error' "$work/serve.log" | grep -v 'killed by signal 9' || fail "errors in the log"
