@@ -219,6 +219,18 @@ grep -q "^warn *server *none runs" "$work/doctor" || fail "$(cat "$work/doctor")
 ROOTSTOCK_STATE=$work/none doctor --interface br0
 [[ ! -e $work/none ]] || fail "a state was made"
 
+# Beside it `serve` does not give addresses by itself, and names both ways on; told to, it does.
+refused=0
+net_run timeout 60 "$rootstock" serve --interface br0 >"$work/out" 2>"$work/err" || refused=$?
+equal "exit of serve beside another DHCP server" 1 "$refused"
+equal "what serve says" "rootstock: serve: br0: 10.77.0.200 answers DHCP there already: set \
+mode = proxy to serve beside it, or mode = full to serve all the same" "$(tail -n 1 "$work/err")"
+! net_listening udp 69 || fail "something serves all the same"
+for mode in proxy full; do
+	printf '[server]\nmode = %s\n' $mode >"$work/rootstock.conf"
+	server_start --config "$work/rootstock.conf"
+	stop "$server_pid"
+done
 stop "$rival"
 
 # On two interfaces, a host is played on that of its address.
