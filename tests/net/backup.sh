@@ -1,16 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# A backup that is made while the state is changed and filled is a whole one: unpacked
+# A backup that is made while the state is served, changed and filled is a whole one: unpacked
 # elsewhere it is the state of one moment, secrets, identities and the keys of handles too.
 # check: when=quick
 set -euo pipefail
 lib=$(dirname "$0")/../lib
-for part in test server; do
+for part in test net server; do
 	# shellcheck source=/dev/null
 	. "$lib/$part.sh"
 done
 need_root
-need sqlite3
+need sqlite3 nfs-cat udhcpc
+net_up
 server_state
 state=$ROOTSTOCK_STATE
 
@@ -65,8 +66,16 @@ equal "the secret" word "$(rs view cat amy /etc/token)"
 rs overlay put all /etc/new < <(echo "it goes on")
 equal "a new file" "it goes on" "$(rs view cat bob /etc/new)"
 
-# While everything moves.
+# While everything moves, and a machine has a lease and reads.
 ROOTSTOCK_STATE=$state
+server_start
+net_peer bob 52:54:00:00:00:02
+net_lease bob
+lease=$(sed -n 's/.*lease of \([0-9.]*\) obtained.*/\1/p' "$work/udhcpc-bob.log")
+bob_reads() {
+	[[ $(net_peer_run bob timeout 20 nfs-cat nfs://10.77.0.1/etc/motd 2>/dev/null) == welcome ]]
+}
+wait_for 20 "what bob has" bob_reads
 cp -r "$work/origin" "$work/second"
 echo another >"$work/second/etc/conf"
 for i in {1..300}; do
@@ -89,6 +98,10 @@ at_exit stop "$filler"
 for i in 1 2 3; do
 	rs backup "$work/two.tar" >/dev/null
 	restore "$work/two.tar"
+	rs lease list | grep -q "^$lease .* 52:54:00:00:00:02 .* bound" || fail "backup $i: no lease"
+	rs boot list bob >"$work/boots"
+	grep -q "lab@1" "$work/boots" || fail "backup $i: no boot: $(cat "$work/boots" "$work/log")"
+	bob_reads || fail "backup $i: bob does not read any more"
 	equal "backup $i: a body" welcome "$(rs view cat amy /etc/motd)"
 	for c in 0 1 2 3 4; do
 		rs view cat amy "/etc/c$c" >/dev/null || [[ $(rs view ls amy /etc) != *"c$c"* ]] ||
@@ -103,6 +116,9 @@ for i in 1 2 3; do
 done
 touch "$work/enough"
 wait "$writer" "$filler"
+alive "$server_pid" || fail "serve has ended"
+stop "$server_pid"
+! grep -i ' error' "$work/serve.log" || fail "errors in the log of the server"
 
 # To a pipe, and what does not work leaves the old one.
 rs backup - | tar -tf - >"$work/list"

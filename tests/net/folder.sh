@@ -5,12 +5,13 @@
 # check: when=quick
 set -euo pipefail
 lib=$(dirname "$0")/../lib
-for part in test server; do
+for part in test net server; do
 	# shellcheck source=/dev/null
 	. "$lib/$part.sh"
 done
 need_root
-need git
+need git nfs-cat
+net_up
 server_state
 
 rs() {
@@ -43,11 +44,21 @@ rs image add lab "$work/origin" --wait >/dev/null
 rs group add desk
 rs group set desk printer=lp1
 for i in {1..9}; do
-	rs host add "52:54:00:00:00:0$i" --name "h$i" --group desk --address "10.77.0.$i"
+	rs host add "52:54:00:00:00:0$i" --name "h$i" --group desk --address "10.77.0.10$i"
 done
 rs overlay put all /etc/motd < <(echo welcome)
 rs overlay put group:desk /etc/printer --template < <(echo '{{printer}}')
 rs overlay put host:h1 /etc/token --secret < <(echo word)
+
+server_start
+net_peer h2 52:54:00:00:00:02
+net_peer_run h2 ip address add 10.77.0.102/24 dev eth0
+# h2_sees PATH TEXT: by NFS.
+h2_sees() {
+	[[ $(net_peer_run h2 timeout 20 nfs-cat "nfs://10.77.0.1$1" 2>/dev/null) == "$2" ]]
+}
+wait_for 20 "what h2 has" h2_sees /etc/motd welcome
+h2_sees /etc/printer lp1 || fail "h2's printer"
 
 rs export "$work/conf"
 git init -q
@@ -81,15 +92,19 @@ before=$(rs view digest h1)
 git checkout -q "$(git rev-list --max-parents=0 HEAD)"
 "$rootstock" import "$work/conf" --dry-run >"$work/plan"
 equal "a look changes nothing" "$before" "$(rs view digest h1)"
+h2_sees /etc/motd goodbye || fail "h2 does not see what was put"
 "$rootstock" import "$work/conf" >"$work/done" 2>>"$work/log"
+# By a machine that runs, within a second.
+wait_for 1 "h2 to see a body that was imported" h2_sees /etc/motd welcome
+wait_for 1 "h2 to see a group's setting" h2_sees /etc/printer lp1
 diff "$work/plan" "$work/done" || fail "what was done is not what was planned"
 sort >"$work/expected" <<-END
 	all set printer=
 	group set desk printer=lp1
 	host add h9
-	host set h3 address=10.77.0.3
+	host set h3 address=10.77.0.103
 	host set h3 console=
-	host set h9 address=10.77.0.9
+	host set h9 address=10.77.0.109
 	host set h9 group=desk
 	host set h9 mac=52:54:00:00:00:09
 	overlay put all /etc/motd
@@ -115,6 +130,9 @@ git checkout -q .
 ! ROOTSTOCK_STATE=$work/none "$rootstock" import "$work/conf" --dry-run 2>/dev/null ||
 	fail "a look at what is not there"
 [[ ! -e $work/none ]] || fail "a look made a state"
+alive "$server_pid" || fail "serve has ended"
+stop "$server_pid"
+! grep -i ' error' "$work/serve.log" || fail "errors in the log of the server"
 
 # On another server, where the images were added: the same text.
 ROOTSTOCK_STATE=$work/other
