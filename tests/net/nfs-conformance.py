@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Hand-made RPC against a running server, over TCP and UDP: what a socket can do to it.
 
-usage: nfs-conformance.py [lost]
+usage: nfs-conformance.py [lost|short]
 
 The server exports the tree of tests/unit/fake_view.c to this address, which is no admin.
 Prints one line a check, and "N passed, N failed" last.  Status 1 when one failed.
@@ -209,6 +209,45 @@ def lost():
     nfs_rpc.end()
 
 
+def fake_bytes(offset, count):
+    """What tests/unit/fake_view.h has at an offset of its file."""
+    return bytes((i * 131 + (i >> 8) * 7 + (i >> 16)) & 255 for i in range(offset, offset + count))
+
+
+def short():
+    """The server's option short=1: the file has ten bytes less than its attributes say."""
+    size = 3 * 1024 * 1024 + 5
+    read = lambda fh, count: call(NFS, 3, 6, opaque(fh) + words(0, size - count, count))
+
+    def until_closed(count):
+        t = Tcp()
+        t.send(mark(read(walk(t, b"data"), count)))
+        out = b""
+        while b := t.s.recv(1 << 20):
+            out += b
+        t.close()
+        return out
+
+    check("a READ by a copy that comes short closes, and sends nothing", until_closed(4096) == b"")
+    out = until_closed(65536)
+    promised = struct.unpack(">I", out[:4])[0] & 0x7FFFFFFF
+    check("one by sendfile sends what there is, no byte more, and closes",
+          promised == 24 + 104 + 65536 and len(out) == 4 + promised - 10 and
+          out[4 + 24 + 104:] == fake_bytes(size - 65536, 65526), "%d of %d" % (len(out), promised))
+    t = Tcp()
+    fh = walk(t, b"data")
+    st, f = layout(6, results(t.ask(read(fh, 65536))))
+    check("who comes back for it is told IO", st == IO)
+    st, f = layout(6, results(t.ask(call(NFS, 3, 6, opaque(fh) + words(0, 65536, 65536)))))
+    check("and has what is whole", st == 0 and f["data"] == fake_bytes(65536, 65536))
+    t.close()
+    t = Udp()
+    t.s.settimeout(0.5)
+    check("by UDP it is not answered", raised(lambda: t.ask(read(fh, 4096)), socket.timeout))
+    check("and what comes after is", status(t.ask(call(NFS, 3, 1, opaque(fh)))) == 0)
+    nfs_rpc.end()
+
+
 def headers(t):
     ask = lambda *a, **k: t.ask(call(*a, **k))[4:]
     check(t.name + " RPC version 3: RPC_MISMATCH 2..2",
@@ -373,6 +412,8 @@ def portmap():
 def main():
     if sys.argv[1:] == ["lost"]:
         lost()
+    if sys.argv[1:] == ["short"]:
+        short()
     for kind in (Tcp, Udp):
         t = kind()
         headers(t)

@@ -37,4 +37,5 @@ round() {
 round workers=2
 round miss=1
 round lost=1 lost
+round "short=1 workers=1" short
 exit $status

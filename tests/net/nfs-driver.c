@@ -137,6 +137,8 @@ int main(int argc, char **argv)
 			fake_prompt = true;
 			fake_lost = true;
 		}
+		if (!strcmp(a, "short=1")) /* bodies end before they should */
+			fake_short = true;
 #endif
 		if (!strncmp(a, "address=", 8) && ip4_parse(a + 8, &address))
 			return 2;
