@@ -53,7 +53,6 @@ static void renew(struct serve *v, unsigned int parts)
 		{CONFIG_OF_METRICS, SERVICE_METRICS},
 	};
 
-	children_share(v);
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++)
 		if (parts & all[i].part)
 			child_renew(v, all[i].service);
@@ -80,6 +79,7 @@ int serve_reload(struct serve *v, struct asker *asker)
 	if (footing.nfs_moved)
 		t.parts |= CONFIG_OF_NFS;
 	footing_take(v, &footing);
+	children_share(v); /* the configuration's descriptor is another in any case */
 	if (t.parts) {
 		renew(v, t.parts);
 		wires_note(v);
