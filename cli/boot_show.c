@@ -30,7 +30,7 @@ enum { LIST_MAX = 1000 }; /* rows, unless more are asked for: to judge each take
 struct past {
 	struct inventory *inv;
 	struct db *leases; /* NULL: nothing was served yet */
-	struct db *trace;
+	struct db *trace;  /* NULL: not there; it may be deleted, and no backup has it */
 };
 
 static void past_close(struct past *p)
@@ -42,14 +42,13 @@ static void past_close(struct past *p)
 
 static int past_open(struct cli *cli, struct past *p)
 {
+	char path[512];
 	int r = cli_leases(cli, false, &p->leases);
 
-	if (!r)
+	snprintf(path, sizeof(path), "%s/trace.db", cli->state_dir);
+	if (!r && !(access(path, F_OK) && errno == ENOENT))
 		r = db_open(cli->state_dir, &schema_trace, geteuid() ? DB_READ : DB_WRITE,
 			    &p->trace, &cli->why);
-	if (r == -ENOENT)
-		return why_set(&cli->why, r, "%s: nothing was served from here yet",
-			       cli->state_dir);
 	return r ? r : inventory_load(cli->db, &p->inv);
 }
 

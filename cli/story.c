@@ -143,6 +143,8 @@ int story_events(struct db *trace, const struct story_machine *m, struct story *
 	sqlite3_stmt *stmt;
 	int r = 0;
 
+	if (!trace)
+		return 0;
 	if (m->host) {
 		stmt = db_stmt(trace, EVENT_COLUMNS " FROM event WHERE host = ?"
 						    " AND at BETWEEN ? AND ? ORDER BY at, id");

@@ -56,7 +56,8 @@ struct story_machine {
 	uint32_t host; /* 0: not registered */
 };
 
-/* `which` is a boot's number; 0: the last one, be it an attempt without a row.
+/* `which` is a boot's number; 0: the last one, be it an attempt without a row.  Without
+ * `trace` (NULL) there are no events.
  * Returns 0, -ENOENT where there is no such boot, or another negative errno. */
 int story_load(struct db *leases, struct db *trace, const struct story_machine *machine,
 	       int64_t which, struct story *out);
@@ -65,7 +66,7 @@ int story_load(struct db *leases, struct db *trace, const struct story_machine *
 #define STORY_COLUMNS                                                                              \
 	"id, mac, address, version, mode, opened, mounted, init, last_alive, ended, reason"
 void story_row(sqlite3_stmt *stmt, struct story *out);
-/* Fill in the events; s->next is known. */
+/* Fill in the events; s->next is known.  `trace` may be NULL. */
 int story_events(struct db *trace, const struct story_machine *machine, struct story *s);
 
 /* ---- pure ---- */
