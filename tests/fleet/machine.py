@@ -310,7 +310,8 @@ class Machine:
             nodes = self.world.may_see(self, self.version, path, first, last)
             there = os.path.basename(path) in names
             if there and not any(nodes) or not there and None not in nodes:
-                raise Wrong("%s: listed: %s" % (path, there))
+                raise Wrong("%s: listed: %s; %s" % (
+                    path, there, self.world.history(self, path)))
 
     def names(self, directory, entries):
         names = [bytes(e["name"]).decode() for e in entries]

@@ -234,6 +234,17 @@ class World:
             combinations = [c + [s] for c in combinations for s in states]
         return [self.merged(machine, version, path, c) for c in combinations]
 
+    def history(self, machine, path):
+        """In words: when the boot was pinned, and what was done at `path` around that."""
+        ago = lambda t: "%.1f" % (now() - t)
+        words = ["pinned %s..%s s ago" % (ago(machine.pin_first), ago(machine.pin_last))]
+        for scope in machine.scopes():
+            line = self.entries.get((scope, path))
+            changes = line.changes[-5:] if line else []
+            words += ["%s %s %s..%s" % (scope, c.value[0] if c.value else "reset", ago(c.began),
+                                        ago(c.ended)) for c in changes if c.began]
+        return ", ".join(words)
+
     # ---- addresses ----
 
     def hold(self, address, mac, until, why):
