@@ -38,6 +38,7 @@ enum {
 	FLUSH_AT = 256 << 10
 };
 
+_Static_assert((int)TURN_CALLS <= (int)TALLY_TURN, "a turn's calls are all counted");
 _Static_assert(FLUSH_AT + 4 + RPC_REPLY_MAX + SENDFILE_MIN + 4 <= WORKER_OUT_SIZE,
 	       "there is always room for one more reply");
 

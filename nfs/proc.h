@@ -70,6 +70,9 @@ struct caller {
 	uint32_t reads_of;   /* the version that `reads` was last looked for; 0 */
 };
 
+/* What FSINFO tells of READ and READDIRPLUS, and what they keep to; bytes. */
+enum { READ_MAX_TCP = 1 << 20, DIR_MAX_TCP = 64 << 10, DATA_MAX_UDP = 32 << 10 };
+
 /* Told of who may not: the words that cli/verdict.c and doctor know it by. */
 #define NOT_RESERVED "the source port is not a reserved one (reserved-port)"
 

@@ -10,13 +10,7 @@
 #include "nfs/attr.h"
 #include "nfs3.h"
 
-/* The limits that FSINFO tells. */
-enum {
-	READ_MAX_TCP = 1 << 20,
-	READ_MAX_UDP = 32 << 10,
-	READDIR_PREFERRED = 64 << 10,
-	READ_MULTIPLE = 4096
-};
+enum { READ_MULTIPLE = 4096 };
 
 int nfs3_getattr(struct call *call, struct reply *reply)
 {
@@ -91,7 +85,7 @@ int nfs3_fsstat(struct call *call, struct reply *reply)
 int nfs3_fsinfo(struct call *call, struct reply *reply)
 {
 	struct bytes handle = proc_take_handle(&call->args);
-	uint32_t max = call->caller->tcp ? READ_MAX_TCP : READ_MAX_UDP;
+	uint32_t max = call->caller->tcp ? READ_MAX_TCP : DATA_MAX_UDP;
 	struct object object = {0};
 	struct writer *w = &reply->w;
 
@@ -105,7 +99,7 @@ int nfs3_fsinfo(struct call *call, struct reply *reply)
 	writer_be32(w, max); /* wtmax: Linux does not mount with 0 */
 	writer_be32(w, max);
 	writer_be32(w, READ_MULTIPLE);
-	writer_be32(w, call->caller->tcp ? READDIR_PREFERRED : READ_MAX_UDP);
+	writer_be32(w, call->caller->tcp ? DIR_MAX_TCP : DATA_MAX_UDP);
 	writer_be64(w, INT64_MAX); /* maxfilesize */
 	writer_be32(w, 0);	   /* time_delta: a nanosecond */
 	writer_be32(w, 1);

@@ -17,8 +17,6 @@
 /* Below it a node is a position in the manifest, + 1 (fsd/tree.h). */
 #define IMAGE_NODES (UINT32_C(1) << 30)
 
-enum { READ_LIMIT_TCP = 1 << 20, READ_LIMIT_UDP = 32 << 10 };
-
 static void put_failure(struct reply *reply, const struct view *view, uint32_t status,
 			const struct view_attr *attr)
 {
@@ -124,7 +122,7 @@ int nfs3_read(struct call *call, struct reply *reply)
 	struct bytes handle = proc_take_handle(&call->args);
 	uint64_t offset = cursor_be64(&call->args);
 	uint32_t count = cursor_be32(&call->args);
-	uint32_t max = call->caller->tcp ? READ_LIMIT_TCP : READ_LIMIT_UDP;
+	uint32_t max = call->caller->tcp ? READ_MAX_TCP : DATA_MAX_UDP;
 	struct content *content = NULL;
 	struct rpc_parked read;
 	struct object object = {0};

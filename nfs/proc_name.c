@@ -15,8 +15,6 @@
 
 enum {
 	NAME_LIMIT = 255,
-	DIR_REPLY_MAX = 64 << 10,
-	DIR_REPLY_MAX_UDP = 32 << 10,
 	DIR_HEAD = ATTR_POST_OP + NFS3_COOKIEVERFSIZE,
 	DIR_TAIL = 8,	     /* no more entries; eof */
 	DIR_ENTRY = 24,	     /* follows, fileid, name length, cookie */
@@ -170,7 +168,7 @@ static int readdir_any(struct call *call, struct reply *reply, bool plus)
 {
 	struct bytes handle = proc_take_handle(&call->args);
 	uint64_t cookie = cursor_be64(&call->args);
-	uint32_t max = call->caller->tcp ? DIR_REPLY_MAX : DIR_REPLY_MAX_UDP;
+	uint32_t max = call->caller->tcp ? DIR_MAX_TCP : DATA_MAX_UDP;
 	struct writer *w = &reply->w;
 	struct writer start;
 	struct object dir = {0};

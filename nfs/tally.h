@@ -27,7 +27,7 @@ enum {
 	TALLY_SLOTS = 29,
 	/* Up to 4 us, 16 us, 65 us, ... 4.3 s, and more. */
 	TALLY_TIMES = 12,
-	TALLY_TURN = 512
+	TALLY_TURN = 512 /* calls that one send may answer */
 };
 
 struct tally {

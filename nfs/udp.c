@@ -22,8 +22,7 @@ enum {
 	UDP_BATCH = 16,
 	UDP_BATCHES = 4, /* a wake-up: then the others have their turn */
 	UDP_PARKED_MAX = 1024,
-	UDP_DATA_MAX = 32 << 10,
-	UDP_REPLY_ROOM = RPC_REPLY_MAX + UDP_DATA_MAX + 4
+	UDP_REPLY_ROOM = RPC_REPLY_MAX + DATA_MAX_UDP + 4
 };
 
 /* Where a datagram came from and on which of our addresses. */
