@@ -12,6 +12,7 @@
 #include "fsd/tree.h"
 #include "fsd/version.h"
 #include "fsd/view.h"
+#include "fsd/view_source.h"
 
 static const struct scope all = {SCOPE_ALL, 0};
 static const struct scope host = {SCOPE_HOST, 1};
@@ -349,6 +350,52 @@ static void a_directory_with_two_names_is_damage(void **state)
 	version_unref(v);
 }
 
+/* "LAYER KIND ENTRY; " a step, into a text of 256. */
+static void tell_step(void *ctx, const struct view_step *s)
+{
+	char *text = ctx;
+	size_t len = strlen(text);
+
+	snprintf(text + len, 256 - len, "%s %s %s; ",
+		 !s->entry		       ? "image"
+		 : !s->scope		       ? "profile"
+		 : s->scope->kind == SCOPE_ALL ? "all"
+					       : "host",
+		 !s->node		     ? "none"
+		 : (s->mode & 07777) == 0600 ? "private"
+					     : "file",
+		 s->entry ? s->entry->path : "-");
+}
+
+static void explains(struct merge *m, uint32_t host_id, const char *path, const char *want)
+{
+	char text[256] = "";
+
+	assert_int_equal(views_explain(m->views, host_id, m->version, path, tell_step, text), 0);
+	assert_string_equal(text, want);
+}
+
+static void each_layer_tells_what_it_made_of_a_path(void **state)
+{
+	static const struct entry_spec hide = {.kind = ENTRY_WHITEOUT};
+	struct merge *m = *state;
+
+	put(m, all, "d/f", "all");
+	put(m, all, "link/new", "through a link of the image");
+	change(m, host, "d/f", &mode600);
+	change(m, host, "d/g", &hide);
+	look(m);
+	explains(m, 1, "/d/f", "image file -; all file d/f; host private d/f; ");
+	explains(m, 2, "/d/f", "image file -; all file d/f; ");
+	explains(m, 1, "/link/f", "image file -; all file d/f; host private d/f; ");
+	explains(m, 1, "/d/g", "image file -; host none d/g; ");
+	explains(m, 2, "/d/g", "image file -; ");
+	explains(m, 2, "/d/new", "image none -; all file link/new; ");
+	explains(m, 2, "/linuxrc", "image none -; profile file linuxrc; ");
+	explains(m, 2, "/none", "image none -; ");
+	assert_int_equal(views_explain(m->views, 9, m->version, "/d/f", tell_step, NULL), -ENOENT);
+}
+
 #define MERGE(fn) cmocka_unit_test_setup_teardown(fn, merge_setup, merge_teardown)
 
 int main(void)
@@ -361,6 +408,7 @@ int main(void)
 		MERGE(a_directory_is_in_one_place),
 		MERGE(what_lost_its_place_still_answers),
 		MERGE(a_lost_link_counts_once),
+		MERGE(each_layer_tells_what_it_made_of_a_path),
 		MERGE(views_change_under_many_threads),
 		cmocka_unit_test_setup_teardown(a_directory_with_two_names_is_damage,
 						unit_dir_setup, unit_dir_teardown),
