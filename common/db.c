@@ -23,6 +23,7 @@ struct db {
 	unsigned int nstmts;
 	int unprepared; /* why db_stmt() last gave none: a negative errno */
 	sqlite3_stmt *data_version;
+	sqlite3_stmt *rollback; /* made ready before: to be run without memory, too */
 };
 
 static int db_errno(int code)
@@ -226,6 +227,10 @@ int db_open(const char *dir, const struct db_schema *schema, enum db_mode mode, 
 	if (!r)
 		r = db_exec(db, schema->durable ? "PRAGMA synchronous = FULL"
 						: "PRAGMA synchronous = OFF");
+	/* After all that makes statements be prepared again. */
+	if (!r)
+		r = db_errno(sqlite3_prepare_v3(db->handle, "ROLLBACK", -1,
+						SQLITE_PREPARE_PERSISTENT, &db->rollback, NULL));
 	if (r)
 		return why_set(why, r, "%s: %s", path, db_error(db));
 	*out = take(&db);
@@ -239,6 +244,7 @@ void db_close(struct db *db)
 	for (unsigned int i = 0; i < db->nstmts; i++)
 		sqlite3_finalize(db->stmts[i].stmt);
 	sqlite3_finalize(db->data_version);
+	sqlite3_finalize(db->rollback);
 	sqlite3_close(db->handle);
 	free(db);
 }
@@ -278,8 +284,14 @@ bool db_in_transaction(const struct db *db)
 
 void db_rollback(struct db *db)
 {
-	if (db_in_transaction(db))
+	if (!db_in_transaction(db))
+		return;
+	if (!db->rollback) { /* it is being opened */
 		db_exec(db, "ROLLBACK");
+		return;
+	}
+	sqlite3_step(db->rollback);
+	sqlite3_reset(db->rollback);
 }
 
 int txn_begin(struct db *db, struct txn **out)

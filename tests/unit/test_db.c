@@ -164,6 +164,23 @@ static void a_view_in_place_of_a_table_is_not_run(void **state)
 	db_close(db);
 }
 
+/* A transaction that stays open keeps its lock, or sees one state for ever. */
+static void a_transaction_ends_without_memory(void **state)
+{
+	struct db *db;
+
+	assert_int_equal(scratch_db(state, DB_CREATE, &db, NULL), 0);
+	assert_int_equal(db_begin(db), 0);
+	assert_int_equal(db_run(db, "INSERT INTO image (name) VALUES (?)", "s", "debian"), 0);
+	sqlite3_hard_heap_limit64(1);
+	assert_int_not_equal(db_exec(db, "COMMIT"), 0);
+	assert_true(db_in_transaction(db));
+	db_rollback(db);
+	assert_false(db_in_transaction(db));
+	sqlite3_hard_heap_limit64(0);
+	db_close(db);
+}
+
 #define SCRATCH(fn) cmocka_unit_test_setup_teardown(fn, unit_dir_setup, unit_dir_teardown)
 
 int main(void)
@@ -177,7 +194,10 @@ int main(void)
 		SCRATCH(an_early_return_rolls_back),
 		SCRATCH(a_statement_that_cannot_be_prepared_says_why),
 		SCRATCH(a_view_in_place_of_a_table_is_not_run),
+		SCRATCH(a_transaction_ends_without_memory),
 	};
 
+	/* No memory set aside that would outlast the last of it. */
+	sqlite3_config(SQLITE_CONFIG_LOOKASIDE, 0, 0);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
