@@ -13,7 +13,9 @@
 #include "common/control.h"
 #include "dhcp/play.h"
 
-enum { ANSWER_MS = 20000, BETWEEN_MS = 2000 };
+/* Made-up time, which costs none: between two packets, and two machines.  So long after the
+ * last one the server says again why it refuses. */
+enum { ANSWER_MS = 20000, BETWEEN_MS = 2000, MACHINES_MS = 30000 };
 
 #define PXE(arch) "PXEClient:Arch:000" arch
 
@@ -48,6 +50,19 @@ static int parts_open(struct doctor *d, int *fd)
 	int r = control_open(d->cli->state_dir, "dhcp", fd, &d->cli->why);
 
 	return r ? r : control_send(*fd, "play", 4, -1);
+}
+
+/* Without what it says of the client: that is known, and differs from one to the next. */
+static const char *bare_reason(const char *text)
+{
+	static const char *const of_client[] = {"arch=", "stage=", "class="};
+
+	for (size_t i = 0; i < ARRAY_SIZE(of_client); i++)
+		if (!strncmp(text, of_client[i], strlen(of_client[i]))) {
+			text += strcspn(text, " ");
+			text += strspn(text, " ");
+		}
+	return text;
 }
 
 static int hear(struct doctor *d, int fd, struct heard *out)
@@ -106,7 +121,7 @@ static void ask_options(const struct dhcp_part *part, enum dhcp_type type,
 		dhcp_options_add(list, OPTION_PARAMETERS, rom, sizeof(rom));
 }
 
-static int send_one(int fd, const char *interface, struct dhcp_message *m,
+static int send_one(int fd, const char *interface, uint32_t after_ms, struct dhcp_message *m,
 		    const struct dhcp_options *list)
 {
 	struct {
@@ -115,7 +130,7 @@ static int send_one(int fd, const char *interface, struct dhcp_message *m,
 	} packet = {.ask = {.destination = UINT32_MAX,
 			    .source_port = DHCP_PORT_CLIENT,
 			    .port = DHCP_PORT_SERVER,
-			    .after_ms = BETWEEN_MS}};
+			    .after_ms = after_ms}};
 	size_t len = dhcp_message_write(m, list, packet.data, sizeof(packet.data));
 
 	snprintf(packet.ask.interface, sizeof(packet.ask.interface), "%s", interface);
@@ -156,12 +171,12 @@ static int part_play(struct doctor *d, int fd, const char *interface, const stru
 		return -EIO;
 	memcpy(m.chaddr, mac, sizeof(*mac));
 	ask_options(part, DHCP_DISCOVER, &list);
-	r = send_one(fd, interface, &m, &list);
+	r = send_one(fd, interface, MACHINES_MS, &m, &list);
 	if (!r)
 		r = hear(d, fd, &heard);
 	if (r)
 		return r;
-	snprintf(part->refused, sizeof(part->refused), "%s", heard.refused);
+	snprintf(part->refused, sizeof(part->refused), "%s", bare_reason(heard.refused));
 	if (!heard.any)
 		return 1;
 	if (dhcp_message_parse(heard.data, heard.len, got))
@@ -173,13 +188,13 @@ static int part_play(struct doctor *d, int fd, const char *interface, const stru
 	ask_options(part, DHCP_REQUEST, &list);
 	dhcp_options_add_u32(&list, OPTION_REQUESTED_ADDRESS, got->yiaddr);
 	dhcp_options_add_u32(&list, OPTION_SERVER_ID, dhcp_message_u32(got, OPTION_SERVER_ID));
-	r = send_one(fd, interface, &m, &list);
+	r = send_one(fd, interface, BETWEEN_MS, &m, &list);
 	if (!r)
 		r = hear(d, fd, &heard);
 	if (r)
 		return r;
 	if (*heard.refused)
-		snprintf(part->refused, sizeof(part->refused), "%s", heard.refused);
+		snprintf(part->refused, sizeof(part->refused), "%s", bare_reason(heard.refused));
 	if (!heard.any)
 		return 1;
 	if (dhcp_message_parse(heard.data, heard.len, got))

@@ -85,7 +85,9 @@ void doctor_kernel(struct doctor *d, struct cli_view *v, const struct boot_files
 	if (config)
 		tell_config(d, config, files);
 	else if (files->dialect == BOOT_KERNEL)
-		finding(d->f, FINDING_WARN, "kernel", NULL,
+		finding(d->f, FINDING_WARN, "kernel",
+			"copy the .config of its build to /boot/config-VERSION in the image; then "
+			"rootstock image add NAME DIR --activate",
 			"%s: boots without an initrd, and the image does not say how it was "
 			"configured: it needs CONFIG_ROOT_NFS, CONFIG_NFS_V3 and "
 			"CONFIG_IP_PNP_DHCP",

@@ -278,9 +278,12 @@ static enum port_mapper look_at_port(struct doctor *d, const struct need *need, 
 		return MAPPER_WRONG;
 	}
 	if (!strcmp(holder.name, "rootstock")) {
+		snprintf(mend, sizeof(mend),
+			 "rootstock --state ITS-STATE doctor  # or end process %d", holder.pid);
 		if (!errors)
-			finding(d->f, d->runs ? FINDING_OK : FINDING_WARN, "port", NULL,
-				"%s %u (%s): %s", proto, need->port, need->what,
+			finding(d->f, d->runs ? FINDING_OK : FINDING_WARN, "port",
+				d->runs ? NULL : mend, "%s %u (%s): %s", proto, need->port,
+				need->what,
 				d->runs ? "rootstock has it"
 					: "a rootstock with another state has it");
 		return MAPPER_OURS;

@@ -234,10 +234,12 @@ static int play_program(struct host_play *p, struct walk *w, const char *path, u
 	if (file.type != 1 || !(file.mode & 0111)) {
 		char mend[200];
 
-		snprintf(mend, sizeof(mend), "rootstock overlay attr host:%.63s %.80s --mode 0755",
+		snprintf(mend, sizeof(mend),
+			 file.type == 1 ? "rootstock overlay attr host:%.63s %.80s --mode 0755"
+					: "rootstock view explain %.63s %.80s",
 			 p->name, path);
-		finding(p->d->f, FINDING_ERROR, "root", file.type == 1 ? mend : NULL, "%s is %s",
-			path, file.type != 1 ? "no regular file" : "not executable");
+		finding(p->d->f, FINDING_ERROR, "root", mend, "%s is %s", path,
+			file.type != 1 ? "no regular file" : "not executable");
 		return 1;
 	}
 	do {

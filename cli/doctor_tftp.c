@@ -56,11 +56,30 @@ static int fetch(struct host_play *p, const char *name, struct fetched *out)
 	return 0;
 }
 
+/* The command that brings a file which TFTP does not have. */
+static const char *mend_file(const struct host_play *p, const char *name, const char *why,
+			     char out[200])
+{
+	const char *package = strstr(why, "package ");
+
+	if (package) {
+		snprintf(out, 200, "apt-get install %.80s", package + strlen("package "));
+		if (strstr(out, " has it"))
+			*strstr(out, " has it") = '\0';
+		return out;
+	}
+	if (doctor_mend(p, why, out))
+		return out;
+	snprintf(out, 200,
+		 "put %.60s into a folder of loaders =; or rootstock host set %.63s loader=", name,
+		 p->name);
+	return out;
+}
+
 /* Returns 0, 1: `who` stops at it, and that is said, or a negative errno. */
 static int play_file(struct host_play *p, const char *who, const char *name)
 {
 	cleanup(fetched_fini) struct fetched got;
-	const char *package;
 	char mend[200];
 	int r = fetch(p, name, &got);
 
@@ -68,14 +87,8 @@ static int play_file(struct host_play *p, const char *who, const char *name)
 		return r;
 	if (got.played.code < 0)
 		return 0;
-	package = strstr(got.played.why, "package ");
-	snprintf(mend, sizeof(mend), "apt-get install %.80s",
-		 package ? package + strlen("package ") : "");
-	if (strstr(mend, " has it"))
-		*strstr(mend, " has it") = '\0';
-	finding(p->d->f, FINDING_WARN, "tftp",
-		package ? mend : doctor_mend(p, got.played.why, mend), "%s stops at %s: %s", who,
-		name, got.played.why);
+	finding(p->d->f, FINDING_WARN, "tftp", mend_file(p, name, got.played.why, mend),
+		"%s stops at %s: %s", who, name, got.played.why);
 	return 1;
 }
 

@@ -69,10 +69,16 @@ doctor_add() {
 	"$rootstock" host add "$doctor_mac" --name north >/dev/null
 }
 
-# doctor HOST ARGS...: its findings into $work/doctor; its exit status into $doctor_status.
+# doctor HOST ARGS...: its findings into $work/doctor, each with its remedy; its exit status
+# into $doctor_status.
 doctor() {
 	doctor_status=0
 	net_run "$rootstock" doctor "$@" >"$work/doctor" 2>"$work/doctor.err" || doctor_status=$?
+	awk '/^ / { found = ""; next }
+		found { exit }
+		/^(warn|error) / { found = $0 }
+		END { print found; exit found != "" }' "$work/doctor" >"$work/doctor.bare" ||
+		fail "a finding without a remedy: $(cat "$work/doctor.bare")"
 }
 
 # doctor_names WORDS: the last doctor found an error that says so.

@@ -83,7 +83,9 @@ grep -q -- "-> rootstock host set none mac=MAC" "$work/doctor" || fail "$(cat "$
 doctor north
 grep -A1 "^warn *nfs *its root is at another server, 10.77.0.77" "$work/doctor" |
 	grep -q -- "-> rootstock host set north cmdline= " || fail "$(cat "$work/doctor")"
-grep -q "^warn *tftp *.* stops at nosuch.efi" "$work/doctor" || fail "$(cat "$work/doctor")"
+grep -A1 "^warn *tftp *.* stops at nosuch.efi" "$work/doctor" |
+	grep -q "put nosuch.efi into a folder of loaders =; or rootstock host set north loader=" ||
+	fail "$(cat "$work/doctor")"
 "$rootstock" host set north loader= cmdline=
 
 doctor nobody
