@@ -99,7 +99,7 @@ hex() {
 key=$(hex "$work/second/secrets/handle-key")
 rm "$work/second/secrets/handle-key"
 sqlite3 "$work/second/rootstock.db" "INSERT INTO site VALUES ('handle_key', x'$key');
-	PRAGMA user_version = 1"
+	DROP INDEX entry_retired; PRAGMA user_version = 1"
 ROOTSTOCK_STATE=$work/second "$rootstock" group add desk
 equal "the key" "$key" "$(hex "$work/second/secrets/handle-key")"
 ! hex "$work/second"/rootstock.db* | grep -q "$key" || fail "the key is still in the database"
