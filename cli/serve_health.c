@@ -104,7 +104,7 @@ void health_note(struct serve *v)
 void health_heard(struct service *s)
 {
 	s->silent = 0;
-	if (s->well)
+	if (s->well || s->renewed) /* the one before, told to end, may still say so */
 		return;
 	s->well = true;
 	health_note(s->serve);
