@@ -339,15 +339,20 @@ void boots_alive(struct boots *bs, const struct mac *mac, uint32_t id, struct dh
 		boot_changed(bs, b);
 }
 
-void boots_sweep(struct boots *bs, struct dhcp_now now)
+void boots_sweep(struct boots *bs, bool (*waits)(void *ctx, const struct boot *boot), void *ctx,
+		 struct dhcp_now now)
 {
 	while (bs->starting_oldest && now.mono.ns - bs->starting_oldest->seen.ns > BOOT_STARTING_NS)
 		starting_drop(bs, bs->starting_oldest);
 	for (unsigned int i = 0; i < BOOT_BUCKETS; i++)
 		for (struct boot *b = bs->bucket[i]; b; b = b->next) {
-			if (!b->ended && !boot_is_starting(b) &&
-			    now.mono.ns - b->heard.ns > BOOT_SILENT_NS)
+			if (b->ended || boot_is_starting(b))
+				continue;
+			if (now.mono.ns - b->heard.ns > BOOT_SILENT_NS)
 				boot_end(bs, b, "no call for 30 days", now);
+			else if (!b->mounted && now.mono.ns - b->seen.ns > BOOT_STARTING_NS &&
+				 !waits(ctx, b))
+				boot_end(bs, b, "its lease ended before it mounted", now);
 		}
 }
 
@@ -464,7 +469,9 @@ int boots_load(struct db *db, struct dhcp_now now, struct boots **out)
 		/* The stage is not kept; a ROM that retries opens a new one. */
 		b->stage = b->init ? STAGE_OS : STAGE_ROM;
 		b->acked = true;
-		b->seen = (struct instant){now.mono.ns - BOOT_SAME_MESSAGE_NS};
+		b->seen = instant_as_of(b->opened, now);
+		if (b->seen.ns > now.mono.ns - BOOT_SAME_MESSAGE_NS)
+			b->seen.ns = now.mono.ns - BOOT_SAME_MESSAGE_NS;
 	}
 	if (r)
 		return r;

@@ -110,9 +110,11 @@ void boots_count(const struct boots *boots, unsigned int out[static BOOT_FARS]);
 /* Another connection wrote to the database: those whose row it ended are over. */
 int boots_reread(struct boots *boots, struct dhcp_now now);
 
-/* End what has not called for 30 days; drop starting ones after ten minutes.  Forget
- * rows that ended 90 days ago, or a day ago without ever having mounted. */
-void boots_sweep(struct boots *boots, struct dhcp_now now);
+/* End what has not called for 30 days, and what never mounted and `waits` says may not do
+ * so any more, ten minutes after its last DISCOVER; drop starting ones after as long.
+ * Forget rows that ended 90 days ago, or a day ago without ever having mounted. */
+void boots_sweep(struct boots *boots, bool (*waits)(void *ctx, const struct boot *boot), void *ctx,
+		 struct dhcp_now now);
 void boots_forget(struct boots *boots, struct dhcp_now now);
 
 /* The wall clock was set by so much: rows say when they were heard of by the new one. */

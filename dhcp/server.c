@@ -211,6 +211,24 @@ void dhcp_server_event(struct dhcp_server *s, const struct event *event, struct 
 		lease_alive(s->leases, lease, now.mono);
 }
 
+struct sweep {
+	const struct dhcp_server *server;
+	struct instant now;
+};
+
+/* A program of a running system, or a guest, asks like a machine that boots, and would pin
+ * its version for 30 days.  Where the leases are another server's a day must do. */
+static bool may_mount_yet(void *ctx, const struct boot *boot)
+{
+	const struct sweep *sweep = ctx;
+	const struct lease *lease = dhcp_lease_at(sweep->server, boot->address);
+
+	if (sweep->server->config->mode == DHCP_MODE_PROXY)
+		return sweep->now.ns - boot->seen.ns < 86400 * NS_PER_SEC;
+	return lease && mac_equal(&lease->mac, &boot->mac) && lease->state == LEASE_BOUND &&
+	       lease->expires.ns > sweep->now.ns;
+}
+
 void dhcp_server_tick(struct dhcp_server *s, struct dhcp_now now, struct dhcp_output *out)
 {
 	struct lease *lease;
@@ -235,7 +253,7 @@ void dhcp_server_tick(struct dhcp_server *s, struct dhcp_now now, struct dhcp_ou
 		s->sweep = instant_add_ms(now.mono, SWEEP_MS);
 		look_at_clock(s, now);
 		s->wall_due = wall_is_due(&s->wall, now);
-		boots_sweep(s->boots, now);
+		boots_sweep(s->boots, may_mount_yet, &(struct sweep){s, now.mono}, now);
 		if (wall_is_settled(&s->wall, now))
 			boots_forget(s->boots, now);
 		strangers_sweep(s->strangers, now);

@@ -242,6 +242,28 @@ static void another_card_of_the_host_ends_the_first_ones_boot(void **state)
 	assert_int_equal(site_count(site, "SELECT count(*) FROM boot WHERE host = 1"), 2);
 }
 
+/* Guests, and programs of a system that runs already, pin nothing for longer than they have
+ * an address. */
+static void a_boot_that_never_mounts_ends_with_its_lease(void **state)
+{
+	struct site *site = *state;
+
+	boot(site, ROM, BETA, 1);
+	runs(site, boot(site, ROM, ALPHA, 2));
+	site_pass(site, (int64_t)site->config.lease_secs * 1000 - 1000);
+	dhcp_server_tick(site->server, site->now, &site->out);
+	site_commit(site);
+	assert_int_equal(open_boots(site), 2);
+	site_pass(site, 62000);
+	dhcp_server_tick(site->server, site->now, &site->out);
+	site_commit(site);
+	/* What runs goes on: kernels never renew. */
+	assert_int_equal(open_boots(site), 1);
+	assert_int_equal(site_count(site, "SELECT count(*) FROM boot WHERE reason ="
+					  " 'its lease ended before it mounted'"),
+			 1);
+}
+
 static void thirty_silent_days_end_a_boot(void **state)
 {
 	struct site *site = *state;
@@ -503,6 +525,7 @@ int main(void)
 		SITE(a_mount_without_a_boot_opens_one),
 		SITE(another_card_of_the_host_ends_the_first_ones_boot),
 		SITE(thirty_silent_days_end_a_boot),
+		SITE(a_boot_that_never_mounts_ends_with_its_lease),
 		SITE(a_mount_that_was_lost_is_learned_from_who_lives),
 		SITE(an_init_that_was_lost_is_learned_from_who_lives),
 		SITE(a_boot_that_a_command_ended_is_let_go),
