@@ -22,6 +22,7 @@ enum {
 };
 
 #define QUIET_NS (2 * NS_PER_SEC)
+#define LOAD_AGAIN_NS (NS_PER_SEC / 2)
 
 struct child;
 
@@ -319,11 +320,13 @@ static int child_load(struct child *child)
 	int64_t seen = db_data_version(child->rootstock);
 	struct instant began = instant_now();
 	struct inventory *inv;
+	struct instant now;
+	int64_t wait_ns;
 	uint64_t change;
 	int r;
 
 	/* While hosts come one after another, reading all of them anew takes a tenth of
-	 * the time at most. */
+	 * the time; but what took long because others ran must not be old for long. */
 	if (seen == child->rootstock_seen || began.ns < child->load_again.ns)
 		return 0;
 	r = load_change(child, &change);
@@ -335,7 +338,9 @@ static int child_load(struct child *child)
 	dhcp_server_inventory(child->server, inv, change);
 	inventory_free(child->inventory);
 	child->inventory = inv;
-	child->load_again.ns = instant_now().ns + 9 * (instant_now().ns - began.ns);
+	now = instant_now();
+	wait_ns = 9 * (now.ns - began.ns);
+	child->load_again.ns = now.ns + (wait_ns < LOAD_AGAIN_NS ? wait_ns : LOAD_AGAIN_NS);
 	return 0;
 }
 

@@ -153,6 +153,9 @@ uint32_t proc_object(struct call *call, struct bytes bytes, struct object *out)
 	if (r) {
 		if (r == -EACCES)
 			tell_refused(call);
+		else if (r < 0 && r != -ENOENT)
+			mounts_unreadable(call->nfs->mounts, call->caller->address, handle.host,
+					  "its tree", strerror(-r));
 		return attr_status(r == -ENOENT ? VIEW_STALE : r);
 	}
 	/* Only a handle of its own shows that it lives: a NULL in its name is quickly

@@ -333,11 +333,15 @@ void views_close(struct views *views)
 
 uint64_t fake_change;
 
+int fake_no_view;
+
 int views_get(struct views *views, uint32_t host, uint32_t version, uint64_t change,
 	      struct view **out)
 {
 	(void)views;
 	fake_change = change;
+	if (fake_no_view)
+		return fake_no_view;
 	if (version < 1 || version > FAKE_VERSION)
 		return -ENOENT;
 	*out = calloc(1, sizeof(**out));

@@ -38,6 +38,7 @@ extern bool fake_prompt; /* what misses arrives at the next contents_dispatch() 
 extern bool fake_lost;	 /* and then it is -EIO */
 extern bool fake_short;	 /* bodies end 10 bytes before what content_size() says */
 
+extern int fake_no_view;     /* a negative errno: what views_get() returns */
 extern uint64_t fake_change; /* that the last view was asked for at */
 
 int fake_views_new(struct views **out);

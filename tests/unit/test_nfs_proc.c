@@ -374,6 +374,23 @@ static void a_read_miss_parks_and_goes_on_later(void **state)
 	assert_string_equal(e.text, "node 9: Input/output error");
 }
 
+/* Where there is no memory for it, or the database fails. */
+static void a_tree_that_cannot_be_had_is_told(void **state)
+{
+	struct unit_nfs *u = *state;
+	nfs_fh3 fh = unit_handle(u, "/data");
+	struct event e;
+
+	fake_no_view = -ENOMEM;
+	assert_int_equal(getattr_status(u, fh), NFS3ERR_SERVERFAULT);
+	e = unit_event(u);
+	assert_int_equal(e.kind, EVENT_BROKEN);
+	assert_int_equal(e.step, STEP_ROOT);
+	assert_string_equal(e.text, "its tree: Cannot allocate memory");
+	fake_no_view = 0;
+	assert_int_equal(getattr_status(u, fh), NFS3_OK);
+}
+
 static void init_is_told_at_its_first_read(void **state)
 {
 	struct unit_nfs *u = *state;
@@ -689,6 +706,7 @@ int main(void)
 		T(read_gives_bytes_count_and_eof),
 		T(read_is_for_files_that_may_be_read),
 		T(a_read_miss_parks_and_goes_on_later),
+		T(a_tree_that_cannot_be_had_is_told),
 		T(init_is_told_at_its_first_read),
 		T(reading_a_secret_is_told),
 		T(a_setting_names_another_init),
