@@ -286,12 +286,12 @@ void db_rollback(struct db *db)
 {
 	if (!db_in_transaction(db))
 		return;
-	if (!db->rollback) { /* it is being opened */
+	if (db->rollback) {
+		sqlite3_step(db->rollback);
+		sqlite3_reset(db->rollback);
+	} else { /* it is being opened */
 		db_exec(db, "ROLLBACK");
-		return;
 	}
-	sqlite3_step(db->rollback);
-	sqlite3_reset(db->rollback);
 }
 
 int txn_begin(struct db *db, struct txn **out)

@@ -10,12 +10,12 @@
 #include "nfs/proc.h"
 
 #include <netinet/in.h>
+#include <rpc/rpc.h>
+#include <rpc/pmap_prot.h>
 #include <stdio.h>
 
 #include "mount3.h"
 #include "nfs3.h"
-
-enum { PMAP_PROGRAM = 100000 };
 
 struct service {
 	uint32_t program;
@@ -24,9 +24,12 @@ struct service {
 };
 
 static const struct service services[] = {
-	{PMAP_PROGRAM, 4, true},	  {PMAP_PROGRAM, 3, true},
-	{PMAP_PROGRAM, 2, true},	  {NFS3_PROGRAM, NFS3_VERSION, false},
-	{MOUNT_PROGRAM, MOUNT_V3, false}, {MOUNT_PROGRAM, MOUNT_V1, false},
+	{PMAPPROG, 4, true},
+	{PMAPPROG, 3, true},
+	{PMAPPROG, 2, true},
+	{NFS3_PROGRAM, NFS3_VERSION, false},
+	{MOUNT_PROGRAM, MOUNT_V3, false},
+	{MOUNT_PROGRAM, MOUNT_V1, false},
 };
 
 static uint32_t service_port(const struct nfs *nfs, const struct service *s)

@@ -2,13 +2,14 @@
 #include "nfs/rpc.h"
 
 #include <rpc/rpc.h>
+#include <rpc/pmap_prot.h>
 #include <stdio.h>
 
 #include "mount3.h"
 #include "nfs3.h"
 #include "nfs/proc.h"
 
-enum { RPC_VERSION = 2, AUTH_BYTES = 400, PMAP_PROGRAM = 100000, NOBODY = 65534 };
+enum { RPC_VERSION = 2, AUTH_BYTES = 400, NOBODY = 65534 };
 
 /* What one program answers on one version. */
 struct rpc_version {
@@ -45,7 +46,7 @@ static const struct rpc_program programs[] = {
 	 {{3, mount3_procs, &mount3_nprocs},
 	  {1, mount1_procs, &mount1_nprocs},
 	  {2, mount1_procs, &mount1_nprocs}}},
-	{PMAP_PROGRAM,
+	{PMAPPROG,
 	 RPC_PORTMAP,
 	 2,
 	 4,

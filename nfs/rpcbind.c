@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <rpc/rpc.h>
+#include <rpc/pmap_prot.h>
 #include <rpc/rpcb_clnt.h>
 #include <stdbool.h>
 #include <sys/socket.h>
@@ -13,8 +14,6 @@
 #include "common/cleanup.h"
 #include "mount3.h"
 #include "nfs3.h"
-
-enum { PMAP_PORT = 111, PMAP_PROGRAM = 100000, PMAP_VERSION = 2, PMAP_GETPORT = 3 };
 
 static const struct {
 	uint32_t program;
@@ -66,7 +65,7 @@ int rpcbind_open(int *out)
 {
 	const struct sockaddr_in sin = {
 		.sin_family = AF_INET,
-		.sin_port = htons(PMAP_PORT),
+		.sin_port = htons(PMAPPORT),
 		.sin_addr.s_addr = htonl(INADDR_LOOPBACK),
 	};
 	cleanup(closep) int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -83,9 +82,9 @@ int rpcbind_ask(int fd, uint32_t xid)
 	const uint32_t words[] = {xid,
 				  CALL,
 				  RPC_MSG_VERSION,
-				  PMAP_PROGRAM,
-				  PMAP_VERSION,
-				  PMAP_GETPORT,
+				  PMAPPROG,
+				  PMAPVERS,
+				  PMAPPROC_GETPORT,
 				  0,
 				  0,
 				  0,
