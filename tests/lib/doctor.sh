@@ -4,7 +4,13 @@
 # boot by NFS asks for; what `doctor` says of it; a machine that tries, by clients that
 # others wrote; and what `boot show` says of that.
 #
-# Reads tests/lib/test.sh, net.sh and server.sh first.
+# Reads all other parts that it needs.
+
+doctor_lib=$(dirname "${BASH_SOURCE[0]}")
+for doctor_part in test net server; do
+	# shellcheck source=/dev/null
+	. "$doctor_lib/$doctor_part.sh"
+done
 
 doctor_mac=52:54:00:aa:00:01
 

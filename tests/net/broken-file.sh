@@ -5,11 +5,8 @@
 # Files that a boot needs and that cannot be read: init, whose origin has lost it, one
 # that nobody may run, one whose interpreter is not there, a link that leads nowhere.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net server doctor; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/doctor.sh
+. "$(dirname "$0")/../lib/doctor.sh"
 
 doctor_up
 doctor_add

@@ -4,11 +4,8 @@
 # check: when=quick limit=120
 # An initrd without the driver of any network card, and one without NFS.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net server doctor; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/doctor.sh
+. "$(dirname "$0")/../lib/doctor.sh"
 
 doctor_up
 initrd=$work/image/boot/initrd.img-6.1.0-1-amd64

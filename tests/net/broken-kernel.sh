@@ -4,11 +4,8 @@
 # check: when=quick limit=120
 # A host whose image has no kernel.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net server doctor; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/doctor.sh
+. "$(dirname "$0")/../lib/doctor.sh"
 
 doctor_up
 rm "$work"/image/boot/vmlinuz-*

@@ -4,11 +4,8 @@
 # check: when=quick limit=120
 # Kernels that ask for NFS version 2: by what they are, and by what they are told.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net server doctor; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/doctor.sh
+. "$(dirname "$0")/../lib/doctor.sh"
 
 doctor_up
 printf "CONFIG_X=y\nCONFIG_NFS_FS=y\nCONFIG_NFS_V2=y\n# CONFIG_NFS_V3 is not set\n" \

@@ -6,11 +6,8 @@
 # rpcbind that was there, and the stranger took its place.  And an rpcbind that has forgotten
 # who registered: one that was started anew, and one that takes no registration.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net server doctor; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/doctor.sh
+. "$(dirname "$0")/../lib/doctor.sh"
 
 for tool in rpcbind rpcinfo; do
 	command -v $tool >/dev/null || skip "$tool is not installed"

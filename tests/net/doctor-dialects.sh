@@ -5,11 +5,8 @@
 # doctor of hosts whose images mount their root in each dialect: what is well, and the one
 # thing that each may lack.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net server doctor; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/doctor.sh
+. "$(dirname "$0")/../lib/doctor.sh"
 
 doctor_up
 doctor_add

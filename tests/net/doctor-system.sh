@@ -6,11 +6,8 @@
 # confinement, an interface.  In mount namespaces of its own, other files lie over those of
 # /proc, /sys and /dev; what no file tells is told by strace in the kernel's place.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net server doctor; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/doctor.sh
+. "$(dirname "$0")/../lib/doctor.sh"
 
 need_root
 for tool in strace setpriv prlimit; do

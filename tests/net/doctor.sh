@@ -5,11 +5,8 @@
 # doctor of a host that is well, and of the surroundings of a server: what it says is so,
 # and nothing of it is changed or recorded anywhere.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net server doctor; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/doctor.sh
+. "$(dirname "$0")/../lib/doctor.sh"
 
 command -v nft >/dev/null || skip "nftables is not installed"
 doctor_up
