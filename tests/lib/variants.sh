@@ -84,8 +84,8 @@ variant_run() {
 	TSAN_OPTIONS+=:suppressions=$here/tests/lib/tsan.supp
 	[[ $name == clang ]] || local -x ROUNDS=6 # random trees, which cost a multiple there
 	export LLVM_PROFILE_FILE=$logs/profile/%p-%m%c.profraw
-	if ! variant_build "$name"; then
-		result fail "$name/build"
+	if ! variant_build "$name" >"$logs/$name-build.log" 2>&1; then
+		result fail "$name/build" <"$logs/$name-build.log"
 		return 0
 	fi
 	[[ $name != clang ]] || result pass clang/build
@@ -118,8 +118,7 @@ fuzz_one() {
 		result pass "fuzz/$name" $((SECONDS - start)) "$(sed -n \
 			's/^stat::number_of_executed_units: */, runs: /p' "$log")"
 	else
-		result fail "fuzz/$name" $((SECONDS - start))
-		grep -vE '^#[0-9]+\s' "$log" | tail -n 40 | sed 's/^/     | /'
+		grep -vE '^#[0-9]+\s' "$log" | result fail "fuzz/$name" $((SECONDS - start))
 	fi
 }
 
@@ -140,7 +139,7 @@ fuzz_run() {
 
 coverage_run() {
 	local -a objects=(build-coverage/rootstock)
-	local program figures
+	local program figures=
 	mkdir -p "$logs/profile"
 	chmod 1777 "$logs/profile" # children are other users by then
 	unit build-coverage coverage/
@@ -158,7 +157,7 @@ coverage_run() {
 		result pass coverage/figures
 		echo "$figures"
 	else
-		result fail coverage/figures
+		cat "$logs/coverage.log" - <<<"$figures" | result fail coverage/figures
 	fi
 	rm -rf "$logs/profile"
 }
@@ -174,7 +173,6 @@ analyse_run() {
 		--project=build/compile_commands.json >"$logs/cppcheck.log" 2>&1; then
 		result pass analyse/cppcheck $((SECONDS - start))
 	else
-		result fail analyse/cppcheck $((SECONDS - start))
-		tail -n 40 "$logs/cppcheck.log" | sed 's/^/     | /'
+		result fail analyse/cppcheck $((SECONDS - start)) <"$logs/cppcheck.log"
 	fi
 }
