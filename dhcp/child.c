@@ -41,7 +41,6 @@ struct child {
 	struct db *rootstock;
 	int64_t rootstock_seen;
 	int64_t leases_seen;
-	bool looked;		   /* at rootstock.db, for a stranger of this batch */
 	struct instant load_again; /* not before */
 	struct inventory *inventory;
 	struct dhcp_server *server;
@@ -184,6 +183,58 @@ static void child_flush(struct child *child)
 	loop_timer_set(child->loop, &child->deadline, dhcp_server_deadline(child->server));
 }
 
+/* ---- rootstock.db ---- */
+
+static int load_change(struct child *child, uint64_t *change)
+{
+	sqlite3_stmt *stmt =
+		db_stmt(child->rootstock, "SELECT value FROM counter WHERE name = 'change'");
+	int r = db_query(child->rootstock, stmt, "");
+
+	if (r != DB_ROW)
+		return r ? r : -EUCLEAN;
+	*change = (uint64_t)sqlite3_column_int64(stmt, 0);
+	sqlite3_reset(stmt);
+	return 0;
+}
+
+static int child_load(struct child *child)
+{
+	/* Read before loading: a commit in between is then seen next time. */
+	int64_t seen = db_data_version(child->rootstock);
+	struct instant began = instant_now();
+	struct inventory *inv;
+	struct instant now;
+	int64_t wait_ns;
+	uint64_t change;
+	int r;
+
+	/* While hosts come one after another, reading all of them anew takes a tenth of
+	 * the time; but what took long because others ran must not be old for long. */
+	if (seen == child->rootstock_seen || began.ns < child->load_again.ns)
+		return 0;
+	r = load_change(child, &change);
+	if (!r)
+		r = inventory_load(child->rootstock, &inv);
+	if (r)
+		return r;
+	child->rootstock_seen = seen;
+	dhcp_server_inventory(child->server, inv, change);
+	inventory_free(child->inventory);
+	child->inventory = inv;
+	now = instant_now();
+	wait_ns = 9 * (now.ns - began.ns);
+	child->load_again.ns = now.ns + (wait_ns < LOAD_AGAIN_NS ? wait_ns : LOAD_AGAIN_NS);
+	return 0;
+}
+
+static void child_refresh(struct child *child)
+{
+	if (child_load(child) && log_allow(&child->load_failures, instant_now().ns, 1, 60000))
+		log_error("rootstock.db: cannot be read, serving the last state: %s",
+			  db_error(child->rootstock));
+}
+
 /* ---- what comes in ---- */
 
 static void child_count_lost(struct child *child, struct port *port, uint32_t lost)
@@ -216,7 +267,9 @@ static void on_packets(struct loop_source *source, uint32_t events)
 				       packets, &lost);
 		now = now_both();
 		child->received += n > 0 ? (unsigned int)n : 0;
-		child->looked = false;
+		/* Three system calls a batch: what a command has just said is so. */
+		if (n > 0)
+			child_refresh(child);
 		for (int i = 0; i < n; i++) {
 			if (!dhcp_output_has_room(child->out))
 				child_flush(child);
@@ -297,70 +350,6 @@ static void on_commit(struct loop_timer *timer, struct instant now)
 	(void)now;
 	child_commit(child);
 	child_flush(child);
-}
-
-/* ---- rootstock.db ---- */
-
-static int load_change(struct child *child, uint64_t *change)
-{
-	sqlite3_stmt *stmt =
-		db_stmt(child->rootstock, "SELECT value FROM counter WHERE name = 'change'");
-	int r = db_query(child->rootstock, stmt, "");
-
-	if (r != DB_ROW)
-		return r ? r : -EUCLEAN;
-	*change = (uint64_t)sqlite3_column_int64(stmt, 0);
-	sqlite3_reset(stmt);
-	return 0;
-}
-
-static int child_load(struct child *child)
-{
-	/* Read before loading: a commit in between is then seen next time. */
-	int64_t seen = db_data_version(child->rootstock);
-	struct instant began = instant_now();
-	struct inventory *inv;
-	struct instant now;
-	int64_t wait_ns;
-	uint64_t change;
-	int r;
-
-	/* While hosts come one after another, reading all of them anew takes a tenth of
-	 * the time; but what took long because others ran must not be old for long. */
-	if (seen == child->rootstock_seen || began.ns < child->load_again.ns)
-		return 0;
-	r = load_change(child, &change);
-	if (!r)
-		r = inventory_load(child->rootstock, &inv);
-	if (r)
-		return r;
-	child->rootstock_seen = seen;
-	dhcp_server_inventory(child->server, inv, change);
-	inventory_free(child->inventory);
-	child->inventory = inv;
-	now = instant_now();
-	wait_ns = 9 * (now.ns - began.ns);
-	child->load_again.ns = now.ns + (wait_ns < LOAD_AGAIN_NS ? wait_ns : LOAD_AGAIN_NS);
-	return 0;
-}
-
-static void child_refresh(void *ctx)
-{
-	struct child *child = ctx;
-
-	if (child_load(child) && log_allow(&child->load_failures, instant_now().ns, 1, 60000))
-		log_error("rootstock.db: cannot be read, serving the last state: %s",
-			  db_error(child->rootstock));
-}
-
-/* A look costs three system calls: one for all strangers of a batch. */
-static void child_look(void *ctx)
-{
-	struct child *child = ctx;
-
-	if (!child->looked)
-		child_refresh(child);
-	child->looked = true;
 }
 
 /* Fold the log into leases.db once no packet came for a while. */
@@ -537,7 +526,6 @@ static int child_start(struct child *child, struct why *why)
 	if (r)
 		return why_set(why, r, "%s/rootstock.db: %s", config->state_dir,
 			       db_error(child->rootstock));
-	dhcp_server_on_stranger(child->server, child_look, child);
 	r = dhcp_inbox_new(&child->inbox);
 	if (r)
 		return r;

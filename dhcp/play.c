@@ -34,7 +34,6 @@ static int forget_clients(struct dhcp_server *s)
 {
 	const struct log_limit fresh = {0};
 
-	s->refresh = NULL; /* it would ask the database */
 	s->declines = s->faults = s->foreign = fresh;
 	s->stranger_events = s->stranger_answers = s->stranger_refusals = fresh;
 	s->waits = NULL;

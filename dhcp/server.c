@@ -117,11 +117,6 @@ static void handle(struct dhcp_server *s, const struct dhcp_packet *in, bool pro
 		rq.subnet = pools_subnet(s->pools, rq.m->ciaddr);
 	rq.class = dhcp_class_of(rq.m);
 	rq.host = inventory_by_mac(s->inv, &rq.m->mac);
-	if (!rq.host && s->refresh && !probed) {
-		s->refresh(s->refresh_ctx);
-		rq.inv = s->inv;
-		rq.host = inventory_by_mac(s->inv, &rq.m->mac);
-	}
 	if (!probed && !rate_allows(s, &rq))
 		return;
 	if (!rq.subnet && s->config->mode == DHCP_MODE_FULL) {
@@ -373,12 +368,6 @@ void dhcp_server_inventory(struct dhcp_server *s, const struct inventory *inv, u
 		if (!inventory_at(inv, i)->address)
 			from_pool++;
 	pools_keep(s->pools, from_pool > g.with_lease ? from_pool - g.with_lease : 0);
-}
-
-void dhcp_server_on_stranger(struct dhcp_server *s, void (*refresh)(void *ctx), void *ctx)
-{
-	s->refresh = refresh;
-	s->refresh_ctx = ctx;
 }
 
 int dhcp_server_reread(struct dhcp_server *s, struct dhcp_now now)

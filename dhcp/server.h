@@ -89,10 +89,6 @@ CLEANUP_DEFINE(struct dhcp_server *, dhcp_server_free);
 void dhcp_server_inventory(struct dhcp_server *server, const struct inventory *inv,
 			   uint64_t change);
 
-/* Called when a MAC is not in the inventory, which may just have moved: may call
- * dhcp_server_inventory().  NULL (the default): not asked. */
-void dhcp_server_on_stranger(struct dhcp_server *server, void (*refresh)(void *ctx), void *ctx);
-
 void dhcp_server_packet(struct dhcp_server *server, const struct dhcp_packet *in,
 			struct dhcp_now now, struct dhcp_output *out);
 

@@ -50,8 +50,6 @@ struct dhcp_server {
 	struct log_limit stranger_refusals; /* lines about the rest */
 	uint32_t foreign_servers[8];	    /* that were named in the log */
 	unsigned int nforeign;
-	void (*refresh)(void *ctx);
-	void *refresh_ctx;
 	struct dhcp_message message; /* of the packet at hand: 8 KiB */
 };
 
