@@ -13,27 +13,16 @@
 
 /* ---- addresses ---- */
 
-struct tenants {
-	struct tenant *list; /* by address */
-	unsigned int n;
-};
-
-struct open_boot {
-	struct mac mac;
-	uint32_t host;
-	bool mounted;
-	struct tenant_boot boot;
-};
-
 struct open_boots {
 	struct open_boot *list; /* by MAC, the newest first */
 	unsigned int n;
 };
 
-static void open_boots_fini(struct open_boots *b)
-{
-	free(b->list);
-}
+struct tenants {
+	struct tenant *list; /* by address */
+	unsigned int n;
+	struct open_boots boots;
+};
 
 static int open_boot_cmp(const void *a, const void *b)
 {
@@ -106,12 +95,11 @@ int tenants_load(struct db *db, struct tenants **out)
 	sqlite3_stmt *stmt = db_stmt(db, "SELECT address, mac, host FROM lease WHERE state = 2"
 					 " ORDER BY address");
 	cleanup(tenants_freep) struct tenants *t = calloc(1, sizeof(*t));
-	cleanup(open_boots_fini) struct open_boots boots = {0};
 	int r;
 
 	if (!t)
 		return -ENOMEM;
-	r = open_boots_load(db, &boots);
+	r = open_boots_load(db, &t->boots);
 	if (r)
 		return r;
 	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
@@ -127,7 +115,7 @@ int tenants_load(struct db *db, struct tenants **out)
 		};
 		if (mac.len == sizeof(one->mac))
 			memcpy(&one->mac, mac.at, sizeof(one->mac));
-		tenant_find_boots(one, &boots);
+		tenant_find_boots(one, &t->boots);
 	}
 	if (r)
 		return r;
@@ -139,6 +127,7 @@ void tenants_free(struct tenants *t)
 {
 	if (!t)
 		return;
+	free(t->boots.list);
 	free(t->list);
 	free(t);
 }
@@ -185,6 +174,11 @@ static int tenants_put(struct tenants *t, const struct tenant *one)
 const struct tenant *tenants_at(const struct tenants *t, unsigned int i)
 {
 	return i < t->n ? &t->list[i] : NULL;
+}
+
+const struct open_boot *tenants_boot_at(const struct tenants *t, unsigned int i)
+{
+	return i < t->boots.n ? &t->boots.list[i] : NULL;
 }
 
 /* ---- directory ---- */

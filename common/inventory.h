@@ -106,6 +106,14 @@ struct tenant {
 	uint32_t mounted;	 /* the newest that has mounted; 0: none */
 };
 
+/* A boot that is open, and whose. */
+struct open_boot {
+	struct mac mac;
+	uint32_t host; /* 0: it was none when the boot began */
+	bool mounted;
+	struct tenant_boot boot;
+};
+
 struct tenants;
 
 int tenants_load(struct db *leases, struct tenants **out);
@@ -113,6 +121,9 @@ void tenants_free(struct tenants *t);
 CLEANUP_DEFINE(struct tenants *, tenants_free);
 const struct tenant *tenants_by_address(const struct tenants *t, uint32_t address); /* NULL: none */
 const struct tenant *tenants_at(const struct tenants *t, unsigned int i); /* NULL: past the end */
+/* All that are open, those of machines without a lease too, by MAC, the newest first.
+ * NULL: past the end. */
+const struct open_boot *tenants_boot_at(const struct tenants *t, unsigned int i);
 
 /* ---- one object that keeps both fresh ---- */
 

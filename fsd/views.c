@@ -326,14 +326,15 @@ static int view_build_locked(struct views *vs, uint32_t host_id, uint32_t versio
 }
 
 /* Each boot pins a change of its own: what earlier boots of the same host saw goes,
- * once nobody looks at it. */
+ * once nobody looks at it.  Not what later ones see: who shows handles of two boots in turn
+ * has both built once. */
 static void pins_drop_locked(struct view **bucket, const struct view *fresh)
 {
 	for (struct view **p = bucket; *p;) {
 		struct view *view = *p;
 
 		if (view->host != fresh->host || view->version != fresh->version ||
-		    atomic_load(&view->refs) != 1) {
+		    view->change > fresh->change || atomic_load(&view->refs) != 1) {
 			p = &view->next;
 			continue;
 		}

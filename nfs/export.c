@@ -12,8 +12,16 @@
 
 struct roster_entry {
 	uint32_t host;
-	uint64_t change;
 	char *init;
+};
+
+/* An open boot. */
+struct roster_pin {
+	uint32_t host;
+	uint64_t change;
+	uint32_t boot;
+	uint32_t version;
+	struct mac mac;
 };
 
 struct roster {
@@ -23,6 +31,8 @@ struct roster {
 	unsigned int nwho;
 	struct roster_entry *hosts; /* by id */
 	unsigned int nhosts;
+	struct roster_pin *pins; /* by host, change, boot */
+	unsigned int npins;
 };
 
 struct exports {
@@ -47,6 +57,7 @@ void roster_unref(struct roster *roster)
 	for (unsigned int i = 0; i < roster->nhosts; i++)
 		free(roster->hosts[i].init);
 	free(roster->hosts);
+	free(roster->pins);
 	free(roster->who);
 	free(roster);
 }
@@ -85,22 +96,68 @@ int roster_by_address(const struct roster *roster, uint32_t address, struct rost
 	return 0;
 }
 
-static struct roster_entry *roster_entry(const struct roster *roster, uint32_t host)
+int roster_host(const struct roster *roster, uint32_t host, const char **init)
 {
 	const struct roster_entry key = {.host = host};
-
-	return roster->nhosts ? bsearch(&key, roster->hosts, roster->nhosts, sizeof(key), entry_cmp)
-			      : NULL;
-}
-
-int roster_host(const struct roster *roster, uint32_t host, uint64_t *change, const char **init)
-{
-	const struct roster_entry *found = roster_entry(roster, host);
+	const struct roster_entry *found =
+		roster->nhosts
+			? bsearch(&key, roster->hosts, roster->nhosts, sizeof(key), entry_cmp)
+			: NULL;
 
 	if (!found)
 		return -ENOENT;
-	*change = found->change;
 	*init = found->init;
+	return 0;
+}
+
+static int pin_cmp(const void *a, const void *b)
+{
+	const struct roster_pin *x = a;
+	const struct roster_pin *y = b;
+
+	if (x->host != y->host)
+		return x->host < y->host ? -1 : 1;
+	if (x->change != y->change)
+		return x->change < y->change ? -1 : 1;
+	return (x->boot > y->boot) - (x->boot < y->boot);
+}
+
+/* The first of a host that is not before `change`; npins: none. */
+static unsigned int roster_pin(const struct roster *roster, uint32_t host, uint64_t change)
+{
+	const struct roster_pin key = {.host = host, .change = change};
+	unsigned int lo = 0;
+	unsigned int hi = roster->npins;
+
+	while (lo < hi) {
+		unsigned int mid = lo + (hi - lo) / 2;
+
+		if (pin_cmp(&roster->pins[mid], &key) < 0)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < roster->npins && roster->pins[lo].host == host ? lo : roster->npins;
+}
+
+uint64_t roster_change(const struct roster *roster, uint32_t host, uint64_t change)
+{
+	unsigned int at = roster_pin(roster, host, change);
+
+	return at < roster->npins ? roster->pins[at].change : UINT64_MAX;
+}
+
+uint32_t roster_boot(const struct roster *roster, const struct roster_who *who, uint32_t version,
+		     uint64_t change)
+{
+	for (unsigned int i = roster_pin(roster, who->host, change); i < roster->npins; i++) {
+		const struct roster_pin *pin = &roster->pins[i];
+
+		if (pin->host != who->host || pin->change != change)
+			break;
+		if (pin->version == version && mac_equal(&pin->mac, &who->mac))
+			return pin->boot;
+	}
 	return 0;
 }
 
@@ -111,26 +168,36 @@ static void roster_add(struct roster *roster, const struct directory *d, uint32_
 	const struct tenant *tenant = tenants_by_address(directory_tenants(d), address);
 	struct roster_who *who = &roster->who[roster->nwho++];
 	const struct host *host;
+	uint64_t change;
 	int r;
 
 	*who = (struct roster_who){.address = address};
 	if (mac)
 		who->mac = *mac;
-	r = directory_who(d, address, &host, &who->version, &who->change);
-	who->runs = who->change;
+	r = directory_who(d, address, &host, &who->version, &change);
 	if (tenant && tenant->boot.id) {
 		who->boot = tenant->boot.id;
 		who->mounted = tenant->mounted;
-		who->runs = tenant->runs.change;
 	}
-	if (!r) {
-		struct roster_entry *entry = roster_entry(roster, host->id);
-
+	if (!r)
 		who->host = host->id;
-		if (entry && who->runs != UINT64_MAX)
-			entry->change = who->runs;
-	}
 	who->pending = r == -EACCES;
+}
+
+static void roster_add_pin(struct roster *roster, const struct inventory *inv,
+			   const struct open_boot *open)
+{
+	const struct host *host = inventory_by_mac(inv, &open->mac);
+	uint32_t id = host ? host->id : open->host;
+
+	if (id)
+		roster->pins[roster->npins++] = (struct roster_pin){
+			.host = id,
+			.change = open->boot.change,
+			.boot = open->boot.id,
+			.version = open->boot.version,
+			.mac = open->mac,
+		};
 }
 
 static int roster_build(const struct directory *d, struct roster **out)
@@ -139,22 +206,26 @@ static int roster_build(const struct directory *d, struct roster **out)
 	const struct tenants *tenants = directory_tenants(d);
 	cleanup(roster_unrefp) struct roster *roster = calloc(1, sizeof(*roster));
 	unsigned int ntenants = 0;
+	unsigned int nboots = 0;
 
 	if (!roster)
 		return -ENOMEM;
 	atomic_init(&roster->refs, 1);
 	while (tenants_at(tenants, ntenants))
 		ntenants++;
+	while (tenants_boot_at(tenants, nboots))
+		nboots++;
 	roster->hosts = calloc(inventory_count(inv) + 1, sizeof(*roster->hosts));
 	roster->who = calloc(inventory_count(inv) + ntenants + 1, sizeof(*roster->who));
-	if (!roster->hosts || !roster->who)
+	roster->pins = calloc(nboots + 1, sizeof(*roster->pins));
+	if (!roster->hosts || !roster->who || !roster->pins)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < inventory_count(inv); i++) {
 		const struct host *host = inventory_at(inv, i);
 		const char *init = inventory_setting(inv, host, "init");
 		struct roster_entry *entry = &roster->hosts[roster->nhosts++];
 
-		*entry = (struct roster_entry){.host = host->id, .change = UINT64_MAX};
+		*entry = (struct roster_entry){.host = host->id};
 		if (init) {
 			entry->init = strdup(init);
 			if (!entry->init)
@@ -174,6 +245,9 @@ static int roster_build(const struct directory *d, struct roster **out)
 			roster_add(roster, d, host->address, NULL);
 	}
 	qsort(roster->who, roster->nwho, sizeof(*roster->who), who_cmp);
+	for (unsigned int i = 0; i < nboots; i++)
+		roster_add_pin(roster, inv, tenants_boot_at(tenants, i));
+	qsort(roster->pins, roster->npins, sizeof(*roster->pins), pin_cmp);
 	*out = take(&roster);
 	return 0;
 }
@@ -348,29 +422,30 @@ static int grant_host_locked(struct exports *exports, uint32_t address, const ch
 	const struct host *host = inventory_by_name(inv, name);
 	bool admin = exports_admin(exports->config, address);
 	const struct tenant *tenant;
-	struct roster_who who;
+	struct grant own = {.path = out->path};
+	struct mac mac;
+	int r;
 
 	if (!host)
 		return admin ? GRANT_NOENT : GRANT_DENIED;
-	if (!roster_by_address(exports->roster, address, &who) && who.host == host->id) {
-		out->version = who.version;
-		out->change = who.change;
-		out->boot = who.boot;
-	} else if (!admin) {
+	r = grant_own_locked(exports, address, &own, &mac);
+	if (own.host == host->id) {
+		*out = own;
+		return r;
+	}
+	if (!admin)
 		return GRANT_DENIED;
-	} else {
-		out->version = host->version;
-		out->change = UINT64_MAX;
-		for (unsigned int i = 0;
-		     (tenant = tenants_at(directory_tenants(exports->directory), i)); i++) {
-			if (tenant->runs.id && inventory_by_mac(inv, &tenant->mac) == host) {
-				out->version = tenant->runs.version;
-				out->change = tenant->runs.change;
-				break;
-			}
+	out->host = host->id;
+	out->version = host->version;
+	out->change = UINT64_MAX;
+	for (unsigned int i = 0; (tenant = tenants_at(directory_tenants(exports->directory), i));
+	     i++) {
+		if (tenant->runs.id && inventory_by_mac(inv, &tenant->mac) == host) {
+			out->version = tenant->runs.version;
+			out->change = tenant->runs.change;
+			break;
 		}
 	}
-	out->host = host->id;
 	return out->version ? 0 : GRANT_NO_IMAGE;
 }
 

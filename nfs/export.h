@@ -29,8 +29,6 @@ struct roster_who {
 	uint32_t version; /* 0: there is no image */
 	uint32_t boot;	  /* the newest one that is open; 0: none */
 	uint32_t mounted; /* the newest one that is known to have mounted; 0: none */
-	uint64_t change;  /* of that boot: what a MNT gets */
-	uint64_t runs;	  /* the change of the newest boot that has mounted: its handles' */
 	bool pending;
 	struct mac mac; /* of the lease; zero for a reservation */
 };
@@ -43,9 +41,17 @@ uint64_t roster_generation(const struct roster *roster); /* never 0 */
 
 /* Returns 0 or -ENOENT. */
 int roster_by_address(const struct roster *roster, uint32_t address, struct roster_who *out);
-/* The change that a host's view is at, and its `init` setting (NULL: none).
- * Returns 0 or -ENOENT. */
-int roster_host(const struct roster *roster, uint32_t host, uint64_t *change, const char **init);
+/* A host's `init` setting (NULL: none).  Returns 0 or -ENOENT. */
+int roster_host(const struct roster *roster, uint32_t host, const char **init);
+/* The overlay change at which a handle of a host with `change` in it is served: that one,
+ * while the boot that it is of is open; then that of the next boot since, for what was
+ * retired before the oldest boot may be gone; UINT64_MAX without one.  So a machine's handles
+ * are served at no more changes than it has open boots. */
+uint64_t roster_change(const struct roster *roster, uint32_t host, uint64_t change);
+/* The open boot of that machine at just that version and change, the oldest: who shows a
+ * handle of it has mounted.  0: none. */
+uint32_t roster_boot(const struct roster *roster, const struct roster_who *who, uint32_t version,
+		     uint64_t change);
 
 struct exports;
 

@@ -117,16 +117,14 @@ static enum mountstat3 mount_root(struct call *call, const struct grant *grant, 
 	/* The grant may be younger than this worker's roster. */
 	nfs_refresh(call->nfs);
 	caller_refresh(call->nfs, caller);
-	if (caller->tcp && grant->host && grant->host == caller->who.host) {
+	if (caller->tcp && grant->host && grant->host == caller->who.host)
 		mounts_set_boot(call->nfs->mounts, caller->address, grant->boot);
-		caller_refresh(call->nfs, caller);
-	}
-	r = proc_view(call->nfs, caller, grant->host, grant->version);
+	r = proc_view(call->nfs, caller, grant->host, grant->version, grant->change);
 	/* A host of a moment ago, that the views' poll had not seen yet: be it this one
 	 * that sees it now, or another worker's meanwhile. */
 	if (r == -ENOENT) {
 		views_poll(call->nfs->views);
-		r = proc_view(call->nfs, caller, grant->host, grant->version);
+		r = proc_view(call->nfs, caller, grant->host, grant->version, grant->change);
 	}
 	if (!r)
 		r = view_resolve(caller->view, VIEW_ROOT, *grant->path ? grant->path : "/", true,
@@ -151,10 +149,8 @@ static int mount3_mnt(struct call *call, struct reply *reply)
 	char path[MNTPATHLEN + 1];
 	struct grant grant = {0};
 	struct view_attr attr;
-	struct handle handle;
 	struct mac mac = {0};
 	enum mountstat3 status;
-	uint8_t *p;
 	int r;
 
 	if (!take_path(&call->args, path))
@@ -174,11 +170,7 @@ static int mount3_mnt(struct call *call, struct reply *reply)
 	writer_be32(w, status);
 	if (status)
 		return 0;
-	handle = (struct handle){grant.host, grant.version, attr.node};
-	writer_be32(w, HANDLE_SIZE);
-	p = writer_room(w, HANDLE_SIZE);
-	if (p)
-		handle_write(&call->nfs->key, &handle, p);
+	proc_put_handle(call, attr.node, w);
 	writer_be32(w, 1); /* flavors */
 	writer_be32(w, AUTH_SYS);
 	/* An administrator who looks at a tree does not boot from it. */

@@ -186,7 +186,7 @@ void mounts_offer(struct mounts *m, uint32_t address, uint32_t host, uint32_t bo
 	pthread_mutex_unlock(&m->lock);
 }
 
-bool mounts_claim(struct mounts *m, uint32_t address, int64_t since_ns)
+void mounts_claim(struct mounts *m, uint32_t address, int64_t since_ns)
 {
 	char path[MOUNTS_PATH];
 	struct mount *mount;
@@ -204,7 +204,6 @@ bool mounts_claim(struct mounts *m, uint32_t address, int64_t since_ns)
 	pthread_mutex_unlock(&m->lock);
 	if (claimed)
 		mounts_add(m, address, host, path);
-	return claimed;
 }
 
 void mounts_set_boot(struct mounts *m, uint32_t address, uint32_t boot)
@@ -216,18 +215,6 @@ void mounts_set_boot(struct mounts *m, uint32_t address, uint32_t boot)
 	if (mount)
 		mount->boot = boot;
 	pthread_mutex_unlock(&m->lock);
-}
-
-uint32_t mounts_boot(struct mounts *m, uint32_t address)
-{
-	const struct mount *mount;
-	uint32_t boot;
-
-	pthread_mutex_lock(&m->lock);
-	mount = mount_slot(m, address, false);
-	boot = mount ? mount->boot : 0;
-	pthread_mutex_unlock(&m->lock);
-	return boot;
 }
 
 void mounts_remove(struct mounts *m, uint32_t address, const char *path)
@@ -286,13 +273,12 @@ void mounts_init_read(struct mounts *m, uint32_t address, uint32_t host, uint64_
 		tell(m, EVENT_INIT, STEP_INIT, address, host, bytes, NULL, "");
 }
 
-int64_t mounts_alive(struct mounts *m, uint32_t address, uint32_t host, uint32_t mounted,
-		     int64_t now_ns)
+int64_t mounts_alive(struct mounts *m, uint32_t address, uint32_t host, uint32_t boot,
+		     uint32_t mounted, int64_t now_ns)
 {
 	int64_t every = ALIVE_EVERY_NS;
 	int64_t again = now_ns + every;
 	struct mount *mount;
-	uint32_t boot = 0;
 	bool due = true;
 	bool init;
 

@@ -43,12 +43,10 @@ void mounts_offer(struct mounts *mounts, uint32_t address, uint32_t host, uint32
 		  const char *path);
 /* The address shows a handle of its own, over a connection that it opened at `since_ns`
  * (monotonic): what was offered before that is mounted.  A client that runs already has
- * an older one, and does not speak for a newer boot.
- * Returns whether there was something to claim. */
-bool mounts_claim(struct mounts *mounts, uint32_t address, int64_t since_ns);
+ * an older one, and does not speak for a newer boot. */
+void mounts_claim(struct mounts *mounts, uint32_t address, int64_t since_ns);
 /* From now on an address is the client of this boot (0: of none). */
 void mounts_set_boot(struct mounts *mounts, uint32_t address, uint32_t boot);
-uint32_t mounts_boot(struct mounts *mounts, uint32_t address); /* 0: not known here */
 /* UMNT of a path, or of all (NULL). */
 void mounts_remove(struct mounts *mounts, uint32_t address, const char *path);
 
@@ -67,10 +65,10 @@ void mounts_init_read(struct mounts *mounts, uint32_t address, uint32_t host, ui
 
 /* A host showed a handle of its own: EVENT_ALIVE with the boot that it mounted in, once a
  * minute; once a second while that is newer than `mounted`, the boot that is on record to
- * have mounted: word of it was lost with a process.  Returns the monotonic time from which
- * on to ask again. */
-int64_t mounts_alive(struct mounts *mounts, uint32_t address, uint32_t host, uint32_t mounted,
-		     int64_t now_ns);
+ * have mounted: word of it was lost with a process.  `boot` is what the handle says, for a
+ * process that saw no MNT.  Returns the monotonic time from which on to ask again. */
+int64_t mounts_alive(struct mounts *mounts, uint32_t address, uint32_t host, uint32_t boot,
+		     uint32_t mounted, int64_t now_ns);
 
 /* A file with a secret in it was read from its start: EVENT_FILE with the path, of one
  * address a few at once and then one a second. */

@@ -37,40 +37,30 @@ void caller_fini(struct caller *caller)
 void caller_refresh(struct nfs *nfs, struct caller *caller)
 {
 	uint32_t host = caller->who.host;
-	uint64_t change = caller->change;
 
 	caller->known = !roster_by_address(nfs->roster, caller->address, &caller->who);
 	if (!caller->known)
 		caller->who = (struct roster_who){.address = caller->address};
 	if (caller->who.host != host)
 		caller_fini(caller); /* the address went to another machine */
-	/* Until its MNT a newer boot may be forged: what runs keeps its own. */
-	caller->change = caller->who.runs;
-	if (caller->who.change != caller->who.runs &&
-	    mounts_boot(nfs->mounts, caller->address) == caller->who.boot)
-		caller->change = caller->who.change;
-	if (caller->change != change)
-		caller->view_roster = 0; /* never a roster's: the view is looked up again */
 	caller->admin = exports_admin(nfs->config, caller->address);
 	caller->port_fine = caller->port < 1024 || !nfs->config->reserved_port;
 	caller->roster_seen = roster_generation(nfs->roster);
 }
 
 /* A new view for the cache, and its init program, to be noticed when read. */
-static int caller_view(struct nfs *nfs, struct caller *caller, uint32_t host, uint32_t version)
+static int caller_view(struct nfs *nfs, struct caller *caller, uint32_t host, uint32_t version,
+		       uint64_t change)
 {
 	uint64_t generation = views_generation(nfs->views);
-	uint64_t change = UINT64_MAX;
 	const char *init = NULL;
 	struct view *view;
 	int r;
 
-	if (host && roster_host(nfs->roster, host, &change, &init))
+	if (host && roster_host(nfs->roster, host, &init))
 		return -ENOENT;
-	/* A host's other card may have booted since: each address has its own pin. */
-	if (host && host == caller->who.host)
-		change = caller->change;
-	r = views_get(nfs->views, host, version, change, &view);
+	r = views_get(nfs->views, host, version,
+		      host ? roster_change(nfs->roster, host, change) : UINT64_MAX, &view);
 	if (r)
 		return r;
 	if (caller->view && view_host(caller->view) == host &&
@@ -78,6 +68,7 @@ static int caller_view(struct nfs *nfs, struct caller *caller, uint32_t host, ui
 		host = 0; /* the same tree, moved on: its init was read already */
 	view_unref(caller->view);
 	caller->view = view;
+	caller->view_change = change;
 	caller->view_seen = generation;
 	caller->view_roster = caller->roster_seen;
 	caller->init_node = 0;
@@ -87,18 +78,36 @@ static int caller_view(struct nfs *nfs, struct caller *caller, uint32_t host, ui
 	return 0;
 }
 
-int proc_view(struct nfs *nfs, struct caller *caller, uint32_t host, uint32_t version)
+int proc_view(struct nfs *nfs, struct caller *caller, uint32_t host, uint32_t version,
+	      uint64_t change)
 {
 	bool own = host && host == caller->who.host && !caller->who.pending;
 
 	if (!caller->port_fine || (!own && !caller->admin))
 		return -EACCES;
 	if (caller->view && view_host(caller->view) == host &&
-	    view_version(caller->view) == version &&
+	    view_version(caller->view) == version && caller->view_change == change &&
 	    caller->view_seen == views_generation(nfs->views) &&
 	    caller->view_roster == caller->roster_seen)
 		return 0;
-	return caller_view(nfs, caller, host, version);
+	return caller_view(nfs, caller, host, version, change);
+}
+
+void proc_put_handle(struct call *call, uint32_t node, struct writer *w)
+{
+	const struct caller *caller = call->caller;
+	const struct handle handle = {
+		.host = view_host(caller->view),
+		.version = view_version(caller->view),
+		.node = node,
+		.change = caller->view_change,
+	};
+	uint8_t *p;
+
+	writer_be32(w, HANDLE_SIZE);
+	p = writer_room(w, HANDLE_SIZE);
+	if (p)
+		handle_write(&call->nfs->key, &handle, p);
 }
 
 struct bytes proc_take_handle(struct cursor *args)
@@ -136,8 +145,19 @@ static void claim_mount(struct call *call)
 	int64_t since = caller->tcp ? caller->since_ns : INT64_MAX;
 
 	caller->claimed = caller->tcp;
-	if (mounts_claim(call->nfs->mounts, caller->address, since))
-		caller_refresh(call->nfs, caller);
+	mounts_claim(call->nfs->mounts, caller->address, since);
+}
+
+static void tell_alive(struct call *call, const struct handle *handle)
+{
+	struct caller *caller = call->caller;
+	uint32_t boot =
+		roster_boot(call->nfs->roster, &caller->who, handle->version, handle->change);
+
+	caller->busy_ns = mounts_alive(call->nfs->mounts, caller->address, handle->host, boot,
+				       caller->who.mounted, call->nfs->now_ns);
+	if (caller->reads)
+		reads_tell(caller->reads);
 }
 
 uint32_t proc_object(struct call *call, struct bytes bytes, struct object *out)
@@ -149,7 +169,7 @@ uint32_t proc_object(struct call *call, struct bytes bytes, struct object *out)
 		return NFS3ERR_BADHANDLE;
 	if (!call->caller->claimed && handle.host && handle.host == call->caller->who.host)
 		claim_mount(call);
-	r = proc_view(call->nfs, call->caller, handle.host, handle.version);
+	r = proc_view(call->nfs, call->caller, handle.host, handle.version, handle.change);
 	if (r) {
 		if (r == -EACCES)
 			tell_refused(call);
@@ -161,13 +181,8 @@ uint32_t proc_object(struct call *call, struct bytes bytes, struct object *out)
 	/* Only a handle of its own shows that it lives: a NULL in its name is quickly
 	 * forged, and would keep a lease for ever. */
 	if (handle.host && handle.host == call->caller->who.host &&
-	    call->nfs->now_ns >= call->caller->busy_ns) {
-		call->caller->busy_ns =
-			mounts_alive(call->nfs->mounts, call->caller->address, handle.host,
-				     call->caller->who.mounted, call->nfs->now_ns);
-		if (call->caller->reads)
-			reads_tell(call->caller->reads);
-	}
+	    call->nfs->now_ns >= call->caller->busy_ns)
+		tell_alive(call, &handle);
 	out->view = call->caller->view;
 	return attr_status(view_attr(out->view, handle.node, &out->attr));
 }

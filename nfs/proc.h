@@ -56,13 +56,13 @@ struct caller {
 
 	uint64_t roster_seen; /* generation; 0: never looked */
 	struct roster_who who;
-	uint64_t change; /* that its own view is at */
 	bool known;	 /* `who` is valid */
 	bool admin;	 /* in an admin network */
 	bool port_fine;	 /* reserved, or no need to be */
 	int64_t busy_ns; /* say again that this address is alive, from then on */
 
-	struct view *view; /* the last one used; NULL */
+	struct view *view;    /* the last one used; NULL */
+	uint64_t view_change; /* that its handles have */
 	uint64_t view_seen;
 	uint64_t view_roster;
 	uint32_t init_node;  /* of `view`, till it was read; 0 */
@@ -118,9 +118,12 @@ struct bytes proc_take_handle(struct cursor *args);
 /* NFS3_OK and *out, or the status to answer. */
 uint32_t proc_object(struct call *call, struct bytes handle, struct object *out);
 
-/* The view of (host, version) for this caller, into its cache.
+/* The view that handles of (host, version, change) show to this caller, into its cache.
  * Returns 0, -EACCES, -ENOENT (gone), or another negative errno. */
-int proc_view(struct nfs *nfs, struct caller *caller, uint32_t host, uint32_t version);
+int proc_view(struct nfs *nfs, struct caller *caller, uint32_t host, uint32_t version,
+	      uint64_t change);
+/* The handle of a node of the caller's view, as of the one that found it. */
+void proc_put_handle(struct call *call, uint32_t node, struct writer *w);
 
 /* VIEW permission bits (4 read, 2 write, 1 execute) of a mode for a credential. */
 unsigned int proc_permission(const struct cred *cred, const struct view_attr *attr);

@@ -22,17 +22,6 @@ enum {
 	POST_OP_HANDLE = 4 + 4 + HANDLE_SIZE
 };
 
-static void put_handle(struct call *call, const struct view *view, uint32_t node, struct writer *w)
-{
-	const struct handle handle = {view_host(view), view_version(view), node};
-	uint8_t *p;
-
-	writer_be32(w, HANDLE_SIZE);
-	p = writer_room(w, HANDLE_SIZE);
-	if (p)
-		handle_write(&call->nfs->key, &handle, p);
-}
-
 int nfs3_lookup(struct call *call, struct reply *reply)
 {
 	struct bytes handle = proc_take_handle(&call->args);
@@ -66,7 +55,7 @@ int nfs3_lookup(struct call *call, struct reply *reply)
 		status = attr_status(view_attr(dir.view, node, &attr));
 	writer_be32(w, status);
 	if (!status) {
-		put_handle(call, dir.view, node, w);
+		proc_put_handle(call, node, w);
 		attr_put_post_op(w, dir.view, &attr);
 	}
 	attr_put_post_op(w, dir.view, &dir.attr);
@@ -153,7 +142,7 @@ static uint32_t put_entries(struct call *call, const struct object *dir, uint64_
 		has_attr = !view_attr(dir->view, entry.node, &attr);
 		attr_put_post_op(w, dir->view, has_attr ? &attr : NULL);
 		writer_be32(w, 1);
-		put_handle(call, dir->view, entry.node, w);
+		proc_put_handle(call, entry.node, w);
 	}
 	if (!r && !info_used)
 		return NFS3ERR_TOOSMALL;

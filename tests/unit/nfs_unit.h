@@ -244,17 +244,22 @@ static inline uint32_t unit_status(const struct unit_nfs *u)
 	return cursor_be32(&c);
 }
 
-/* A handle of host `host`; lives until the second next call. */
-static inline nfs_fh3 unit_handle_of(struct unit_nfs *u, uint32_t host, uint32_t version,
-				     uint32_t node)
+/* A handle; lives until the second next call. */
+static inline nfs_fh3 unit_handle_made(struct unit_nfs *u, const struct handle *handle)
 {
 	static uint8_t bytes[4][HANDLE_SIZE];
 	static unsigned int at;
-	const struct handle handle = {host, version, node};
 	uint8_t *p = bytes[at++ & 3];
 
-	handle_write(&u->nfs.key, &handle, p);
+	handle_write(&u->nfs.key, handle, p);
 	return (nfs_fh3){{HANDLE_SIZE, (char *)p}};
+}
+
+/* Of no boot. */
+static inline nfs_fh3 unit_handle_of(struct unit_nfs *u, uint32_t host, uint32_t version,
+				     uint32_t node)
+{
+	return unit_handle_made(u, &(struct handle){host, version, node, UINT64_MAX});
 }
 
 static inline nfs_fh3 unit_handle(struct unit_nfs *u, const char *path)

@@ -4,7 +4,8 @@
 #include "nfs/handle.h"
 
 static const struct handle_key key = {"0123456789abcdef"};
-static const struct handle sample = {.host = 0x01020304, .version = 5, .node = 0x80000007};
+static const struct handle sample = {
+	.host = 0x01020304, .version = 5, .node = 0x80000007, .change = 0x060708090a0b0c0d};
 
 static void a_handle_comes_back(void **state)
 {
@@ -14,13 +15,17 @@ static void a_handle_comes_back(void **state)
 	(void)state;
 	handle_write(&key, &sample, bytes);
 	assert_int_equal(handle_read(&key, (struct bytes){bytes, sizeof(bytes)}, &out), 0);
-	assert_memory_equal(&out, &sample, sizeof(out));
+	assert_int_equal(out.host, sample.host);
+	assert_int_equal(out.version, sample.version);
+	assert_int_equal(out.node, sample.node);
+	assert_int_equal(out.change, sample.change);
 }
 
 static void its_bytes_are_fixed_for_ever(void **state)
 {
 	/* running clients hold these across upgrades: a change here is a new format */
-	static const uint8_t head[24] = {1, 0, 0, 0, 1, 2, 3, 4, 0, 0, 0, 5, 0x80, 0, 0, 7};
+	static const uint8_t head[24] = {1,    0, 0, 0, 1, 2, 3, 4, 0,	0,  0,	5,
+					 0x80, 0, 0, 7, 6, 7, 8, 9, 10, 11, 12, 13};
 	uint8_t bytes[HANDLE_SIZE];
 
 	(void)state;

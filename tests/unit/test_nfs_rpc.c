@@ -357,8 +357,10 @@ static void mnt_is_of_a_boot_that_was_not_polled_yet(void **state)
 				 " VALUES (x'525400000001', 167772165, 5, 5, 0)"),
 			 0);
 	assert_int_equal(mnt(u, "/", &fh), MNT3_OK);
-	assert_memory_equal(fh.fhandle3_val, unit_handle_of(u, 1, 5, fake_node("/")).data.data_val,
-			    HANDLE_SIZE);
+	assert_memory_equal(
+		fh.fhandle3_val,
+		unit_handle_made(u, &(struct handle){1, 5, fake_node("/"), 5}).data.data_val,
+		HANDLE_SIZE);
 	xdr_free(XDR_OF(xdr_fhandle3), &fh);
 }
 
@@ -572,23 +574,62 @@ static void only_a_handle_of_its_own_shows_that_a_client_lives(void **state)
 	assert_int_equal(unit_event(u).kind, 0);
 }
 
-/* The change that the client at HOST1 sees, by a GETATTR on a new connection. */
-static uint64_t change_seen(struct unit_nfs *u)
+/* The change that a handle shows to the client at HOST1, over a new connection, and the boot
+ * that it is told to be alive in. */
+static uint64_t change_seen(struct unit_nfs *u, nfs_fh3 handle, uint32_t *boot)
 {
-	GETATTR3args args = {unit_handle(u, "/")};
+	GETATTR3args args = {handle};
+	struct event e;
 
 	exports_poll(u->nfs.exports);
 	nfs_refresh(&u->nfs);
+	u->nfs.now_ns += 61 * NS_PER_SEC;
 	unit_from(u, HOST1, 700);
 	unit_write(u, NFS3_PROGRAM, 3, NFSPROC3_GETATTR, XDR_OF(xdr_GETATTR3args), &args);
 	unit_send(u, false);
 	assert_int_equal(unit_status(u), NFS3_OK);
+	*boot = 0;
+	while ((e = unit_event(u)).kind)
+		if (e.kind == EVENT_ALIVE)
+			*boot = (uint32_t)e.bytes;
 	return fake_change;
 }
 
-static void a_running_client_keeps_its_change_until_a_newer_boot_mounts(void **state)
+/* What MNT gives to HOST1, and then LOOKUP: all of one boot. */
+static nfs_fh3 mounted_handle(struct unit_nfs *u, struct handle *out)
+{
+	LOOKUP3args args = {.what.name = (char *)"dir"};
+	struct handle found;
+	LOOKUP3res res = {0};
+	fhandle3 fh = {0};
+
+	assert_int_equal(mnt(u, "/", &fh), MNT3_OK);
+	assert_int_equal(fh.fhandle3_len, HANDLE_SIZE);
+	assert_int_equal(handle_read(&u->nfs.key,
+				     (struct bytes){(uint8_t *)fh.fhandle3_val, HANDLE_SIZE}, out),
+			 0);
+	xdr_free(XDR_OF(xdr_fhandle3), &fh);
+	args.what.dir = unit_handle_made(u, out);
+	unit_nfs3(u, NFSPROC3_LOOKUP, XDR_OF(xdr_LOOKUP3args), &args, XDR_OF(xdr_LOOKUP3res), &res);
+	assert_int_equal(res.status, NFS3_OK);
+	assert_int_equal(
+		handle_read(&u->nfs.key,
+			    (struct bytes){(uint8_t *)res.LOOKUP3res_u.resok.object.data.data_val,
+					   HANDLE_SIZE},
+			    &found),
+		0);
+	xdr_free(XDR_OF(xdr_LOOKUP3res), &res);
+	assert_int_equal(found.change, out->change);
+	return unit_handle_made(u, out);
+}
+
+static void a_handle_shows_the_change_of_its_boot(void **state)
 {
 	struct unit_nfs *u = *state;
+	struct handle first;
+	struct handle second;
+	struct handle old;
+	uint32_t boot;
 
 	assert_int_equal(db_exec(u->leases,
 				 "INSERT INTO lease (address, mac, state, started, expires) VALUES"
@@ -596,24 +637,40 @@ static void a_running_client_keeps_its_change_until_a_newer_boot_mounts(void **s
 				 "INSERT INTO boot (mac, address, version, change, opened, mounted)"
 				 " VALUES (x'525400000001', 167772165, 7, 3, 0, 1)"),
 			 0);
-	assert_int_equal(change_seen(u), 3);
-	/* a DISCOVER and a REQUEST that anybody can forge */
+	mounted_handle(u, &first);
+	assert_int_equal(first.change, 3);
+	assert_int_equal(change_seen(u, unit_handle_made(u, &first), &boot), 3);
+	assert_int_equal(boot, 1);
+	/* a DISCOVER and a REQUEST that anybody can forge, and a MNT: what runs keeps its own */
 	assert_int_equal(db_exec(u->leases,
 				 "INSERT INTO boot (mac, address, version, change, opened) VALUES"
 				 " (x'525400000001', 167772165, 7, 5, 0)"),
 			 0);
-	assert_int_equal(change_seen(u), 3);
-	/* its MNT counts at once, before its row says so */
-	assert_mounts(u, "/", 1, "/");
-	assert_int_equal(fake_change, 5);
-	assert_int_equal(change_seen(u), 5);
-	/* the next forged one changes nothing again */
-	assert_int_equal(db_exec(u->leases,
-				 "UPDATE boot SET mounted = 2;"
-				 "INSERT INTO boot (mac, address, version, change, opened) VALUES"
-				 " (x'525400000001', 167772165, 7, 6, 0)"),
-			 0);
-	assert_int_equal(change_seen(u), 5);
+	assert_int_equal(change_seen(u, unit_handle_made(u, &first), &boot), 3);
+	mounted_handle(u, &second);
+	assert_int_equal(second.change, 5);
+	assert_int_equal(change_seen(u, unit_handle_made(u, &second), &boot), 5);
+	assert_int_equal(boot, 2);
+	assert_int_equal(change_seen(u, unit_handle_made(u, &first), &boot), 3);
+	/* nothing is remembered: the process was killed, and leases.db has nothing of the mount */
+	mounts_free(u->nfs.mounts);
+	assert_int_equal(mounts_new(u->events[1], &u->nfs.mounts), 0);
+	assert_int_equal(change_seen(u, unit_handle_made(u, &second), &boot), 5);
+	assert_int_equal(boot, 2);
+	assert_int_equal(change_seen(u, unit_handle_made(u, &first), &boot), 3);
+	assert_int_equal(boot, 1);
+	/* of an ended boot: what was retired by the next one may be gone */
+	assert_int_equal(db_exec(u->leases, "UPDATE boot SET ended = 1 WHERE id = 1"), 0);
+	assert_int_equal(change_seen(u, unit_handle_made(u, &first), &boot), 5);
+	assert_int_equal(boot, 0);
+	assert_int_equal(db_exec(u->leases, "UPDATE boot SET ended = 1"), 0);
+	assert_int_equal(change_seen(u, unit_handle_made(u, &first), &boot), UINT64_MAX);
+	assert_int_equal(change_seen(u, unit_handle_made(u, &second), &boot), UINT64_MAX);
+	/* one that a release gave out whose handles had zeros there: of the oldest */
+	assert_int_equal(db_exec(u->leases, "UPDATE boot SET ended = NULL"), 0);
+	old = first;
+	old.change = 0;
+	assert_int_equal(change_seen(u, unit_handle_made(u, &old), &boot), 3);
 }
 
 static void that_a_boot_mounted_is_told_until_it_is_on_record(void **state)
@@ -627,14 +684,14 @@ static void that_a_boot_mounted_is_told_until_it_is_on_record(void **state)
 	mounts_add(m, HOST1, 1, "/");
 	assert_int_equal(unit_event(u).kind, EVENT_MOUNT);
 	for (int i = 0; i < 3; i++, now += NS_PER_SEC) {
-		assert_int_equal(mounts_alive(m, HOST1, 1, 1, now), now + NS_PER_SEC);
+		assert_int_equal(mounts_alive(m, HOST1, 1, 0, 1, now), now + NS_PER_SEC);
 		e = unit_event(u);
 		assert_int_equal(e.kind, EVENT_ALIVE);
 		assert_int_equal(e.bytes, 2);
-		assert_int_equal(mounts_alive(m, HOST1, 1, 1, now + 1), now + NS_PER_SEC);
+		assert_int_equal(mounts_alive(m, HOST1, 1, 0, 1, now + 1), now + NS_PER_SEC);
 		assert_int_equal(unit_event(u).kind, 0);
 	}
-	assert_int_equal(mounts_alive(m, HOST1, 1, 2, now), now + 59 * NS_PER_SEC);
+	assert_int_equal(mounts_alive(m, HOST1, 1, 0, 2, now), now + 59 * NS_PER_SEC);
 	assert_int_equal(unit_event(u).kind, 0);
 }
 
@@ -743,7 +800,7 @@ int main(void)
 		T(mounts_without_end_are_told_with_one_but_each_boot_once),
 		T(a_mnt_by_udp_counts_when_its_handle_comes_back),
 		T(only_a_handle_of_its_own_shows_that_a_client_lives),
-		T(a_running_client_keeps_its_change_until_a_newer_boot_mounts),
+		T(a_handle_shows_the_change_of_its_boot),
 		T(that_a_boot_mounted_is_told_until_it_is_on_record),
 		T(mnt_is_of_a_boot_that_was_not_polled_yet),
 		T(mnt_gives_the_maintenance_image_that_the_host_has),
