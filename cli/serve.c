@@ -28,6 +28,8 @@
 #include "common/inventory.h"
 #include "common/state.h"
 
+enum { SERVING_PATIENCE_MS = 100 };
+
 static const char *const service_names[SERVICES] = {"copier", "dhcp", "tftp", "nfs", "metrics"};
 
 /* What a kill left half made, keys among it. */
@@ -175,6 +177,8 @@ static int serve_run(struct serve *v, struct why *why)
 	r = secrets_begin(v, why);
 	if (r)
 		return r;
+	/* From here on who else writes holds up what is to be written, and not the server. */
+	db_patience(v->db, SERVING_PATIENCE_MS);
 	wires_note(v);
 	greet(v);
 	children_begin(v);

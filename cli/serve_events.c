@@ -18,7 +18,6 @@ enum {
 	REGISTER_MS = 5000,
 	CROWDED_MS = 600 * 1000, /* said once in so long */
 	REFUSED_MS = 60 * 1000,
-	REGISTER_PATIENCE_MS = 100,
 	REGISTER_AGAIN_MS = 250,
 	KEYS_HELD_MS = 1000,	      /* by a sweep, or another writer */
 	KEYS_AGAIN_MS = 60000,	      /* where the disk is full */
@@ -161,7 +160,6 @@ static void register_queued(struct loop_timer *timer, struct instant now)
 	unsigned int left = 0;
 	bool together;
 
-	db_patience(v->db, REGISTER_PATIENCE_MS);
 	together = !hosts_add(v->db, v->queue, v->nqueue, NULL);
 	for (unsigned int i = 0; i < v->nqueue; i++) {
 		struct why why = {""};
@@ -180,7 +178,6 @@ static void register_queued(struct loop_timer *timer, struct instant now)
 			  r ? "cannot be registered: " : "registered as a new host",
 			  r ? why_text(&why, r) : "");
 	}
-	db_patience(v->db, DB_PATIENCE_MS);
 	v->nqueue = left;
 	if (left)
 		loop_timer_set(v->loop, timer, instant_add_ms(now, REGISTER_AGAIN_MS));
@@ -223,9 +220,7 @@ static void keys_next(struct loop_timer *timer, struct instant now)
 		loop_timer_set(v->loop, timer, instant_add_ms(now, KEYS_MISSED_MS));
 		return;
 	}
-	db_patience(v->db, REGISTER_PATIENCE_MS);
 	r = identity_create(v->db, v->cli->state_dir, id, name, &has_keys, &why);
-	db_patience(v->db, DB_PATIENCE_MS);
 	if (r == -EAGAIN) {
 		loop_timer_set(v->loop, timer, instant_add_ms(now, KEYS_HELD_MS));
 		return;
@@ -257,9 +252,7 @@ static void seal_note(struct serve *v, const struct event *e)
 		digest.octet[i] = (uint8_t)byte;
 	}
 	/* The copier tells it again until it is there. */
-	db_patience(v->db, REGISTER_PATIENCE_MS);
 	r = image_sealed(v->db, e->host, &digest);
-	db_patience(v->db, DB_PATIENCE_MS);
 	if (r && r != -EAGAIN)
 		log_error("version %u: its seal cannot be noted: %s", e->host, db_error(v->db));
 }
@@ -329,9 +322,7 @@ static void overlays_prune(struct loop_timer *timer, struct instant now)
 	unsigned int gone;
 	int r;
 
-	db_patience(v->db, REGISTER_PATIENCE_MS);
 	r = overlay_prune(v->db, v->leases, wall_now_ns(), PRUNE_LEAST, PRUNE_ROWS, &gone);
-	db_patience(v->db, DB_PATIENCE_MS);
 	if (r && r != -EAGAIN && log_allow(&v->unpruned, now.ns, 1, CROWDED_MS))
 		log_error("old rows of overlays stay: %s", db_error(v->db));
 	loop_timer_set(v->loop, timer, instant_add_ms(now, gone == PRUNE_ROWS ? 0 : PRUNE_MS));

@@ -201,9 +201,9 @@ void health_stopping(void);
 /* ---- serve_wires.c ---- */
 
 int wires_watch(struct serve *v);
-/* Where clients will find NFS: for `boot plan`, which runs without us.  -EAGAIN: who holds
- * the database is waited for, at the next looks. */
-int wires_note(struct serve *v);
+/* Where clients will find NFS: for `boot plan`, which runs without us.  Later, where somebody
+ * holds the database. */
+void wires_note(struct serve *v);
 
 /* ---- serve_rpcbind.c ---- */
 

@@ -3,9 +3,9 @@
 
 #include <errno.h>
 
-enum { LOOK_MS = 200, LOOK_PATIENCE_MS = 100 };
+enum { LOOK_MS = 200 };
 
-int wires_note(struct serve *v)
+void wires_note(struct serve *v)
 {
 	char text[IP4_TEXT];
 	int r;
@@ -17,9 +17,11 @@ int wires_note(struct serve *v)
 		   " WHERE value <> excluded.value",
 		   "s", text);
 	v->unnoted = r == -EAGAIN;
-	if (r && !v->unnoted)
+	if (v->unnoted)
+		loop_timer_set(v->loop, &v->wires_timer,
+			       instant_add_ms(instant_now(), LOOK_AGAIN_MS));
+	else if (r)
 		log_warn("rootstock.db: %s", db_error(v->db));
-	return r;
 }
 
 /* NFS hangs on the address of a single interface. */
@@ -59,12 +61,8 @@ static void wires_look(struct loop_timer *timer, struct instant now)
 		child_renew(v, SERVICE_DHCP);
 	if (moved)
 		child_renew(v, SERVICE_TFTP);
-	/* Who else holds the database does not hold up the server. */
-	if (moved || v->unnoted) {
-		db_patience(v->db, LOOK_PATIENCE_MS);
-		again |= wires_note(v) == -EAGAIN;
-		db_patience(v->db, DB_PATIENCE_MS);
-	}
+	if (moved || v->unnoted)
+		wires_note(v);
 	/* Also when nothing moved: the port may have been somebody else's until now. */
 	if (nfs_follow(v, &why)) {
 		if (moved)
