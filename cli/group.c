@@ -4,7 +4,6 @@
 #include <errno.h>
 
 #include "cli/table.h"
-#include "common/inventory.h"
 #include "fsd/host.h"
 
 /* ---- what holds for all ---- */

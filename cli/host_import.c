@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/inventory.h"
 #include "dhcp/import.h"
 #include "fsd/host.h"
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * Who has which address, and both databases kept fresh.
+ * Open boots are few and in no one's order, so they are read first and sorted by MAC;
+ * each lease then finds those of its machine.
  */
+#include "common/directory.h"
 #include "common/array.h"
-#include "common/inventory.h"
 #include "common/log.h"
 #include "common/schema.h"
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/array.h"
-#include "common/inventory.h"
+#include "common/mac.h"
 
 static int pair_add(struct folder *f, struct folder_pair **pairs, unsigned int *n, const char *key,
 		    const char *value)

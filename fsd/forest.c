@@ -11,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/db.h"
+#include "common/directory.h"
 #include "common/inventory.h"
 #include "common/log.h"
 #include "common/schema.h"

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/directory.h"
 #include "common/inventory.h"
 #include "nfs/child.h"
 

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "common/inventory.h"
+#include "common/directory.h"
 #include "common/log.h"
 #include "common/pulse.h"
 #include "tftp/namespace.h"

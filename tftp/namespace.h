@@ -14,7 +14,7 @@
 #ifndef TFTP_NAMESPACE_H
 #define TFTP_NAMESPACE_H
 
-#include "common/inventory.h"
+#include "common/directory.h"
 #include "fsd/contents.h"
 #include "fsd/view.h"
 #include "tftp/loader.h"

@@ -4,7 +4,6 @@
 #include <sys/stat.h>
 #include <time.h>
 
-#include "common/inventory.h"
 #include "fsd/folder_parts.h"
 #include "fsd/folder_text.h"
 #include "fsd/host.h"
