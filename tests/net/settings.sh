@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # shellcheck disable=SC2154 # what the library sets
 # check: when=quick limit=180
-# What keys of the configuration do on the wire: the options of a subnet and the addresses
-# that it leaves out, the ports of TFTP's transfers, who may read by NFS, and from which port.
+# What keys of the configuration do on the wire: the options of a subnet, the addresses that
+# it leaves out, what shares its wire, who is told that an address is not his, the ports of TFTP's transfers, who may read by NFS, and from which port.
 set -euo pipefail
 lib=$(dirname "$0")/../lib
 for part in test net server; do
@@ -11,7 +11,7 @@ for part in test net server; do
 	. "$lib/$part.sh"
 done
 need_root
-need nfs-cat busybox setpriv
+need nfs-cat busybox dhclient setpriv
 net_up
 server_state
 mkdir -p "$work/image/d" "$work/loaders"
@@ -40,6 +40,10 @@ config() {
 		mtu = 1400
 		next-server = 10.77.0.9
 		option-150 = ip:10.77.0.6
+		${shared-}
+		[subnet 10.79.0.0/24]
+		range = 10.79.0.60 - 10.79.0.69
+		${shared-}
 	END
 }
 config "tftp-ports = 40000:40003"
@@ -54,6 +58,42 @@ net_peer_run amy timeout 60 busybox udhcpc -f -q -n -i eth0 -s "$work/script" -t
 equal "what DHCP says" "got 10.77.0.103 10.77.0.9 1400 10.77.0.7 10.77.0.8 0a4d0006 10.77.0.1" \
 	"$(grep '^got' "$work/udhcpc")"
 net_peer_run amy ip address add 10.77.0.103/24 dev eth0
+
+# The other subnet is another wire's: there is no more to have.
+asks() {
+	net_peer_run "$1" timeout 60 busybox udhcpc -f -q -n -i eth0 -s "$work/script" -t "$2" \
+		-T 1 >"$work/udhcpc" 2>&1
+}
+net_peer bob 52:54:00:00:00:02
+! asks bob 2 || fail "an address of another wire: $(cat "$work/udhcpc")"
+# Who claims what nobody here gave, at its start, is left alone: another server may know it.
+cat >"$work/claim" <<-'END'
+	lease {
+	  interface "eth0";
+	  fixed-address 10.77.0.100;
+	  option subnet-mask 255.255.255.0;
+	  renew never;
+	  rebind never;
+	  expire never;
+	}
+END
+echo "reboot 2; initial-interval 1; backoff-cutoff 2;" >"$work/patience"
+# claims NAME: that address, by dhclient, which goes on; what it says is in its log.
+claims() {
+	cp "$work/claim" "$work/leases"
+	spawn "$1" nsenter --net="/run/netns/$net_ns-$1" dhclient -d -v -sf /bin/true \
+		-cf "$work/patience" -lf "$work/leases" -pf "$work/$1.pid" eth0
+}
+hears() {
+	grep -q -- "$2" "$work/$1.log"
+}
+net_peer carl 52:54:00:00:00:03
+claims carl
+wait_for 20 "the server to hear the claim" hears serve \
+	"52:54:00:00:00:03 .*claims an address that nobody here gave"
+wait_for 60 "dhclient to give it up" hears carl DHCPDISCOVER
+! hears carl DHCPNAK || fail "its claim was refused: $(cat "$work/carl.log")"
+stop "$spawned"
 
 # ports_of N: the ports that so many transfers at once come from, and whether all came whole.
 cat >"$work/transfers.py" <<'END'
@@ -121,5 +161,16 @@ all_are_nobody() {
 wait_for 20 "all to be nobody" all_are_nobody
 ! reads 0 roots || fail "root is somebody"
 reads 0 open || fail "what everybody may read: $(cat "$work/err")"
+
+# Now the two subnets share a wire, and there is no other server.
+shared="shared = 7"
+again "reserved-port = no" "authoritative = yes"
+wait_for 20 "an address of the other subnet" asks bob 2
+grep -q '^got 10.79.0.6' "$work/udhcpc" || fail "$(cat "$work/udhcpc")"
+claims carl
+wait_for 20 "dhclient to be refused" hears carl "DHCPNAK from 10.77.0.1"
+wait_for 20 "dhclient's address" hears carl "bound to 10.79.0.6"
+stop "$spawned"
 stop "$server_pid"
-! grep -i ' error' "$work/serve.log" || fail "errors in the log"
+! grep -i ' error' "$work/serve.log" | grep -v '10.77.0.0/24: no address is left' ||
+	fail "errors in the log"
