@@ -9,6 +9,7 @@
  *	doctor_system.c    packages, clock, disk, limits, FUSE, confinement
  *	doctor_host.c      plays one host, stage by stage
  *	doctor_root.c      its way from the command line to init
+ *	doctor_mount.c     how it mounts its root, and what its kernel asks then
  *	doctor_dhcp.c      its DHCP exchanges
  *	doctor_tftp.c      the files that it is sent
  *	doctor_rpc.c       its calls to port mapper, MOUNT and NFS
@@ -119,9 +120,18 @@ int doctor_boot_files(struct host_play *p, const struct boot_files *files);
 /* From the command line to init. */
 int doctor_root(struct host_play *p, enum boot_dialect dialect);
 
-/* ---- doctor_rpc.c ---- */
+/* ---- doctor_mount.c ---- */
 
 struct rpc_client;
+struct rpc_handle;
+
+/* Over c[0], by TCP, and c[1], by UDP.  Returns with the handle of the root. */
+int doctor_mount(struct host_play *p, struct rpc_client *const c[2], const char *path,
+		 enum boot_dialect dialect, struct rpc_handle *out);
+
+/* ---- doctor_rpc.c ---- */
+
+enum { RPC_PROGRAM_NFS = 100003, RPC_PROGRAM_MOUNT = 100005, RPC_PROGRAM_ACL = 100227 };
 
 /* Who calls, and the address of the server that is called. */
 struct rpc_caller {
@@ -151,7 +161,22 @@ struct rpc_handle {
 
 /* Each returns 0, a positive status of its protocol, or a negative errno with words. */
 int rpc_getport(struct rpc_client *c, uint32_t program, uint32_t version, bool tcp, uint32_t *port);
+/* The procedure that does nothing, of version 3, as nobody.  -EPROTONOSUPPORT: it answers
+ * that there is none. */
+int rpc_null(struct rpc_client *c, uint32_t program);
 int rpc_mount(struct rpc_client *c, const char *path, bool auth_sys, struct rpc_handle *out);
+int rpc_unmount(struct rpc_client *c, const char *path, bool auth_sys);
+
+/* What a kernel takes from FSINFO and PATHCONF. */
+struct rpc_limits {
+	uint32_t read;	/* bytes of one READ, ... */
+	uint32_t write; /* ... of one WRITE ... */
+	uint32_t dir;	/* ... and of a READDIR */
+	uint64_t file;	/* the largest, in bytes */
+	uint32_t name;	/* the longest, in bytes */
+};
+int rpc_fsinfo(struct rpc_client *c, const struct rpc_handle *root, struct rpc_limits *out);
+int rpc_pathconf(struct rpc_client *c, const struct rpc_handle *root, struct rpc_limits *out);
 
 struct rpc_file {
 	struct rpc_handle handle;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
  * The last part of a boot that is played: from what the kernel is told of its root, by
- * port mapper and MOUNT, along names and links, to init and what init is run by.
+ * port mapper and mount, along names and links, to init and what init is run by.
  */
 #include "cli/doctor_parts.h"
 
@@ -11,17 +11,6 @@
 #include <string.h>
 
 enum { LINKS_MOST = 40, SOURCE_PORT = 700, INIT_MOST = 4 << 20 };
-
-/* Who mounts in each dialect, and whether he says who he is: klibc's nfsmount names nobody,
- * and mkinitcpio's and live-boot's are that one. */
-static const struct {
-	const char *name;
-	bool auth_sys;
-} dialects[] = {
-	[BOOT_KERNEL] = {"a kernel", true}, [BOOT_KLIBC] = {"klibc", false},
-	[BOOT_DRACUT] = {"dracut", true},   [BOOT_MKINITCPIO] = {"mkinitcpio", false},
-	[BOOT_LIVE] = {"live-boot", false},
-};
 
 struct root {
 	uint32_t server; /* 0: not said */
@@ -297,52 +286,6 @@ static int play_init(struct host_play *p, struct walk *w, const char *init)
 	return play_program(p, w, "/sbin/init", 0);
 }
 
-/* By TCP and UDP, whichever a client tries first and falls back to.  Returns 0 and the
- * root, 1: said, as `level`. */
-static int play_mount(struct host_play *p, struct rpc_client *const c[2], const char *path,
-		      enum boot_dialect dialect, enum finding_level level, struct rpc_handle *out)
-{
-	for (int udp = 1; udp >= 0; udp--) {
-		int r = rpc_mount(c[udp], path, dialects[dialect].auth_sys, out);
-		const char *reason = r ? rpc_client_reason(c[udp]) : "";
-		char mend[200];
-
-		if (!r)
-			continue;
-		if (!*reason)
-			reason = r > 0 ? rpc_status_text(r) : why_text(&p->d->cli->why, r);
-		finding(p->d->f, level, "mount", doctor_mend(p, reason, mend),
-			"%s cannot be mounted, as %s does it by %s: %s", path,
-			dialects[dialect].name, udp ? "UDP" : "TCP", reason);
-		p->d->cli->why = (struct why){""};
-		return 1;
-	}
-	return 0;
-}
-
-/* In its own dialect; and what another initrd, or none, would come to. */
-static int play_mounts(struct host_play *p, struct rpc_client *const c[2], const char *path,
-		       enum boot_dialect own, struct rpc_handle *out)
-{
-	char others[100] = "";
-
-	if (play_mount(p, c, path, own, FINDING_ERROR, out))
-		return 1;
-	finding(p->d->f, FINDING_OK, "mount", NULL, "%s, as %s does it, by TCP and UDP", path,
-		dialects[own].name);
-	for (size_t i = 0; i < ARRAY_SIZE(dialects); i++) {
-		struct rpc_handle root;
-		size_t at = strlen(others);
-
-		if (i != own && !play_mount(p, c, path, i, FINDING_WARN, &root))
-			snprintf(others + at, sizeof(others) - at, "%s%s", at ? ", " : "",
-				 dialects[i].name);
-	}
-	if (*others)
-		finding(p->d->f, FINDING_OK, "mount", NULL, "%s, likewise as: %s", path, others);
-	return 0;
-}
-
 static int play_root(struct host_play *p, const struct root *root, enum boot_dialect dialect)
 {
 	const struct rpc_caller as = {p->mac, p->address, p->server, SOURCE_PORT};
@@ -356,7 +299,8 @@ static int play_root(struct host_play *p, const struct root *root, enum boot_dia
 	if (!r)
 		r = rpc_client_open(p->d, &as, "nfs", true, &udp);
 	if (!r)
-		r = play_mounts(p, (struct rpc_client *[]){tcp, udp}, root->path, dialect, &w.root);
+		r = doctor_mount(p, (struct rpc_client *[]){tcp, udp}, root->path, dialect,
+				 &w.root);
 	if (r)
 		return r;
 	w.c = tcp;

@@ -21,8 +21,6 @@
 
 enum {
 	PROGRAM_PORTMAP = 100000,
-	PROGRAM_NFS = 100003,
-	PROGRAM_MOUNT = 100005,
 	REPLY_MAX = 96 << 10,
 	CALL_MAX = 4096,
 	CALL_MS = 30000,
@@ -303,13 +301,30 @@ int rpc_getport(struct rpc_client *c, uint32_t program, uint32_t version, bool t
 	return c->reply.bad ? -EBADMSG : 0;
 }
 
+int rpc_null(struct rpc_client *c, uint32_t program)
+{
+	struct outgoing o;
+
+	begin(c, &o, program, 3, 0, false);
+	return call(c, &o);
+}
+
+int rpc_unmount(struct rpc_client *c, const char *path, bool auth_sys)
+{
+	struct outgoing o;
+
+	begin(c, &o, RPC_PROGRAM_MOUNT, 3, 3, auth_sys);
+	put_opaque(&o.w, path, (uint32_t)strlen(path));
+	return call(c, &o);
+}
+
 int rpc_mount(struct rpc_client *c, const char *path, bool auth_sys, struct rpc_handle *out)
 {
 	struct outgoing o;
 	uint32_t status;
 	int r;
 
-	begin(c, &o, PROGRAM_MOUNT, 3, 1, auth_sys);
+	begin(c, &o, RPC_PROGRAM_MOUNT, 3, 1, auth_sys);
 	put_opaque(&o.w, path, (uint32_t)strlen(path));
 	r = call(c, &o);
 	if (r)
@@ -334,7 +349,7 @@ static int call_nfs(struct rpc_client *c, struct outgoing *o)
 static void begin_nfs(struct rpc_client *c, struct outgoing *o, uint32_t procedure,
 		      const struct rpc_handle *handle)
 {
-	begin(c, o, PROGRAM_NFS, 3, procedure, true);
+	begin(c, o, RPC_PROGRAM_NFS, 3, procedure, true);
 	put_opaque(&o->w, handle->bytes, handle->len);
 }
 
@@ -348,6 +363,44 @@ int rpc_attr(struct rpc_client *c, struct rpc_file *file)
 	if (r)
 		return r;
 	take_attr(&c->reply, file);
+	return c->reply.bad ? -EBADMSG : 0;
+}
+
+int rpc_fsinfo(struct rpc_client *c, const struct rpc_handle *root, struct rpc_limits *out)
+{
+	struct rpc_file ignored;
+	struct outgoing o;
+	int r;
+
+	begin_nfs(c, &o, 19, root);
+	r = call_nfs(c, &o);
+	if (r)
+		return r;
+	take_post_attr(&c->reply, &ignored);
+	out->read = cursor_be32(&c->reply);
+	cursor_skip(&c->reply, 8); /* rtpref, rtmult */
+	out->write = cursor_be32(&c->reply);
+	cursor_skip(&c->reply, 8);
+	out->dir = cursor_be32(&c->reply);
+	out->file = cursor_be64(&c->reply);
+	cursor_skip(&c->reply, 12); /* time_delta, properties */
+	return c->reply.bad ? -EBADMSG : 0;
+}
+
+int rpc_pathconf(struct rpc_client *c, const struct rpc_handle *root, struct rpc_limits *out)
+{
+	struct rpc_file ignored;
+	struct outgoing o;
+	int r;
+
+	begin_nfs(c, &o, 20, root);
+	r = call_nfs(c, &o);
+	if (r)
+		return r;
+	take_post_attr(&c->reply, &ignored);
+	cursor_skip(&c->reply, 4); /* linkmax */
+	out->name = cursor_be32(&c->reply);
+	cursor_skip(&c->reply, 16);
 	return c->reply.bad ? -EBADMSG : 0;
 }
 

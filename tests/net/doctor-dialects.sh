@@ -3,7 +3,7 @@
 # shellcheck disable=SC2154 # what the library sets
 # check: when=quick limit=120
 # doctor of hosts whose images mount their root in each dialect: what is well, and the one
-# thing that each may lack.
+# thing that each may lack; and where a kernel would stop at a broken answer.
 set -euo pipefail
 # shellcheck source=tests/lib/doctor.sh
 . "$(dirname "$0")/../lib/doctor.sh"
@@ -66,6 +66,39 @@ printf "CONFIG_X=y\nCONFIG_%s=y\n" NFS_FS NFS_V3 ROOT_NFS IP_PNP IP_PNP_DHCP |
 	awk '!seen[$0]++' >"$work/image/boot/config-$version"
 dialect_image kernel
 well "menu .*root=/dev/nfs nfsroot=" "mount */, as a kernel does it, by TCP and UDP"
+
+# broken PROGRAM PROCEDURE PROTO HOW: that answer is, and doctor has looked at it.
+broken() {
+	spawn meddler "$tests/net/meddler.py" "$ROOTSTOCK_STATE/control" "$@"
+	wait_for 10 "who meddles" grep -q meddling "$work/meddler.log"
+	doctor north
+	stop "$spawned"
+}
+broken 100005 0 tcp 5=1
+doctor_only "/ cannot be mounted, as a kernel does it by TCP, at NULL of MOUNT: the call is not"
+broken 100005 1 udp 6=10006
+doctor_only "/ cannot be mounted, as a kernel does it by UDP: server fault"
+broken 100003 0 udp 5=3
+doctor_only "by UDP, at NULL of NFS: the call is not accepted"
+broken 100227 0 tcp close
+doctor_only "by TCP, at NULL of NFSACL: the connection was closed"
+broken 100227 0 tcp 5=0
+equal "exit of doctor, with ACLs: $(grep ^error "$work/doctor")" 0 "$doctor_status"
+broken 100003 19 tcp 6=5
+doctor_only "by TCP, at FSINFO: input/output error"
+broken 100003 19 udp 32=0
+doctor_only "by UDP, at FSINFO: it allows a WRITE of 0 bytes"
+broken 100003 19 tcp cut
+doctor_only "by TCP, at FSINFO: "
+broken 100003 20 tcp 30=14
+doctor_only "by TCP, at PATHCONF: it allows names of no more than 14 bytes"
+broken 100003 1 udp 7=1
+doctor_only "by UDP, at GETATTR: the root is no directory"
+broken 100005 3 udp 5=3
+grep -q "^warn *mount */ cannot be unmounted, as a kernel does it by UDP, at UMNT" "$work/doctor" ||
+	fail "$(cat "$work/doctor")"
+mv "$ROOTSTOCK_STATE/control/nfs.real" "$ROOTSTOCK_STATE/control/nfs"
+well "mount */, as a kernel does it, by TCP and UDP"
 "$rootstock" host set north cmdline=root=/dev/sda1
 doctor north
 doctor_only "not told of a root by NFS"
