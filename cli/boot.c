@@ -98,9 +98,8 @@ static int boots_end_rows(struct db *leases, const struct mac *mac, unsigned int
 				" WHERE mac = ? AND ended IS NULL RETURNING id");
 	int r;
 
-	for (r = db_query(leases, stmt, "ib", wall_now_ns(),
-			  (struct bytes){mac->octet, sizeof(mac->octet)});
-	     r == DB_ROW; r = db_next(leases, stmt))
+	for (r = db_query(leases, stmt, "ib", wall_now_ns(), mac_bytes(mac)); r == DB_ROW;
+	     r = db_next(leases, stmt))
 		(*n)++;
 	return r;
 }

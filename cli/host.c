@@ -104,7 +104,7 @@ static int stranger_waits(struct cli *cli, const struct mac *mac)
 	if (r)
 		return r;
 	stmt = db_stmt(leases, "SELECT 1 FROM stranger WHERE mac = ?");
-	r = db_query(leases, stmt, "b", (struct bytes){mac->octet, sizeof(mac->octet)});
+	r = db_query(leases, stmt, "b", mac_bytes(mac));
 	sqlite3_reset(stmt);
 	return r == DB_ROW ? 0 : r ? r : -ENOENT;
 }
@@ -174,13 +174,11 @@ static int stranger_rows(struct db *leases, const struct inventory *inv, struct 
 	int r;
 
 	for (r = db_query(leases, stmt, ""); r == DB_ROW; r = db_next(leases, stmt)) {
-		struct bytes b = db_column_bytes(stmt, 0);
 		char text[MAC_TEXT];
 		struct mac mac;
 
-		if (b.len != sizeof(mac))
+		if (db_column_mac(stmt, 0, &mac))
 			continue;
-		memcpy(&mac, b.at, sizeof(mac));
 		if (inventory_by_mac(inv, &mac))
 			continue; /* registered a moment ago */
 		table_row(t);

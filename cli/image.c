@@ -224,13 +224,11 @@ static void show_pins(struct cli *cli, uint32_t version, struct table *t)
 		return; /* never served */
 	stmt = db_stmt(leases, "SELECT mac FROM boot WHERE version = ? AND ended IS NULL");
 	for (int r = db_query(leases, stmt, "u", version); r == DB_ROW; r = db_next(leases, stmt)) {
-		struct bytes b = db_column_bytes(stmt, 0);
 		char text[MAC_TEXT];
 		struct mac mac;
 
-		if (b.len != sizeof(mac))
+		if (db_column_mac(stmt, 0, &mac))
 			continue;
-		memcpy(&mac, b.at, sizeof(mac));
 		table_pair(t, "pinned_by_boot_of", mac_format(&mac, text));
 	}
 }

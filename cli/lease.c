@@ -31,11 +31,8 @@ static void lease_close(struct lease_view *v)
 static const char *mac_column(sqlite3_stmt *stmt, int column, struct mac *mac,
 			      char text[static MAC_TEXT])
 {
-	struct bytes b = db_column_bytes(stmt, column);
-
-	memset(mac, 0, sizeof(*mac));
-	if (b.len == sizeof(*mac))
-		memcpy(mac, b.at, sizeof(*mac));
+	*mac = (struct mac){0};
+	db_column_mac(stmt, column, mac);
 	return mac_format(mac, text);
 }
 

@@ -89,8 +89,7 @@ static void trace_write(struct serve *v, const struct event *e)
 		return;
 	/* The teller has escaped it; a terminal must not depend on that. */
 	r = db_run(v->trace, sql, "iuubuiusuu", e->at ? e->at : wall_now_ns(), e->kind, e->host,
-		   (struct bytes){e->mac.octet, sizeof(e->mac.octet)}, e->address,
-		   (int64_t)e->bytes, e->ms,
+		   mac_bytes(&e->mac), e->address, (int64_t)e->bytes, e->ms,
 		   log_printable(text, sizeof(text), e->text, strlen(e->text)), (uint32_t)e->step,
 		   (uint32_t)e->again);
 	id = db_last_id(v->trace);
@@ -106,15 +105,11 @@ static void trace_write(struct serve *v, const struct event *e)
 static int mac_by_address(struct serve *v, uint32_t address, struct mac *mac)
 {
 	sqlite3_stmt *stmt = db_stmt(v->leases, "SELECT mac FROM lease WHERE address = ?");
-	struct bytes b;
 	int r = db_query(v->leases, stmt, "u", address);
 
 	if (r != DB_ROW)
 		return r ? r : -ENOENT;
-	b = db_column_bytes(stmt, 0);
-	r = b.len == sizeof(*mac) ? 0 : -EUCLEAN;
-	if (!r)
-		memcpy(mac, b.at, sizeof(*mac));
+	r = db_column_mac(stmt, 0, mac);
 	sqlite3_reset(stmt);
 	return r;
 }

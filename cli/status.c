@@ -207,7 +207,6 @@ static const char *stage_of(bool mounted, bool has_init)
 
 static void add_boot(cJSON *list, const struct inventory *inv, sqlite3_stmt *stmt, int64_t now)
 {
-	struct bytes bytes = db_column_bytes(stmt, 0);
 	const struct image_version *version =
 		inventory_version(inv, (uint32_t)sqlite3_column_int64(stmt, 2));
 	const struct host *host = NULL;
@@ -218,8 +217,7 @@ static void add_boot(cJSON *list, const struct inventory *inv, sqlite3_stmt *stm
 	struct mac mac;
 
 	cJSON_AddItemToArray(list, row);
-	if (bytes.len == sizeof(mac)) {
-		memcpy(&mac, bytes.at, sizeof(mac));
+	if (!db_column_mac(stmt, 0, &mac)) {
 		host = inventory_by_mac(inv, &mac);
 		mac_format(&mac, text);
 	}

@@ -82,8 +82,6 @@ unsigned int story_attempt(const struct story *s)
 
 void story_row(sqlite3_stmt *stmt, struct story *s)
 {
-	struct bytes mac = db_column_bytes(stmt, 1);
-
 	*s = (struct story){
 		.id = sqlite3_column_int64(stmt, 0),
 		.address = (uint32_t)sqlite3_column_int64(stmt, 2),
@@ -95,8 +93,7 @@ void story_row(sqlite3_stmt *stmt, struct story *s)
 		.last_alive = sqlite3_column_int64(stmt, 8),
 		.ended = sqlite3_column_int64(stmt, 9),
 	};
-	if (mac.len == sizeof(s->mac))
-		memcpy(&s->mac, mac.at, sizeof(s->mac));
+	db_column_mac(stmt, 1, &s->mac);
 	db_column_text(stmt, 10, s->reason, sizeof(s->reason));
 }
 
@@ -154,20 +151,15 @@ int story_events(struct db *trace, const struct story_machine *m, struct story *
 					    " AND at BETWEEN ? AND ? ORDER BY at, id");
 	for (unsigned int i = 0; i < m->nmacs && !r; i++)
 		r = take_events(trace, stmt,
-				db_query(trace, stmt, "bii",
-					 (struct bytes){m->macs[i].octet, sizeof(m->macs[i].octet)},
-					 from, to),
-				s);
+				db_query(trace, stmt, "bii", mac_bytes(&m->macs[i]), from, to), s);
 	/* What NFS says of an address that is nobody's has neither. */
 	stmt = db_stmt(trace, EVENT_COLUMNS " FROM event WHERE host IS NULL AND mac = ?"
 					    " AND at BETWEEN ? AND ? AND address = ?"
 					    " ORDER BY at, id");
 	if (!r && s->address)
-		r = take_events(trace, stmt,
-				db_query(trace, stmt, "biiu",
-					 (struct bytes){none.octet, sizeof(none.octet)}, from, to,
-					 s->address),
-				s);
+		r = take_events(
+			trace, stmt,
+			db_query(trace, stmt, "biiu", mac_bytes(&none), from, to, s->address), s);
 	if (!r && s->n)
 		qsort(s->events, s->n, sizeof(*s->events), event_cmp);
 	if (!r && s->id)
@@ -183,8 +175,8 @@ static int find_row(struct db *leases, const struct mac *mac, int64_t which, str
 	struct story s;
 	int r;
 
-	for (r = db_query(leases, stmt, "b", (struct bytes){mac->octet, sizeof(mac->octet)});
-	     r == DB_ROW; r = db_next(leases, stmt)) {
+	for (r = db_query(leases, stmt, "b", mac_bytes(mac)); r == DB_ROW;
+	     r = db_next(leases, stmt)) {
 		story_row(stmt, &s);
 		if (which ? s.id == which : s.opened >= best->opened)
 			*best = s;
@@ -196,8 +188,7 @@ static int find_next(struct db *leases, const struct mac *mac, struct story *s)
 {
 	sqlite3_stmt *stmt =
 		db_stmt(leases, "SELECT min(opened) FROM boot WHERE mac = ? AND opened > ?");
-	int r = db_query(leases, stmt, "bi", (struct bytes){mac->octet, sizeof(mac->octet)},
-			 s->opened);
+	int r = db_query(leases, stmt, "bi", mac_bytes(mac), s->opened);
 	int64_t next;
 
 	if (r != DB_ROW)

@@ -428,6 +428,16 @@ void db_column_text(sqlite3_stmt *stmt, int column, char *out, size_t out_size)
 	snprintf(out, out_size, "%s", text ? text : "");
 }
 
+int db_column_mac(sqlite3_stmt *stmt, int column, struct mac *out)
+{
+	struct bytes mac = db_column_bytes(stmt, column);
+
+	if (mac.len != sizeof(*out))
+		return -EUCLEAN;
+	memcpy(out, mac.at, sizeof(*out));
+	return 0;
+}
+
 int64_t db_last_id(struct db *db)
 {
 	return sqlite3_last_insert_rowid(db->handle);

@@ -14,6 +14,7 @@
 
 #include "common/bytes.h"
 #include "common/cleanup.h"
+#include "common/mac.h"
 #include "common/why.h"
 
 struct db; /* one connection; one thread at a time */
@@ -90,6 +91,8 @@ int db_run(struct db *db, const char *sql, const char *format, ...);
 struct bytes db_column_bytes(sqlite3_stmt *stmt, int column);
 /* Text cut at out_size - 1; "" for NULL. */
 void db_column_text(sqlite3_stmt *stmt, int column, char *out, size_t out_size);
+/* -EUCLEAN: it has another length than a MAC (NULL has none). */
+int db_column_mac(sqlite3_stmt *stmt, int column, struct mac *out);
 
 int64_t db_last_id(struct db *db);
 int64_t db_changes(struct db *db); /* rows, by the last INSERT, UPDATE or DELETE */

@@ -42,15 +42,15 @@ static int open_boots_load(struct db *db, struct open_boots *b)
 	int r;
 
 	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
-		struct bytes mac = db_column_bytes(stmt, 0);
 		struct open_boot *one;
+		struct mac mac;
 
-		if (mac.len != sizeof(one->mac))
+		if (db_column_mac(stmt, 0, &mac))
 			continue;
 		if (array_grow(&b->list, b->n, sizeof(*one)))
 			return -ENOMEM;
 		one = &b->list[b->n++];
-		memcpy(&one->mac, mac.at, sizeof(one->mac));
+		one->mac = mac;
 		one->host = (uint32_t)sqlite3_column_int64(stmt, 1);
 		one->mounted = sqlite3_column_int(stmt, 2) != 0;
 		one->boot.id = (uint32_t)sqlite3_column_int64(stmt, 3);
@@ -106,7 +106,6 @@ int tenants_load(struct db *db, struct tenants **out)
 	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
 		struct tenant *one =
 			array_grow(&t->list, t->n, sizeof(*one)) ? NULL : &t->list[t->n++];
-		struct bytes mac = db_column_bytes(stmt, 1);
 
 		if (!one)
 			return -ENOMEM;
@@ -114,8 +113,7 @@ int tenants_load(struct db *db, struct tenants **out)
 			.address = (uint32_t)sqlite3_column_int64(stmt, 0),
 			.host = (uint32_t)sqlite3_column_int64(stmt, 2),
 		};
-		if (mac.len == sizeof(one->mac))
-			memcpy(&one->mac, mac.at, sizeof(one->mac));
+		db_column_mac(stmt, 1, &one->mac);
 		tenant_find_boots(one, &t->boots);
 	}
 	if (r)

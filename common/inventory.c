@@ -155,14 +155,14 @@ static int load_macs(struct db *db, struct inventory *inv)
 
 	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
 		uint32_t id = (uint32_t)sqlite3_column_int64(stmt, 0);
-		struct bytes b = db_column_bytes(stmt, 1);
 		struct mac_index *index;
+		struct mac mac;
 
 		if (!h || h->id != id) {
 			h = host_slot(inv, id);
 			run = NULL;
 		}
-		if (!h || b.len != sizeof(struct mac))
+		if (!h || db_column_mac(stmt, 1, &mac))
 			return -EUCLEAN;
 		/* Rows of one host follow each other, and so does its run: the arena
 		 * gives 16 bytes a MAC, so copy the run when it grows. */
@@ -171,7 +171,7 @@ static int load_macs(struct db *db, struct inventory *inv)
 			return -ENOMEM;
 		if (run)
 			memcpy(grown, run, h->nmacs * sizeof(*grown));
-		memcpy(&grown[h->nmacs], b.at, sizeof(*grown));
+		grown[h->nmacs] = mac;
 		run = grown;
 		h->macs = grown;
 		h->nmacs++;

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "common/bytes.h"
+
 struct mac {
 	uint8_t octet[6];
 };
@@ -25,6 +27,12 @@ const char *mac_format(const struct mac *mac, char out[static MAC_TEXT]); /* low
 static inline bool mac_equal(const struct mac *a, const struct mac *b)
 {
 	return !memcmp(a, b, sizeof(*a));
+}
+
+/* As a row has it: to bind, or to look for; db_column_mac() is the way back. */
+static inline struct bytes mac_bytes(const struct mac *mac)
+{
+	return (struct bytes){mac->octet, sizeof(mac->octet)};
 }
 
 /* IPv4 addresses are uint32_t in host order throughout; 0 is "none".

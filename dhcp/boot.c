@@ -444,13 +444,11 @@ int boots_load(struct db *db, struct dhcp_now now, struct boots **out)
 	bs->dirty_end = &bs->dirty;
 	bs->rows_max = BOOTS_ROWS_MAX;
 	for (r = db_query(db, stmt, ""); r == DB_ROW; r = db_next(db, stmt)) {
-		struct bytes bytes = db_column_bytes(stmt, 2);
 		struct boot *b;
 		struct mac mac;
 
-		if (bytes.len != sizeof(mac))
+		if (db_column_mac(stmt, 2, &mac))
 			return -EUCLEAN;
-		memcpy(&mac, bytes.at, sizeof(mac));
 		b = boot_link(bs, &mac);
 		if (!b)
 			return -ENOMEM;
@@ -500,7 +498,7 @@ bool boots_dirty(const struct boots *bs)
 
 static int boot_write(struct boots *bs, const struct boot *b, int64_t *id)
 {
-	const struct bytes mac = {b->mac.octet, sizeof(b->mac)};
+	const struct bytes mac = mac_bytes(&b->mac);
 	sqlite3_stmt *stmt;
 	int r;
 

@@ -310,15 +310,13 @@ static int leases_read(struct leases *l, struct dhcp_now now)
 	int r;
 
 	for (r = db_query(l->db, stmt, ""); r == DB_ROW; r = db_next(l->db, stmt)) {
-		struct bytes mac_bytes = db_column_bytes(stmt, 1);
 		struct bytes id = db_column_bytes(stmt, 7);
 		int64_t state = sqlite3_column_int64(stmt, 3);
 		struct lease *lease;
 		struct mac mac;
 
-		if (mac_bytes.len != sizeof(mac) || state < LEASE_OFFERED || state > LEASE_DECLINED)
+		if (db_column_mac(stmt, 1, &mac) || state < LEASE_OFFERED || state > LEASE_DECLINED)
 			return -EUCLEAN;
-		memcpy(&mac, mac_bytes.at, sizeof(mac));
 		lease = lease_assign(l, (uint32_t)sqlite3_column_int64(stmt, 0), &mac);
 		if (!lease)
 			return -ENOMEM;
@@ -386,7 +384,7 @@ bool leases_dirty(const struct leases *l)
 
 static int lease_write(struct leases *l, const struct lease *lease, struct dhcp_now now)
 {
-	const struct bytes mac = {lease->mac.octet, sizeof(lease->mac)};
+	const struct bytes mac = mac_bytes(&lease->mac);
 	const struct bytes id = {lease->id_len ? lease->client_id : NULL, lease->id_len};
 	sqlite3_stmt *stmt;
 	int r;

@@ -194,11 +194,9 @@ int strangers_load(struct db *db, bool keep, struct dhcp_now now, struct strange
 	for (r = db_query(db, stmt, ""); r == DB_ROW && ss->n < STRANGERS_MAX;
 	     r = db_next(db, stmt)) {
 		struct stranger *s = &ss->slot[ss->n];
-		struct bytes mac = db_column_bytes(stmt, 0);
 
-		if (mac.len != sizeof(s->mac))
+		if (db_column_mac(stmt, 0, &s->mac))
 			return -EUCLEAN;
-		memcpy(&s->mac, mac.at, sizeof(s->mac));
 		s->arch = sqlite3_column_int(stmt, 1);
 		db_column_text(stmt, 2, s->vendor, sizeof(s->vendor));
 		s->first = sqlite3_column_int64(stmt, 3);
@@ -225,7 +223,7 @@ bool strangers_dirty(const struct strangers *ss)
 
 static int stranger_write(struct strangers *ss, const struct stranger *s)
 {
-	const struct bytes mac = {s->mac.octet, sizeof(s->mac)};
+	const struct bytes mac = mac_bytes(&s->mac);
 
 	if (s->gone)
 		return db_run(ss->db, "DELETE FROM stranger WHERE mac = ?", "b", mac);

@@ -105,16 +105,12 @@ static int load_macs(struct db *db, struct folder *f, struct folder_scope *s)
 	int r;
 
 	for (r = db_query(db, stmt, "u", s->id); r == DB_ROW; r = db_next(db, stmt)) {
-		struct bytes b = db_column_bytes(stmt, 0);
 		char text[MAC_TEXT];
 		struct mac mac;
 
-		if (b.len != sizeof(mac)) {
-			r = -EUCLEAN;
-			break;
-		}
-		memcpy(&mac, b.at, sizeof(mac));
-		r = scope_pair(f, s, "mac", mac_format(&mac, text));
+		r = db_column_mac(stmt, 0, &mac);
+		if (!r)
+			r = scope_pair(f, s, "mac", mac_format(&mac, text));
 		if (r)
 			break;
 	}

@@ -31,11 +31,6 @@ static int db_fail(struct db *db, int r, struct why *why)
 	return r < 0 ? why_set(why, r, "%s", db_error(db)) : r;
 }
 
-static struct bytes mac_bytes(const struct mac *mac)
-{
-	return (struct bytes){mac->octet, sizeof(mac->octet)};
-}
-
 static int by_mac(struct db *db, const struct mac *mac, int64_t *id)
 {
 	sqlite3_stmt *stmt = db_stmt(db, "SELECT host FROM host_mac WHERE mac = ?");

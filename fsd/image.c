@@ -323,12 +323,12 @@ static int version_holder(struct db *db, const char *state_dir, int64_t version,
 	stmt = db_stmt(leases, "SELECT mac FROM boot WHERE version = ? AND ended IS NULL");
 	r = db_query(leases, stmt, "i", version);
 	if (r == DB_ROW) {
-		struct bytes b = db_column_bytes(stmt, 0);
-		char mac[MAC_TEXT] = "?";
+		char text[MAC_TEXT] = "?";
+		struct mac mac;
 
-		if (b.len == sizeof(struct mac))
-			mac_format((const struct mac *)b.at, mac);
-		snprintf(out, size, "a boot of %s is pinned to it", mac);
+		if (!db_column_mac(stmt, 0, &mac))
+			mac_format(&mac, text);
+		snprintf(out, size, "a boot of %s is pinned to it", text);
 	}
 	sqlite3_reset(stmt);
 	return r < 0 ? r : 0;

@@ -165,6 +165,35 @@ static void a_view_in_place_of_a_table_is_not_run(void **state)
 }
 
 /* A transaction that stays open keeps its lock, or sees one state for ever. */
+static void a_mac_of_another_length_is_refused(void **state)
+{
+	static const char *const wrong[] = {"NULL", "x''", "x'5254000000'", "x'52540000000102'"};
+	static const struct mac mac = {{0x52, 0x54, 0, 0, 0, 1}};
+	struct mac found;
+	char sql[64];
+	struct db *db;
+
+	assert_int_equal(scratch_db(state, DB_CREATE, &db, NULL), 0);
+	for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
+		sqlite3_stmt *stmt;
+
+		snprintf(sql, sizeof(sql), "SELECT 1, %s", wrong[i]);
+		stmt = db_stmt(db, sql);
+		assert_int_equal(db_query(db, stmt, ""), DB_ROW);
+		found = mac;
+		assert_int_equal(db_column_mac(stmt, 1, &found), -EUCLEAN);
+		assert_true(mac_equal(&found, &mac)); /* untouched */
+		sqlite3_reset(stmt);
+	}
+	found = (struct mac){0};
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT ?");
+	assert_int_equal(db_query(db, stmt, "b", mac_bytes(&mac)), DB_ROW);
+	assert_int_equal(db_column_mac(stmt, 0, &found), 0);
+	assert_true(mac_equal(&found, &mac));
+	sqlite3_reset(stmt);
+	db_close(db);
+}
+
 static void a_transaction_ends_without_memory(void **state)
 {
 	struct db *db;
@@ -194,6 +223,7 @@ int main(void)
 		SCRATCH(an_early_return_rolls_back),
 		SCRATCH(a_statement_that_cannot_be_prepared_says_why),
 		SCRATCH(a_view_in_place_of_a_table_is_not_run),
+		SCRATCH(a_mac_of_another_length_is_refused),
 		SCRATCH(a_transaction_ends_without_memory),
 	};
 

@@ -296,7 +296,7 @@ static void a_name_that_is_taken_keeps_no_machine_out(void **state)
 	assert_int_equal(hosts_add(s.db, &card, 1, &why), 0);
 	assert_int_equal(host_find(s.db, "host-020000000001", &host, &why), 0);
 	assert_int_equal(db_run(s.db, "UPDATE host_mac SET mac = ? WHERE host = ?", "bu",
-				(struct bytes){other.octet, sizeof(other.octet)}, host),
+				mac_bytes(&other), host),
 			 0);
 	assert_int_equal(hosts_add(s.db, &card, 1, &why), 0);
 	assert_int_equal(host_find(s.db, "host-020000000001-2", &host, &why), 0);
