@@ -14,6 +14,7 @@
 #include <microhttpd.h>
 
 #include "common/cleanup.h"
+#include "common/container.h"
 #include "common/control.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -274,13 +275,13 @@ static void run(struct metrics *m)
 static void on_ready(struct loop_source *source, uint32_t events)
 {
 	(void)events;
-	run((struct metrics *)((char *)source - offsetof(struct metrics, io)));
+	run(container(source, struct metrics, io));
 }
 
 static void on_timer(struct loop_timer *timer, struct instant now)
 {
 	(void)now;
-	run((struct metrics *)((char *)timer - offsetof(struct metrics, timer)));
+	run(container(timer, struct metrics, timer));
 }
 
 static int start(struct metrics *m)

@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "common/container.h"
 #include "common/log.h"
 
 enum {
@@ -178,8 +179,7 @@ static int opening_start(struct origins *os, uint32_t version)
 
 static void on_question(struct loop_source *source, uint32_t events)
 {
-	struct origins *os =
-		(struct origins *)((char *)source - offsetof(struct origins, questions));
+	struct origins *os = container(source, struct origins, questions);
 	uint32_t version;
 
 	(void)events;
@@ -197,7 +197,7 @@ static void on_question(struct loop_source *source, uint32_t events)
 
 static void on_done(struct loop_source *source, uint32_t events)
 {
-	struct origins *os = (struct origins *)((char *)source - offsetof(struct origins, done));
+	struct origins *os = container(source, struct origins, done);
 	cleanup(closep) int fd = -1;
 	struct answer answer;
 

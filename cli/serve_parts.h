@@ -23,6 +23,7 @@
 #include "cli/origins.h"
 #include "cli/wire.h"
 #include "common/clock.h"
+#include "common/container.h"
 #include "common/control.h"
 #include "common/event.h"
 #include "common/log.h"
@@ -128,8 +129,6 @@ static inline int services_used(const struct serve *v)
 {
 	return *v->config.metrics ? SERVICES : SERVICE_METRICS;
 }
-
-#define container(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 /* ---- serve_config.c ---- */
 

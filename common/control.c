@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include "common/container.h"
 #include "common/control_parts.h"
 
 enum {
@@ -51,7 +52,7 @@ struct control {
 
 static struct asker *asker_of(struct loop_source *source)
 {
-	return (struct asker *)((char *)source - offsetof(struct asker, io));
+	return container(source, struct asker, io);
 }
 
 /* ---- the socket ---- */
@@ -394,7 +395,7 @@ static void on_asker(struct loop_source *source, uint32_t events)
 
 static void on_look(struct loop_timer *timer, struct instant now)
 {
-	struct control *c = (struct control *)((char *)timer - offsetof(struct control, look));
+	struct control *c = container(timer, struct control, look);
 	struct asker *next;
 
 	for (struct asker *a = c->askers; a; a = next) {
@@ -439,7 +440,7 @@ static bool has_room_for_metrics(const struct control *c)
 
 static void on_listener(struct loop_source *source, uint32_t events)
 {
-	struct control *c = (struct control *)((char *)source - offsetof(struct control, listener));
+	struct control *c = container(source, struct control, listener);
 	cleanup(closep) int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct asker *asker;
 	bool all;

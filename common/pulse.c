@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "common/pulse.h"
 
-#include <stddef.h>
-
+#include "common/container.h"
 #include "common/event.h"
 
 static void pulse_beat(struct loop_timer *timer, struct instant now)
 {
-	struct pulse *pulse = (struct pulse *)((char *)timer - offsetof(struct pulse, timer));
+	struct pulse *pulse = container(timer, struct pulse, timer);
 	const struct event well = {.kind = EVENT_WELL};
 
 	if (!pulse->well || pulse->well(pulse->ctx, now))

@@ -2,11 +2,11 @@
 #include "dhcp/child.h"
 
 #include <errno.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <sys/random.h>
 #include <sys/wait.h>
 
+#include "common/container.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/pulse.h"
@@ -66,12 +66,6 @@ struct child {
 	bool committed; /* since the last checkpoint */
 	struct instant busy;
 };
-
-/* The child around one of its members. */
-static struct child *child_of(void *member, size_t offset)
-{
-	return (void *)((uint8_t *)member - offset);
-}
 
 static struct dhcp_now now_both(void)
 {
@@ -319,7 +313,7 @@ static void on_icmp(struct loop_source *source, uint32_t events)
 
 static void on_event(struct loop_source *source, uint32_t events)
 {
-	struct child *child = child_of(source, offsetof(struct child, events));
+	struct child *child = container(source, struct child, events);
 	struct event event;
 	int r = 0;
 
@@ -336,7 +330,7 @@ static void on_event(struct loop_source *source, uint32_t events)
 
 static void on_deadline(struct loop_timer *timer, struct instant now)
 {
-	struct child *child = child_of(timer, offsetof(struct child, deadline));
+	struct child *child = container(timer, struct child, deadline);
 
 	(void)now;
 	dhcp_server_tick(child->server, now_both(), child->out);
@@ -345,7 +339,7 @@ static void on_deadline(struct loop_timer *timer, struct instant now)
 
 static void on_commit(struct loop_timer *timer, struct instant now)
 {
-	struct child *child = child_of(timer, offsetof(struct child, commit));
+	struct child *child = container(timer, struct child, commit);
 
 	(void)now;
 	child_commit(child);
@@ -384,7 +378,7 @@ static bool child_plays(struct child *child)
 
 static void on_poll(struct loop_timer *timer, struct instant now)
 {
-	struct child *child = child_of(timer, offsetof(struct child, poll));
+	struct child *child = container(timer, struct child, poll);
 
 	child_refresh(child);
 	child_reread(child);

@@ -61,7 +61,7 @@ static void copier_turn(struct copier *c)
 
 static void on_woken(struct loop_source *source, uint32_t events)
 {
-	struct copier *c = (struct copier *)((char *)source - offsetof(struct copier, woken));
+	struct copier *c = container(source, struct copier, woken);
 	uint64_t n;
 
 	(void)events;
@@ -75,7 +75,7 @@ static void on_woken(struct loop_source *source, uint32_t events)
 
 static void on_poll(struct loop_timer *timer, struct instant now)
 {
-	struct copier *c = (struct copier *)((char *)timer - offsetof(struct copier, poll));
+	struct copier *c = container(timer, struct copier, poll);
 
 	room_poll(c, now);
 	sources_poll(c);

@@ -281,7 +281,7 @@ static int ask_take(struct copier *c, struct client *client, const struct copier
 
 static void on_client(struct loop_source *source, uint32_t events)
 {
-	struct client *client = (struct client *)((char *)source - offsetof(struct client, io));
+	struct client *client = container(source, struct client, io);
 	struct copier_ask ask;
 	ssize_t n;
 
@@ -319,7 +319,7 @@ static bool may_ask(const struct copier *c, int fd, uid_t *uid)
 
 void copier_on_listener(struct loop_source *source, uint32_t events)
 {
-	struct copier *c = (struct copier *)((char *)source - offsetof(struct copier, listener));
+	struct copier *c = container(source, struct copier, listener);
 	int fd = accept4(source->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 	struct client *client;
 	uid_t uid;

@@ -24,6 +24,7 @@
 #include <stdatomic.h>
 
 #include "common/clock.h"
+#include "common/container.h"
 #include "common/db.h"
 #include "common/log.h"
 #include "common/loop.h"

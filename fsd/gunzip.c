@@ -5,6 +5,8 @@
 
 #include <zlib.h>
 
+#include "common/container.h"
+
 enum { GUNZIP_CHUNK = 256 * 1024, GUNZIP_WINDOW = 15 + 16 /* gzip's framing alone */ };
 
 struct gunzip {
@@ -50,7 +52,7 @@ static int gunzip_feed(struct gunzip *g)
 
 static ssize_t gunzip_read(struct tar_stream *stream, const void **data)
 {
-	struct gunzip *g = (struct gunzip *)((char *)stream - offsetof(struct gunzip, stream));
+	struct gunzip *g = container(stream, struct gunzip, stream);
 	int r;
 
 	g->z.next_out = g->chunk;

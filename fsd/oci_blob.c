@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "common/container.h"
+
 enum { OCI_CHUNK = 256 * 1024 };
 
 static const char algorithm[] = "sha256:";
@@ -76,8 +78,7 @@ static ssize_t read_some(int fd, void *data, size_t len)
 
 static ssize_t stream_read(struct tar_stream *stream, const void **data)
 {
-	struct oci_stream *s =
-		(struct oci_stream *)((char *)stream - offsetof(struct oci_stream, stream));
+	struct oci_stream *s = container(stream, struct oci_stream, stream);
 	ssize_t n = read_some(s->fd, s->chunk, sizeof(s->chunk));
 
 	if (n > 0) {

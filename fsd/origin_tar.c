@@ -13,6 +13,7 @@
 
 #include <archive.h>
 
+#include "common/container.h"
 #include "fsd/gunzip.h"
 #include "fsd/tar_attr.h"
 
@@ -478,8 +479,7 @@ struct tar_file {
 
 static ssize_t file_read(struct tar_stream *stream, const void **data)
 {
-	struct tar_file *f =
-		(struct tar_file *)((char *)stream - offsetof(struct tar_file, stream));
+	struct tar_file *f = container(stream, struct tar_file, stream);
 	ssize_t n;
 
 	do

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "common/cleanup.h"
+#include "common/container.h"
 #include "common/log.h"
 #include "common/pulse.h"
 #include "nfs/play.h"
@@ -201,7 +202,7 @@ struct watch {
 
 static void on_poll(struct loop_timer *timer, struct instant now)
 {
-	struct watch *w = (struct watch *)((char *)timer - offsetof(struct watch, poll));
+	struct watch *w = container(timer, struct watch, poll);
 
 	exports_poll(w->shared->exports);
 	views_poll(w->shared->views);

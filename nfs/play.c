@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "common/container.h"
+
 enum { PLAYS = 8, PLAY_SECS = 120, PLAY_OPEN_FILES = 16 };
 
 struct play {
@@ -67,13 +69,13 @@ static void play_free(struct play *p)
 static void on_asker(struct loop_source *source, uint32_t events)
 {
 	(void)events;
-	play_free((struct play *)((char *)source - offsetof(struct play, io)));
+	play_free(container(source, struct play, io));
 }
 
 static void on_end(struct loop_timer *timer, struct instant now)
 {
 	(void)now;
-	play_free((struct play *)((char *)timer - offsetof(struct play, end)));
+	play_free(container(timer, struct play, end));
 }
 
 /* A worker like the others, but for what is told and to whom.  Takes `fd` where it is of

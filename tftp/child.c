@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "common/container.h"
 #include "common/directory.h"
 #include "common/log.h"
 #include "common/pulse.h"
@@ -31,7 +32,7 @@ struct child {
 
 static void on_contents(struct loop_source *source, uint32_t events)
 {
-	struct child *c = (struct child *)((char *)source - offsetof(struct child, content_source));
+	struct child *c = container(source, struct child, content_source);
 
 	(void)events;
 	contents_dispatch(c->contents);
@@ -39,7 +40,7 @@ static void on_contents(struct loop_source *source, uint32_t events)
 
 static void on_poll(struct loop_timer *timer, struct instant now)
 {
-	struct child *c = (struct child *)((char *)timer - offsetof(struct child, poll));
+	struct child *c = container(timer, struct child, poll);
 
 	directory_poll(c->directory);
 	views_poll(c->views);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "common/clock.h"
+#include "common/container.h"
 #include "tftp/addition.h"
 #include "tftp/name.h"
 #include "tftp/offer.h"
@@ -45,8 +46,7 @@ struct content_file {
 
 static void on_more(struct content_wait *wait, int r, struct content *content)
 {
-	struct content_file *f =
-		(struct content_file *)((char *)wait - offsetof(struct content_file, more));
+	struct content_file *f = container(wait, struct content_file, more);
 
 	f->waiting = false;
 	f->error = r;
@@ -124,8 +124,7 @@ static int file_of_content(const struct tftp_wait *wait, struct content *content
 
 static void on_content(struct content_wait *cw, int r, struct content *content)
 {
-	struct tftp_wait *wait =
-		(struct tftp_wait *)((char *)cw - offsetof(struct tftp_wait, content));
+	struct tftp_wait *wait = container(cw, struct tftp_wait, content);
 	struct tftp_file *file = NULL;
 
 	if (!r)

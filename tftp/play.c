@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/container.h"
+
 enum {
 	SLICE = 128 << 10, /* of a turn: others are served between */
 	STARVED_MS = 10,
@@ -74,7 +76,7 @@ static void play_served(struct play *p)
 
 static void on_turn(struct loop_timer *timer, struct instant now)
 {
-	struct play *p = (struct play *)((char *)timer - offsetof(struct play, turn));
+	struct play *p = container(timer, struct play, turn);
 	uint64_t left = p->file->size - p->at;
 	size_t want = left < SLICE ? (size_t)left : SLICE;
 	ssize_t n = want ? tftp_file_pread(p->file, p->slice, want, p->at) : 0;
@@ -111,7 +113,7 @@ static void play_read(struct play *p, struct tftp_file *file)
 
 static void on_file(struct tftp_wait *wait, int r, struct tftp_file *file)
 {
-	struct play *p = (struct play *)((char *)wait - offsetof(struct play, wait));
+	struct play *p = container(wait, struct play, wait);
 
 	p->waiting = false;
 	if (r)

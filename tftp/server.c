@@ -9,6 +9,7 @@
 #include <sys/random.h>
 #include <sys/socket.h>
 
+#include "common/container.h"
 #include "tftp/session.h"
 
 enum { SESSIONS = 2048, PER_ADDRESS = 64, RECEIVE_BUFFER = 4 << 20 };
@@ -86,8 +87,7 @@ static void run_remove(struct session *s)
  * something to send. */
 static void on_timer(struct loop_timer *timer, struct instant now)
 {
-	struct tftp_server *server =
-		(struct tftp_server *)((char *)timer - offsetof(struct tftp_server, timer));
+	struct tftp_server *server = container(timer, struct tftp_server, timer);
 	struct deadline *due;
 	struct session *last;
 	struct session *s;

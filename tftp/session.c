@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "common/container.h"
 #include "common/event.h"
 
 enum {
@@ -378,7 +379,7 @@ static void begin(struct session *s, struct tftp_file *file, struct instant now)
 
 static void on_body(struct tftp_wait *wait, int r, struct tftp_file *file)
 {
-	struct session *s = (struct session *)((char *)wait - offsetof(struct session, wait));
+	struct session *s = container(wait, struct session, wait);
 
 	s->waiting = false;
 	if (r)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/container.h"
 #include "common/log.h"
 #include "fsd/gunzip.h"
 #include "tests/fuzz/no_intake.h"
@@ -24,7 +25,7 @@ struct memory {
 
 static ssize_t memory_read(struct tar_stream *stream, const void **data)
 {
-	struct memory *m = (struct memory *)((char *)stream - offsetof(struct memory, stream));
+	struct memory *m = container(stream, struct memory, stream);
 	ssize_t n = (ssize_t)m->left.len;
 
 	*data = m->left.at;
