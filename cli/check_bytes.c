@@ -84,7 +84,7 @@ static int check_manifests(struct bytes_check *c, struct why *why)
 	return damaged ? -EUCLEAN : 0;
 }
 
-static int check_store(struct bytes_check *c, const char *store, struct why *why)
+static int check_store(struct bytes_check *c, enum store store, struct why *why)
 {
 	struct verify v = {
 		.state_dir = c->cli->state_dir,
@@ -98,9 +98,9 @@ static int check_store(struct bytes_check *c, const char *store, struct why *why
 	char text[128];
 	int r;
 
-	snprintf(path, sizeof(path), "%s/%s", v.state_dir, store);
+	snprintf(path, sizeof(path), "%s/%s", v.state_dir, store_name(store));
 	if (access(path, R_OK | X_OK)) {
-		snprintf(text, sizeof(text), "%s: not looked at: %m", store);
+		snprintf(text, sizeof(text), "%s: not looked at: %m", store_name(store));
 		row(c, "note", text);
 		return 0;
 	}
@@ -108,8 +108,8 @@ static int check_store(struct bytes_check *c, const char *store, struct why *why
 	r = verify(c->cli->db, &v, &found, why);
 	if (r)
 		return r;
-	snprintf(text, sizeof(text), "%s: %" PRIu64 " files of %" PRIu64 " bytes looked at", store,
-		 found.files, found.bytes);
+	snprintf(text, sizeof(text), "%s: %" PRIu64 " files of %" PRIu64 " bytes looked at",
+		 store_name(store), found.files, found.bytes);
 	row(c, found.lost || found.healed || found.dropped ? "note" : "ok", text);
 	c->fails |= found.lost != 0;
 	return 0;
@@ -136,9 +136,9 @@ int check_bytes(struct cli *cli, const char *name)
 	r = check_manifests(&c, &cli->why);
 	/* What a damaged manifest names is not known, so nothing can be said of the rest. */
 	if (!r)
-		r = check_store(&c, "objects", &cli->why);
+		r = check_store(&c, STORE_OBJECTS, &cli->why);
 	if (!r && !name)
-		r = check_store(&c, "secrets", &cli->why);
+		r = check_store(&c, STORE_SECRETS, &cli->why);
 	table_print(c.table, cli->json);
 	return r && !(r == -EUCLEAN && c.fails) ? r : c.fails;
 }

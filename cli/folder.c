@@ -15,13 +15,10 @@
 #include "fsd/folder.h"
 #include "fsd/objects.h"
 
-static int store_open(struct cli *cli, const char *name, mode_t mode, struct objects **out)
+static int store_open(struct cli *cli, enum store store, struct objects **out)
 {
-	char path[PATH_MAX];
-	int r;
+	int r = objects_open(cli->state_dir, store, false, out, &cli->why);
 
-	snprintf(path, sizeof(path), "%s/%s", cli->state_dir, name);
-	r = objects_open(path, false, mode, out, &cli->why);
 	return r ? r : objects_hold(*out, false);
 }
 
@@ -32,10 +29,10 @@ static int export_run(struct cli *cli)
 	cleanup(objects_closep) struct objects *secrets = NULL;
 	cleanup(folder_freep) struct folder *folder = NULL;
 	bool all = cli_option(cli, 's');
-	int r = store_open(cli, "objects", 0750, &objects);
+	int r = store_open(cli, STORE_OBJECTS, &objects);
 
 	if (!r && all)
-		r = store_open(cli, "secrets", 0700, &secrets);
+		r = store_open(cli, STORE_SECRETS, &secrets);
 	if (!r)
 		r = db_exec(cli->db, "BEGIN");
 	if (!r)

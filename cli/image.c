@@ -259,10 +259,9 @@ static void show_store(struct cli *cli, struct table *t, struct version *v)
 	struct objects_space space;
 	uint64_t lacking = 0;
 	uint32_t absent = 0;
-	char path[PATH_MAX];
 
-	snprintf(path, sizeof(path), "%s/objects", cli->state_dir);
-	if (objects_open(path, false, 0, &store, NULL) || objects_space(store, &space))
+	if (objects_open(cli->state_dir, STORE_OBJECTS, false, &store, NULL) ||
+	    objects_space(store, &space))
 		return;
 	for (uint32_t pos = 0; pos < manifest_count(m); pos++) {
 		const struct manifest_node *n = manifest_at(m, pos);

@@ -35,14 +35,12 @@ static const char *const service_names[SERVICES] = {"copier", "dhcp", "tftp", "n
 /* What a kill left half made, keys among it. */
 static void tidy(const char *state_dir)
 {
-	static const char *const names[] = {"objects", "secrets"};
+	static const enum store stores[] = {STORE_OBJECTS, STORE_SECRETS};
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(stores); i++) {
 		cleanup(objects_closep) struct objects *store = NULL;
-		char path[PATH_MAX];
 
-		snprintf(path, sizeof(path), "%s/%s", state_dir, names[i]);
-		if (!objects_open(path, true, 0700, &store, NULL))
+		if (!objects_open(state_dir, stores[i], true, &store, NULL))
 			objects_tidy(store);
 	}
 }
@@ -139,19 +137,18 @@ static void greet(struct serve *v)
 
 static int secrets_begin(struct serve *v, struct why *why)
 {
-	char path[PATH_MAX];
 	int r;
 
-	snprintf(path, sizeof(path), "%s/secrets", v->cli->state_dir);
-	r = objects_open(path, true, 0700, &v->secrets, why);
+	r = objects_open(v->cli->state_dir, STORE_SECRETS, true, &v->secrets, why);
 	if (r)
 		return r;
 	r = objects_hold(v->secrets, false);
 	if (!r && objects_mark(v->secrets))
-		log_warn("%s: no mark can be made: what a power cut does there will not be seen",
-			 path);
+		log_warn("%s/secrets: no mark can be made: what a power cut does there will not"
+			 " be seen",
+			 v->cli->state_dir);
 	objects_release(v->secrets);
-	return r ? r : verifier_start(v->cli->state_dir, "secrets", NULL, &v->verifier);
+	return r ? r : verifier_start(v->cli->state_dir, STORE_SECRETS, NULL, &v->verifier);
 }
 
 static int serve_run(struct serve *v, struct why *why)

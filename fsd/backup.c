@@ -255,6 +255,11 @@ static int body_cmp(const void *a, const void *b)
 				      : memcmp(&x->hash, &y->hash, sizeof(x->hash));
 }
 
+static enum store body_store(const struct body *body)
+{
+	return body->secret ? STORE_SECRETS : STORE_OBJECTS;
+}
+
 static void body_tell(struct making *m, const struct body *body, const char *what)
 {
 	char hex[2 * HASH_LEN + 1];
@@ -264,7 +269,7 @@ static void body_tell(struct making *m, const struct body *body, const char *wha
 	hash_format(&body->hash, hex);
 	snprintf(line, sizeof(line),
 		 "%s/%.2s/%s%s%s%s: %s: rootstock image check --bytes tells more",
-		 body->secret ? "secrets" : "objects", hex, hex + 2, body->name ? " (" : "",
+		 store_name(body_store(body)), hex, hex + 2, body->name ? " (" : "",
 		 body->name ? body->name : "", body->name ? ")" : "", what);
 	if (m->b->tell)
 		m->b->tell(m->b->ctx, line);
@@ -284,8 +289,7 @@ static int add_body(struct making *m, const struct body *body)
 		return 0;
 	}
 	hash_format(&body->hash, hex);
-	snprintf(name, sizeof(name), "%s/%.2s/%s", body->secret ? "secrets" : "objects", hex,
-		 hex + 2);
+	snprintf(name, sizeof(name), "%s/%.2s/%s", store_name(body_store(body)), hex, hex + 2);
 	r = fd < 0 ? fd : add_file(m, name, fd, body->secret ? 0600 : 0640, &hash);
 	if (!r && memcmp(&hash, &body->hash, sizeof(hash)) != 0)
 		body_tell(m, body, "damaged, and so in the backup");
@@ -296,8 +300,7 @@ static int add_prefix(struct making *m, const struct body *body)
 {
 	char name[32];
 
-	snprintf(name, sizeof(name), "%s/%02x", body->secret ? "secrets" : "objects",
-		 body->hash.octet[0]);
+	snprintf(name, sizeof(name), "%s/%02x", store_name(body_store(body)), body->hash.octet[0]);
 	return add_dir(m, name);
 }
 
@@ -321,7 +324,7 @@ static int add_bodies(struct making *m, struct db *copy)
 	if (!r && m->nbodies)
 		qsort(m->bodies, m->nbodies, sizeof(*m->bodies), body_cmp);
 	for (int secret = 0; !r && secret < 2; secret++) {
-		r = add_dir(m, secret ? "secrets" : "objects");
+		r = add_dir(m, store_name(secret ? STORE_SECRETS : STORE_OBJECTS));
 		if (!r && secret)
 			r = add_handle_key(m);
 		for (size_t i = 0; !r && i < m->nbodies; i++) {
@@ -342,13 +345,10 @@ static int add_bodies(struct making *m, struct db *copy)
 
 /* ---- all of it ---- */
 
-static int store_hold(struct making *m, const char *name, mode_t mode, struct objects **out)
+static int store_hold(struct making *m, enum store store, struct objects **out)
 {
-	char path[PATH_MAX];
-	int r;
+	int r = objects_open(m->b->state_dir, store, true, out, m->why);
 
-	snprintf(path, sizeof(path), "%s/%s", m->b->state_dir, name);
-	r = objects_open(path, true, mode, out, m->why);
 	return r ? r : objects_hold(*out, false);
 }
 
@@ -371,9 +371,9 @@ int backup_write(struct db *db, struct backup *b, struct why *why)
 
 	b->files = b->bytes = b->damaged = 0;
 	if (!r)
-		r = store_hold(&m, "objects", 0750, &m.objects);
+		r = store_hold(&m, STORE_OBJECTS, &m.objects);
 	if (!r)
-		r = store_hold(&m, "secrets", 0700, &m.secrets);
+		r = store_hold(&m, STORE_SECRETS, &m.secrets);
 	if (!r && (archive_write_set_format_pax_restricted(m.tar) != ARCHIVE_OK ||
 		   archive_write_add_filter_none(m.tar) != ARCHIVE_OK ||
 		   archive_write_open_fd(m.tar, b->fd) != ARCHIVE_OK))

@@ -3,9 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -18,7 +16,6 @@ int contents_new(const char *state_dir, unsigned int max_open, struct contents *
 {
 	cleanup(contents_freep) struct contents *cs = calloc(1, sizeof(*cs));
 	struct epoll_event ev = {.events = EPOLLIN};
-	char path[PATH_MAX];
 	int r;
 
 	if (!cs)
@@ -28,14 +25,12 @@ int contents_new(const char *state_dir, unsigned int max_open, struct contents *
 	cs->state_dir = strdup(state_dir);
 	if (!cs->state_dir)
 		return -ENOMEM;
-	snprintf(path, sizeof(path), "%s/objects", state_dir);
-	r = objects_open(path, false, 0, &cs->objects, why);
+	r = objects_open(state_dir, STORE_OBJECTS, false, &cs->objects, why);
 	if (r)
 		return r;
-	snprintf(path, sizeof(path), "%s/secrets", state_dir);
-	r = objects_open(path, false, 0, &cs->secrets, NULL);
+	r = objects_open(state_dir, STORE_SECRETS, false, &cs->secrets, NULL);
 	if (r && r != -EACCES && r != -ENOENT)
-		return why_set(why, r, "%s: %s", path, strerror(-r));
+		return why_set(why, r, "%s/secrets: %s", state_dir, strerror(-r));
 	cs->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
 	cs->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
 	if (cs->epoll_fd < 0 || cs->timer_fd < 0)

@@ -158,7 +158,6 @@ static int copier_init(const struct copier_config *config, struct copier **out, 
 {
 	struct copier *c = calloc(1, sizeof(*c));
 	pthread_condattr_t monotonic;
-	char path[PATH_MAX];
 	int r;
 
 	if (!c)
@@ -176,9 +175,8 @@ static int copier_init(const struct copier_config *config, struct copier **out, 
 	c->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	r = c->wake_fd < 0 ? -errno : 0;
 	snprintf(c->manifests, sizeof(c->manifests), "%s/manifests", config->state_dir);
-	snprintf(path, sizeof(path), "%s/objects", config->state_dir);
 	if (!r)
-		r = objects_open(path, true, 0750, &c->objects, why);
+		r = objects_open(config->state_dir, STORE_OBJECTS, true, &c->objects, why);
 	if (!r) {
 		objects_clean(c->objects);
 		r = db_open(config->state_dir, &schema_rootstock, DB_READ, &c->db, why);
@@ -206,7 +204,7 @@ static int copier_init(const struct copier_config *config, struct copier **out, 
 		c->has_committer = !r;
 	}
 	if (!r && !config->asked_only)
-		r = verifier_start(config->state_dir, "objects", config->door, &c->verifier);
+		r = verifier_start(config->state_dir, STORE_OBJECTS, config->door, &c->verifier);
 	if (r) {
 		copier_fini(c);
 		return r;

@@ -330,15 +330,13 @@ static int source_seal(struct copier *c, struct source *s)
 	struct version_progress p;
 	struct hash digest;
 	uint32_t lost = 0;
-	char path[PATH_MAX];
 	int r;
 
 	if (!hashes)
 		return -ENOMEM;
 	/* What is looked for now must not be evicted before the seal is there: by an open
 	 * file of our own, for the committer holds and lets go by the other. */
-	snprintf(path, sizeof(path), "%s/objects", c->config.state_dir);
-	r = objects_open(path, false, 0, &store, NULL);
+	r = objects_open(c->config.state_dir, STORE_OBJECTS, false, &store, NULL);
 	if (!r)
 		r = objects_try_hold(store);
 	if (r)

@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/array.h"
@@ -209,12 +208,10 @@ int evict(struct db *db, const char *state_dir, const struct origin_door *door, 
 {
 	cleanup(objects_closep) struct objects *objects = NULL;
 	struct evicting e = {.door = door, .out = out};
-	char path[PATH_MAX];
 	int r;
 
 	*out = (struct evicted){0};
-	snprintf(path, sizeof(path), "%s/objects", state_dir);
-	r = objects_open(path, false, 0, &objects, why);
+	r = objects_open(state_dir, STORE_OBJECTS, false, &objects, why);
 	if (!r)
 		r = objects_try_alone(objects);
 	if (r)
@@ -229,5 +226,5 @@ int evict(struct db *db, const char *state_dir, const struct origin_door *door, 
 	free(e.claims);
 	free(e.claimants);
 	free(e.candidates);
-	return r ? why_set(why, r, "making room in %s: %s", path, strerror(-r)) : 0;
+	return r ? why_set(why, r, "making room in %s/objects: %s", state_dir, strerror(-r)) : 0;
 }

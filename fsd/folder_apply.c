@@ -405,16 +405,13 @@ static int apply(struct importing *im)
 /* Before the transaction: the store is held from here on. */
 static int prepare(struct importing *im)
 {
-	char path[PATH_MAX];
 	int r;
 
-	snprintf(path, sizeof(path), "%s/objects", im->how->state_dir);
-	r = objects_open(path, true, 0750, &im->objects, im->why);
+	r = objects_open(im->how->state_dir, STORE_OBJECTS, true, &im->objects, im->why);
 	if (!r)
 		r = objects_hold(im->objects, false);
-	snprintf(path, sizeof(path), "%s/secrets", im->how->state_dir);
 	if (!r)
-		r = objects_open(path, true, 0700, &im->secrets, im->why);
+		r = objects_open(im->how->state_dir, STORE_SECRETS, true, &im->secrets, im->why);
 	if (!r)
 		r = objects_hold(im->secrets, false);
 	if (!r)

@@ -116,14 +116,11 @@ struct stores {
 	struct objects *secrets;
 };
 
-static int store_open(const char *state_dir, const char *name, mode_t mode, bool wait,
-		      struct objects **out, struct why *why)
+static int store_open(const char *state_dir, enum store store, bool wait, struct objects **out,
+		      struct why *why)
 {
-	char path[PATH_MAX];
-	int r;
+	int r = objects_open(state_dir, store, true, out, why);
 
-	snprintf(path, sizeof(path), "%s/%s", state_dir, name);
-	r = objects_open(path, true, mode, out, why);
 	if (r)
 		return r;
 	return wait ? objects_hold(*out, false) : objects_try_hold(*out);
@@ -236,9 +233,9 @@ static int prepare(const char *state_dir, const char *name, bool wait, struct id
 
 	if (!id)
 		return -ENOMEM;
-	r = store_open(state_dir, "objects", 0750, wait, &id->stores.objects, why);
+	r = store_open(state_dir, STORE_OBJECTS, wait, &id->stores.objects, why);
 	if (!r)
-		r = store_open(state_dir, "secrets", 0700, wait, &id->stores.secrets, why);
+		r = store_open(state_dir, STORE_SECRETS, wait, &id->stores.secrets, why);
 	if (!r)
 		r = keys_make(state_dir, &id->stores, name, &id->keys, why);
 	if (r)

@@ -169,11 +169,9 @@ static int source_read_whole(const char *state_dir, const struct image_add *add,
 	cleanup(objects_closep) struct objects *objects = NULL;
 	cleanup(intake_freep) struct intake *intake = NULL;
 	struct origin_sink sink = {.builder = source->builder, .tell = add->tell, .ctx = add->ctx};
-	char path[PATH_MAX];
 	int r;
 
-	snprintf(path, sizeof(path), "%s/objects", state_dir);
-	r = objects_open(path, true, 0750, &objects, why);
+	r = objects_open(state_dir, STORE_OBJECTS, true, &objects, why);
 	if (!r)
 		r = intake_new(objects, &intake);
 	if (r)
@@ -183,7 +181,7 @@ static int source_read_whole(const char *state_dir, const struct image_add *add,
 				       : origin_tar_read(source->path, &sink, why);
 	if (!r)
 		r = intake_finish(intake);
-	return r ? why_set(why, r, "%s: %s", path, strerror(-r)) : 0;
+	return r ? why_set(why, r, "%s/objects: %s", state_dir, strerror(-r)) : 0;
 }
 
 static int source_read(struct db *db, const char *state_dir, const struct image_add *add,
@@ -224,7 +222,6 @@ int image_add(struct db *db, const char *state_dir, const struct image_add *add,
 {
 	cleanup(manifest_builder_freep) struct manifest_builder *builder = NULL;
 	cleanup(objects_closep) struct objects *store = NULL;
-	char path[PATH_MAX];
 	struct source source;
 	int64_t id = 0;
 	int64_t n = 0;
@@ -241,14 +238,13 @@ int image_add(struct db *db, const char *state_dir, const struct image_add *add,
 	if (r)
 		return r;
 	/* Objects that it takes over or puts must not be swept before its row is there. */
-	snprintf(path, sizeof(path), "%s/objects", state_dir);
-	r = objects_open(path, true, 0750, &store, why);
+	r = objects_open(state_dir, STORE_OBJECTS, true, &store, why);
 	if (!r)
 		r = objects_hold(store, false);
 	if (!r && source.kind != ORIGIN_DIR)
 		r = objects_mark(store);
 	if (r)
-		return why_set(why, r, "%s: %s", path, strerror(-r));
+		return why_set(why, r, "%s/objects: %s", state_dir, strerror(-r));
 	source.builder = builder;
 	r = source_read(db, state_dir, add, &source, why);
 	if (!r)

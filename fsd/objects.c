@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <sys/file.h>
 #include <sys/random.h>
@@ -44,13 +45,22 @@ void object_name(const struct hash *hash, char out[static 2 * HASH_LEN + 2])
 	out[2] = '/';
 }
 
-int objects_open(const char *path, bool create, mode_t mode, struct objects **out, struct why *why)
+const char *store_name(enum store store)
+{
+	return store == STORE_SECRETS ? "secrets" : "objects";
+}
+
+int objects_open(const char *state_dir, enum store store, bool create, struct objects **out,
+		 struct why *why)
 {
 	cleanup(objects_closep) struct objects *o = calloc(1, sizeof(*o));
+	const mode_t mode = store == STORE_SECRETS ? 0700 : 0750;
+	char path[PATH_MAX];
 	struct stat st;
 
 	if (!o)
 		return -ENOMEM;
+	snprintf(path, sizeof(path), "%s/%s", state_dir, store_name(store));
 	o->at.dir = o->at.tmp = o->mark.fd = -1;
 	o->suspect = INT64_MAX;
 	if (create && mkdir(path, mode) && errno != EEXIST)

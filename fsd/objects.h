@@ -15,9 +15,13 @@
 
 struct objects;
 
-/* Opens `path` ("…/objects" or "…/secrets"), making it with `mode` if absent and
- * `create`. */
-int objects_open(const char *path, bool create, mode_t mode, struct objects **out, struct why *why);
+/* Bodies that only the host itself may have (SECURITY.md) are in a store of their own. */
+enum store { STORE_OBJECTS, STORE_SECRETS };
+const char *store_name(enum store store); /* its directory's, in the state */
+
+/* Opens one of `state_dir`, making it if absent and `create`. */
+int objects_open(const char *state_dir, enum store store, bool create, struct objects **out,
+		 struct why *why);
 void objects_close(struct objects *o);
 CLEANUP_DEFINE(struct objects *, objects_close);
 

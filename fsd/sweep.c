@@ -2,8 +2,6 @@
 #include "fsd/sweep.h"
 
 #include <errno.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "fsd/manifest_sweep.h"
@@ -73,15 +71,13 @@ static int sweep_held(struct db *db, const char *state_dir, struct objects *stor
 
 int sweep(struct db *db, const char *state_dir, struct objects_swept *out, struct why *why)
 {
-	static const char *const names[2] = {"objects", "secrets"};
 	struct objects *stores[2] = {NULL, NULL};
-	char path[PATH_MAX];
 	int r = 0;
 
 	*out = (struct objects_swept){0};
 	for (int i = 0; i < 2 && !r; i++) {
-		snprintf(path, sizeof(path), "%s/%s", state_dir, names[i]);
-		r = objects_open(path, true, i ? 0700 : 0750, &stores[i], why);
+		r = objects_open(state_dir, i ? STORE_SECRETS : STORE_OBJECTS, true, &stores[i],
+				 why);
 		if (!r)
 			r = objects_hold(stores[i], true);
 	}

@@ -70,7 +70,7 @@ static struct fault *fault_find(const struct verifying *ing, const struct hash *
 
 static bool in_store(const struct verify *v, const struct named *named)
 {
-	return named->secret == !strcmp(v->store, "secrets");
+	return named->secret == (v->store == STORE_SECRETS);
 }
 
 /* ---- looking ---- */
@@ -331,8 +331,7 @@ int verify(struct db *db, const struct verify *v, struct verify_found *out, stru
 	int r;
 
 	*out = (struct verify_found){0};
-	snprintf(path, sizeof(path), "%s/%s", v->state_dir, v->store);
-	r = objects_open(path, v->mend, 0750, &ing.objects, why);
+	r = objects_open(v->state_dir, v->store, v->mend, &ing.objects, why);
 	if (r)
 		return r;
 	r = look(db, &ing, why);
@@ -367,7 +366,7 @@ int verify_one(const char *state_dir, const struct hash *hash, const struct orig
 	cleanup(db_closep) struct db *db = NULL;
 	unsigned int told = 0;
 	const struct verify v = {.state_dir = state_dir,
-				 .store = "objects",
+				 .store = STORE_OBJECTS,
 				 .only = hash,
 				 .mend = true,
 				 .door = door,
@@ -399,7 +398,7 @@ static void become_idle(void)
 	syscall(SYS_ioprio_set, 1 /* IOPRIO_WHO_PROCESS */, 0, 3 << 13 /* IOPRIO_CLASS_IDLE */);
 }
 
-static void tell_done(const char *store, const struct verify_found *found)
+static void tell_done(enum store store, const struct verify_found *found)
 {
 	char text[160];
 
@@ -409,13 +408,13 @@ static void tell_done(const char *store, const struct verify_found *found)
 		snprintf(text, sizeof(text),
 			 "%u copied again, %u to be copied again when read, %u lost", found->healed,
 			 found->dropped, found->lost);
-	log_info("%s: verified %" PRIu64 " files of %" PRIu64 " bytes: %s", store, found->files,
-		 found->bytes, text);
+	log_info("%s: verified %" PRIu64 " files of %" PRIu64 " bytes: %s", store_name(store),
+		 found->files, found->bytes, text);
 }
 
 struct verifier {
 	const char *state_dir;
-	const char *store;
+	enum store store;
 	const struct origin_door *door;
 	pthread_t thread;
 	atomic_bool stop;
@@ -434,14 +433,12 @@ static int suspects_once(const struct verifier *of, struct why *why)
 			   .tell = tell_log,
 			   .ctx = &told};
 	struct verify_found found;
-	char path[PATH_MAX];
 	char since[32];
 	time_t secs;
 	struct tm tm;
 	int r;
 
-	snprintf(path, sizeof(path), "%s/%s", of->state_dir, of->store);
-	r = objects_open(path, true, 0750, &objects, why);
+	r = objects_open(of->state_dir, of->store, true, &objects, why);
 	if (!r)
 		r = objects_suspect(objects, &v.since);
 	if (r != 1)
@@ -449,7 +446,7 @@ static int suspects_once(const struct verifier *of, struct why *why)
 	become_idle();
 	secs = (time_t)(v.since / NS_PER_SEC);
 	strftime(since, sizeof(since), "%F %T", localtime_r(&secs, &tm));
-	log_warn("%s: a writer was not stopped cleanly: verifying %s%s", of->store,
+	log_warn("%s: a writer was not stopped cleanly: verifying %s%s", store_name(of->store),
 		 v.since ? "what was put since " : "all", v.since ? since : "");
 	r = db_open(of->state_dir, &schema_rootstock, DB_READ, &db, why);
 	if (!r)
@@ -472,7 +469,7 @@ static void *verifier_main(void *arg)
 
 		if (!r || r == -ECANCELED)
 			return NULL;
-		log_error("%s: cannot be verified: %s; again in a minute", v->store,
+		log_error("%s: cannot be verified: %s; again in a minute", store_name(v->store),
 			  why_text(&why, r));
 		for (int i = 0; i < VERIFY_AGAIN_SECS * 10; i++) {
 			if (v->stop)
@@ -482,7 +479,7 @@ static void *verifier_main(void *arg)
 	}
 }
 
-int verifier_start(const char *state_dir, const char *store, const struct origin_door *door,
+int verifier_start(const char *state_dir, enum store store, const struct origin_door *door,
 		   struct verifier **out)
 {
 	struct verifier *v = calloc(1, sizeof(*v));

@@ -31,7 +31,7 @@ enum verify_end {
 
 struct verify {
 	const char *state_dir;
-	const char *store;	 /* "objects" or "secrets" */
+	enum store store;
 	int64_t since;		 /* objects that got their names since (wall time, ns); 0: all */
 	uint32_t version;	 /* 0: all */
 	const struct hash *only; /* this object alone; NULL: all */
@@ -57,7 +57,7 @@ struct verify_found {
  * found; -ECANCELED when stopped; or another negative errno with words. */
 int verify(struct db *db, const struct verify *v, struct verify_found *out, struct why *why);
 
-/* Mend one of "objects", which somebody found damaged or absent, where an origin has its
+/* Mend one of STORE_OBJECTS, which somebody found damaged or absent, where an origin has its
  * bytes still.  Returns 0 when it is whole, -EIO when it is not, or another negative
  * errno.  Says in the log what came of it. */
 int verify_one(const char *state_dir, const struct hash *hash, const struct origin_door *door,
@@ -65,10 +65,9 @@ int verify_one(const char *state_dir, const struct hash *hash, const struct orig
 
 /* A thread that verifies what writers left that did not end cleanly, if any did not:
  * behind everybody else's work, mending, and saying in the log what came of it.
- * `state_dir` and `door` are borrowed, `store` a constant.  Signals that it shall not see are
- * blocked before. */
+ * `state_dir` and `door` are borrowed.  Signals that it shall not see are blocked before. */
 struct verifier;
-int verifier_start(const char *state_dir, const char *store, const struct origin_door *door,
+int verifier_start(const char *state_dir, enum store store, const struct origin_door *door,
 		   struct verifier **out);
 void verifier_stop(struct verifier *verifier); /* what is left is for the next one; NULL is fine */
 

@@ -30,7 +30,6 @@ struct site {
 
 static inline void site_init_below(struct site *s, const char *place)
 {
-	char path[256];
 	struct why why = {""};
 
 	memset(s, 0, sizeof(*s));
@@ -41,8 +40,7 @@ static inline void site_init_below(struct site *s, const char *place)
 	assert_int_equal(mkdir(s->origin, 0755), 0);
 	if (state_open(s->state, &s->db, &why))
 		fail_msg("%s", why.text);
-	snprintf(path, sizeof(path), "%s/objects", s->state);
-	assert_int_equal(objects_open(path, true, 0750, &s->objects, NULL), 0);
+	assert_int_equal(objects_open(s->state, STORE_OBJECTS, true, &s->objects, NULL), 0);
 }
 
 /* In memory where there is such a place: a test of logic need not wait for the disk's

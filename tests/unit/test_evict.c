@@ -204,10 +204,8 @@ static void whoever_puts_keeps_all(void **state)
 	cleanup(objects_closep) struct objects *putting = NULL;
 	struct evicted out;
 	struct hash hash;
-	char path[256];
 
-	snprintf(path, sizeof(path), "%s/objects", s->state);
-	assert_int_equal(objects_open(path, true, 0750, &putting, NULL), 0);
+	assert_int_equal(objects_open(s->state, STORE_OBJECTS, true, &putting, NULL), 0);
 	assert_int_equal(objects_hold(putting, false), 0);
 	assert_int_equal(objects_put_bytes(putting, "not yet named", 13, &hash), 0);
 	assert_int_equal(evict(s->db, s->state, NULL, UINT64_MAX, &out, NULL), -EWOULDBLOCK);
@@ -372,7 +370,7 @@ static void a_small_store_serves_all(void **state)
 		    mount("tmpfs", path, "tmpfs", 0, "size=2m,mode=750"))
 			_exit(77);
 		objects_close(s->objects); /* it has the other directory open */
-		must(!objects_open(path, true, 0750, &s->objects, NULL));
+		must(!objects_open(s->state, STORE_OBJECTS, true, &s->objects, NULL));
 		small_life(s, path);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);

@@ -137,10 +137,8 @@ static void export_to(struct site *s, const char *dir, bool secrets)
 	cleanup(objects_closep) struct objects *secret_store = NULL;
 	cleanup(folder_freep) struct folder *f = NULL;
 	struct why why = {""};
-	char path[256];
 
-	snprintf(path, sizeof(path), "%s/secrets", s->state);
-	assert_int_equal(objects_open(path, true, 0700, &secret_store, NULL), 0);
+	assert_int_equal(objects_open(s->state, STORE_SECRETS, true, &secret_store, NULL), 0);
 	assert_int_equal(db_exec(s->db, "BEGIN"), 0);
 	assert_int_equal(folder_load(s->db, secrets, &f), 0);
 	db_rollback(s->db);
@@ -484,14 +482,12 @@ static void secrets_stay_at_home(void **state)
 	struct site two;
 	struct site s;
 	char command[PATH_MAX + 64];
-	char path[256];
 	struct stat st;
 
 	(void)state;
 	site_init(&s);
 	host(&s, "52:54:00:00:00:01", "amy");
-	snprintf(path, sizeof(path), "%s/secrets", s.state);
-	assert_int_equal(objects_open(path, true, 0700, &secrets, NULL), 0);
+	assert_int_equal(objects_open(s.state, STORE_SECRETS, true, &secrets, NULL), 0);
 	assert_int_equal(objects_put_bytes(secrets, "SECRET\n", 7, &spec.hash), 0);
 	assert_int_equal(site_change(&s, all, "etc/token", &spec, NULL, &why), 0);
 	put(&s, all, "etc/motd", "hello");

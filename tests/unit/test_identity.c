@@ -104,7 +104,7 @@ static void no_two_hosts_share_an_identity(void **state)
 		snprintf(path, sizeof(path), "%s/secrets", s.state);
 		assert_int_equal(stat(path, &st), 0);
 		assert_int_equal(st.st_mode & 0777, 0700);
-		assert_int_equal(objects_open(path, false, 0, &secrets, NULL), 0);
+		assert_int_equal(objects_open(s.state, STORE_SECRETS, false, &secrets, NULL), 0);
 		fd = objects_get(secrets, &rows[h][0].hash, OBJECT_ANY_SIZE);
 		assert_true(fd >= 0 && !fstat(fd, &st));
 		assert_int_equal(st.st_size, rows[h][0].size);
@@ -213,14 +213,12 @@ static void a_sweep_is_not_waited_for(void **state)
 	cleanup(objects_closep) struct objects *swept = NULL;
 	struct why why = {""};
 	bool has_keys;
-	char path[256];
 	struct site s;
 
 	(void)state;
 	hosts(&s);
 	create(&s, 1, "amy"); /* both stores are there */
-	snprintf(path, sizeof(path), "%s/objects", s.state);
-	assert_int_equal(objects_open(path, false, 0, &swept, NULL), 0);
+	assert_int_equal(objects_open(s.state, STORE_OBJECTS, false, &swept, NULL), 0);
 	assert_int_equal(objects_hold(swept, true), 0);
 	alarm(20); /* ends us, rather than to wait for ever */
 	assert_int_equal(identity_create(s.db, s.state, 2, "mia", &has_keys, &why), -EWOULDBLOCK);

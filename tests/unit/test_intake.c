@@ -20,7 +20,7 @@ struct world {
 static void world_init(struct world *w, const char *dir)
 {
 	snprintf(w->path, sizeof(w->path), "%s/objects", dir);
-	assert_int_equal(objects_open(w->path, true, 0750, &w->objects, NULL), 0);
+	assert_int_equal(objects_open(dir, STORE_OBJECTS, true, &w->objects, NULL), 0);
 	assert_int_equal(intake_new(w->objects, &w->intake), 0);
 }
 

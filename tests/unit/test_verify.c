@@ -95,8 +95,11 @@ static int get(struct site *s, const char *text)
 
 static struct verify_found check(struct site *s, bool mend, struct told *told)
 {
-	const struct verify v = {
-		.state_dir = s->state, .store = "objects", .mend = mend, .tell = tell, .ctx = told};
+	const struct verify v = {.state_dir = s->state,
+				 .store = STORE_OBJECTS,
+				 .mend = mend,
+				 .tell = tell,
+				 .ctx = told};
 	struct verify_found found;
 	struct why why = {""};
 
@@ -258,12 +261,11 @@ static void killed_writer(struct site *s, const char *text)
 
 	if (!pid) {
 		struct objects *o;
-		char path[PATH_MAX];
 		struct hash hash;
 
-		snprintf(path, sizeof(path), "%s/objects", s->state);
-		if (objects_open(path, true, 0750, &o, NULL) || objects_hold(o, false) ||
-		    objects_mark(o) || objects_put_bytes(o, text, strlen(text), &hash))
+		if (objects_open(s->state, STORE_OBJECTS, true, &o, NULL) ||
+		    objects_hold(o, false) || objects_mark(o) ||
+		    objects_put_bytes(o, text, strlen(text), &hash))
 			_exit(1);
 		raise(SIGKILL);
 	}
@@ -274,14 +276,12 @@ static void killed_writer(struct site *s, const char *text)
 static void a_mark_tells_of_an_unclean_end(void **state)
 {
 	struct site *s = *state;
-	char path[PATH_MAX];
 	struct objects *o;
 	int64_t since;
 	int64_t again;
 
 	assert_int_equal(objects_suspect(s->objects, &since), 0);
-	snprintf(path, sizeof(path), "%s/objects", s->state);
-	assert_int_equal(objects_open(path, true, 0750, &o, NULL), 0);
+	assert_int_equal(objects_open(s->state, STORE_OBJECTS, true, &o, NULL), 0);
 	assert_int_equal(objects_mark(o), 0);
 	/* it lives: no word against it */
 	assert_int_equal(objects_suspect(s->objects, &since), 0);
@@ -291,7 +291,7 @@ static void a_mark_tells_of_an_unclean_end(void **state)
 	assert_int_equal(objects_suspect(s->objects, &since), 1);
 	assert_true(since > 0 && since < wall_now_ns());
 	/* it stays so, whoever ends cleanly after that */
-	assert_int_equal(objects_open(path, true, 0750, &o, NULL), 0);
+	assert_int_equal(objects_open(s->state, STORE_OBJECTS, true, &o, NULL), 0);
 	assert_int_equal(objects_mark(o), 0);
 	objects_close(o);
 	assert_int_equal(objects_suspect(s->objects, &again), 1);
@@ -323,10 +323,8 @@ static void a_suspect_is_not_believed(void **state)
 	killed_writer(s, "hello");
 	objects_close(s->objects);
 	{
-		char path[PATH_MAX];
 
-		snprintf(path, sizeof(path), "%s/objects", s->state);
-		assert_int_equal(objects_open(path, true, 0750, &s->objects, NULL), 0);
+		assert_int_equal(objects_open(s->state, STORE_OBJECTS, true, &s->objects, NULL), 0);
 	}
 	assert_int_equal(get(s, "hello"), 0);
 	spoil(s, "hello", "hullo");
