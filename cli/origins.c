@@ -270,46 +270,110 @@ void origins_free(struct origins *os)
 
 /* ---- the copier ---- */
 
-static int ask(struct origins_asker *a, uint32_t version)
-{
-	struct instant end = instant_add_ms(instant_now(), ANSWER_MS);
+struct question {
 	struct answer answer;
 	int fd;
+	bool answered;
+	struct question *next;
+};
 
-	if (send(a->fd, &version, sizeof(version), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
-		return -errno;
-	for (;;) {
-		int r = answer_receive(a->fd, &answer, &fd);
-		int64_t left = (end.ns - instant_now().ns) / NS_PER_MS;
+static struct question **question_find(struct origins_asker *a, uint32_t version)
+{
+	struct question **p = &a->questions;
 
-		if (!r && answer.version == version)
-			return answer.status ? answer.status : fd < 0 ? -EIO : fd;
-		if (!r) {
+	while (*p && (*p)->answer.version != version)
+		p = &(*p)->next;
+	return p;
+}
+
+/* What has come, to who asked it.  The lock is held.  Returns why there is no more. */
+static int answers_take(struct origins_asker *a)
+{
+	struct answer answer;
+	int fd;
+	int r;
+
+	while (!(r = answer_receive(a->fd, &answer, &fd))) {
+		struct question *q = *question_find(a, answer.version);
+
+		if (!q || q->answered) {
 			closep(&fd); /* of one that we gave up waiting for */
 			continue;
 		}
-		if (r != -EAGAIN)
-			return r;
-		if (left <= 0)
-			return -ETIMEDOUT;
-		poll(&(struct pollfd){.fd = a->fd, .events = POLLIN}, 1, (int)left);
+		q->answer.status = answer.status;
+		q->fd = fd;
+		q->answered = true;
 	}
+	return r;
+}
+
+/* Until something comes, by this thread or by the one that reads.  The lock is held. */
+static int answers_wait(struct origins_asker *a, struct instant end)
+{
+	const struct timespec until = {.tv_sec = end.ns / NS_PER_SEC,
+				       .tv_nsec = end.ns % NS_PER_SEC};
+	int64_t left = (end.ns - instant_now().ns) / NS_PER_MS;
+	int r;
+
+	if (left <= 0)
+		return -ETIMEDOUT;
+	if (a->reading) {
+		pthread_cond_timedwait(&a->answered, &a->lock, &until);
+		return 0;
+	}
+	a->reading = true;
+	pthread_mutex_unlock(&a->lock);
+	poll(&(struct pollfd){.fd = a->fd, .events = POLLIN}, 1, (int)left);
+	pthread_mutex_lock(&a->lock);
+	a->reading = false;
+	r = answers_take(a);
+	pthread_cond_broadcast(&a->answered);
+	return r == -EAGAIN ? 0 : r;
+}
+
+static int ask_locked(struct origins_asker *a, struct question *q)
+{
+	struct instant end = instant_add_ms(instant_now(), ANSWER_MS);
+	uint32_t version = q->answer.version;
+	int r = 0;
+
+	if (*question_find(a, version))
+		return -EBUSY;
+	if (send(a->fd, &version, sizeof(version), MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+		return -errno;
+	q->next = a->questions;
+	a->questions = q;
+	while (!q->answered && !r)
+		r = answers_wait(a, end);
+	*question_find(a, version) = q->next;
+	if (!q->answered)
+		return r;
+	return q->answer.status ? q->answer.status : q->fd < 0 ? -EIO : q->fd;
 }
 
 static int asker_open(void *ctx, uint32_t version)
 {
+	struct question q = {.answer.version = version, .fd = -1};
 	struct origins_asker *a = ctx;
 	int r;
 
 	pthread_mutex_lock(&a->lock);
-	r = ask(a, version);
+	r = ask_locked(a, &q);
 	pthread_mutex_unlock(&a->lock);
 	return r;
 }
 
 void origins_asker_init(struct origins_asker *a, int fd)
 {
+	pthread_condattr_t monotonic;
+
+	pthread_condattr_init(&monotonic);
+	pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	pthread_cond_init(&a->answered, &monotonic);
+	pthread_condattr_destroy(&monotonic);
 	pthread_mutex_init(&a->lock, NULL);
+	a->questions = NULL;
+	a->reading = false;
 	a->fd = fd;
 	a->door = (struct origin_door){asker_open, a};
 }

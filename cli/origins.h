@@ -27,9 +27,13 @@ struct origins;
 int origins_new(struct loop *loop, struct db *db, struct origins **out, int *ask_fd);
 void origins_free(struct origins *origins); /* NULL is fine */
 
-/* The copier's side. */
+/* The copier's side: any number of threads ask at once, one of a version. */
+struct question;
 struct origins_asker {
-	pthread_mutex_t lock; /* one question at a time */
+	pthread_mutex_t lock;
+	pthread_cond_t answered;    /* or nobody reads any more */
+	struct question *questions; /* under the lock, */
+	bool reading;		    /* as this is: one of those who wait does so for all */
 	int fd;
 	struct origin_door door;
 };

@@ -54,6 +54,7 @@ static void copier_turn(struct copier *c)
 	mends_turn(c);
 	for (struct source *s = c->sources; s; s = next) {
 		next = s->next;
+		source_looked(c, s);
 		source_fill(c, s);
 		source_finish(c, s);
 	}
@@ -81,7 +82,7 @@ static void on_poll(struct loop_timer *timer, struct instant now)
 	sources_poll(c);
 	for (struct source *s = c->sources; s; s = s->next) {
 		if (!s->there)
-			source_origin(c, s);
+			source_look(c, s);
 		jobs_again(c, s, now);
 	}
 	copier_turn(c);

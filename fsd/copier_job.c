@@ -115,6 +115,12 @@ struct job *job_new(struct copier *c, struct source *s, uint32_t pos, bool wante
 			    .copy = {.draft.fd = -1, .read_fd = -1}};
 	*job_slot(s, pos) = job;
 	s->under_way++;
+	if (s->look && s->origin < 0) {
+		/* In vain until that is done; then jobs_again() is told. */
+		job->state = JOB_LATER;
+		job->not_before = instant_add_ms(job->since, COPIER_RETRY_MS);
+		return job;
+	}
 	pthread_mutex_lock(&c->lock);
 	queue_push(wanted ? &c->wanted : &c->fill, job);
 	pthread_cond_signal(&c->work);
@@ -205,7 +211,7 @@ static bool job_retry(struct copier *c, struct job *job, struct instant now)
 	bool patient = now.ns - job->since.ns < COPIER_ORIGIN_SECS * NS_PER_SEC;
 
 	if (job->r == -ENODEV || !job->source->there)
-		source_origin(c, job->source);
+		source_look(c, job->source);
 	if (!job->wanted)
 		source_pause(job->source);
 	if (!job->wanted || !patient)

@@ -9,7 +9,8 @@
  *	copier_commit.c  the thread that makes copies durable, many at a time
  *	copier_room.c    what is done about a full store
  *	copier_mend.c    a thread that mends what was found damaged when it was asked for
- *	copier_source.c  versions that are not sealed: origin, fill, seal
+ *	copier_source.c  versions that are not sealed: fill, seal
+ *	copier_origin.c  threads that look for their origins
  *
  * All of it is the main loop's, one thread, but for the queues (under `lock`) and for a
  * job that a thread took out of one: that is the thread's until it puts it into the next.
@@ -92,7 +93,8 @@ struct source {
 	char *path;
 	atomic_bool no_clone; /* its file system does not share blocks with the store's */
 	atomic_int origin;    /* -1: was never there; the number stays for good, see
-			       * source_origin() */
+			       * source_looked() */
+	struct look *look;    /* under way, or NULL */
 	bool there;	      /* the origin, at the last look */
 	bool strict;
 	bool removed;	/* its row is gone: let go when nothing is under way */
@@ -271,8 +273,6 @@ void room_poll(struct copier *c, struct instant now);
 /* Versions that are not sealed, as the database has them now. */
 void sources_poll(struct copier *c);
 struct source *source_find(struct copier *c, uint32_t version);
-/* Look for the origin, again when it went. */
-void source_origin(struct copier *c, struct source *s);
 /* Were the bytes at `pos` given out before?  Then the file is never to be another, though
  * the store may have lost it.  From the source's threads too. */
 bool source_had(struct source *s, uint32_t pos, struct fill_record *out);
@@ -290,5 +290,15 @@ void source_tell_odd(struct source *s, const struct fill_record *record);
 void source_tell_kept(struct source *s, int err);
 void source_tell_broken(struct source *s, uint32_t pos);
 void source_tell_bad(struct source *s, uint32_t pos, int err);
+
+/* ---- copier_origin.c ---- */
+
+struct look;
+
+/* Begin to look for the origin, again when it went; what comes of it is source_looked()'s. */
+void source_look(struct copier *c, struct source *s);
+/* The loop's turn: where the look is done, what it found is the source's. */
+void source_looked(struct copier *c, struct source *s);
+void look_leave(struct look *look); /* nobody waits for it; NULL is fine */
 
 #endif

@@ -11,7 +11,6 @@
 #include "common/log.h"
 #include "common/schema.h"
 #include "fsd/hot.h"
-#include "fsd/origin.h"
 
 enum {
 	COPIER_AGAIN_SECS = 30,
@@ -74,30 +73,6 @@ void source_tell_bad(struct source *s, uint32_t pos, int err)
 		  strerror(-err));
 }
 
-/* Open the origin, again when it went.  Threads may be reading below the old one: the
- * new one takes over its number, so that theirs never means another directory. */
-void source_origin(struct copier *c, struct source *s)
-{
-	int fd = origin_open(c->config.door, s->id, s->path);
-	int err = fd < 0 ? -fd : 0;
-
-	if (!err && !origin_dir_is(fd, version_manifest(s->version)))
-		err = ENODEV;
-	if (!err && s->origin < 0)
-		s->origin = take_fd(&fd);
-	else if (!err && dup3(fd, s->origin, O_CLOEXEC) < 0)
-		err = errno;
-	closep(&fd);
-	s->there = !err;
-	if (err && !s->told_gone)
-		log_error("version %u: its origin %s is not there: %s; files not yet copied wait",
-			  s->id, s->path,
-			  err == ENODEV ? "nothing of the image is in it" : strerror(err));
-	else if (!err && s->told_gone)
-		log_info("version %u: its origin %s is back", s->id, s->path);
-	s->told_gone = err != 0;
-}
-
 void source_free(struct copier *c, struct source *s)
 {
 	for (struct source **p = &c->sources; *p; p = &(*p)->next)
@@ -105,6 +80,7 @@ void source_free(struct copier *c, struct source *s)
 			*p = s->next;
 			break;
 		}
+	look_leave(s->look);
 	if (s->origin >= 0)
 		close(s->origin);
 	closep(&s->journal);
@@ -175,7 +151,7 @@ static int source_new(struct copier *c, uint32_t id, const char *path, bool stri
 		return r;
 	}
 	source_hot(c, s);
-	source_origin(c, s);
+	source_look(c, s);
 	s->next = c->sources;
 	c->sources = s;
 	return 0;

@@ -37,6 +37,9 @@ struct gate {
 	uint8_t passed[4096]; /* by extent: let through in this state */
 	struct waiting waiting[WAITING];
 	unsigned int nwaiting;
+	bool holds;
+	fuse_req_t held[WAITING];
+	unsigned int nheld;
 };
 
 uint8_t gate_byte(unsigned int state, uint64_t offset)
@@ -57,18 +60,50 @@ static void fill_stat(const struct gate *g, fuse_ino_t ino, struct stat *st)
 	st->st_ctim.tv_sec += g->state + (g->unlinked ? 1000 : 0);
 }
 
-static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+static void found_locked(struct gate *g, fuse_req_t req)
 {
-	struct gate *g = fuse_req_userdata(req);
 	struct fuse_entry_param e = {.ino = FILE_INO};
 
-	pthread_mutex_lock(&g->lock);
 	fill_stat(g, FILE_INO, &e.attr);
-	pthread_mutex_unlock(&g->lock);
-	if (parent != FUSE_ROOT_ID || strcmp(name, "big") || !e.attr.st_nlink)
+	if (!e.attr.st_nlink)
 		fuse_reply_err(req, ENOENT);
 	else
 		fuse_reply_entry(req, &e);
+}
+
+static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct gate *g = fuse_req_userdata(req);
+
+	if (parent != FUSE_ROOT_ID || strcmp(name, "big") != 0) {
+		fuse_reply_err(req, ENOENT);
+		return;
+	}
+	pthread_mutex_lock(&g->lock);
+	if (g->holds && g->nheld < WAITING)
+		g->held[g->nheld++] = req;
+	else
+		found_locked(g, req);
+	pthread_mutex_unlock(&g->lock);
+}
+
+void gate_hold(struct gate *g, bool hold)
+{
+	pthread_mutex_lock(&g->lock);
+	g->holds = hold;
+	while (!hold && g->nheld)
+		found_locked(g, g->held[--g->nheld]);
+	pthread_mutex_unlock(&g->lock);
+}
+
+unsigned int gate_held(struct gate *g)
+{
+	unsigned int n;
+
+	pthread_mutex_lock(&g->lock);
+	n = g->nheld;
+	pthread_mutex_unlock(&g->lock);
+	return n;
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -282,6 +317,8 @@ void gate_free(struct gate *g)
 	for (unsigned int i = 0; i < g->nwaiting; i++)
 		fuse_reply_err(g->waiting[i].req, EIO);
 	g->nwaiting = 0;
+	while (g->nheld)
+		fuse_reply_err(g->held[--g->nheld], EIO);
 	pthread_mutex_unlock(&g->lock);
 	fuse_session_exit(g->session);
 	fuse_session_unmount(g->session); /* wakes the loop */

@@ -23,6 +23,11 @@ void gate_change(struct gate *g, uint64_t size);
 /* The name goes, the open file stays. */
 void gate_unlink(struct gate *g);
 
+/* Who looks for the file hangs from now on; or goes on.  One who hung when the gate goes is
+ * told EIO. */
+void gate_hold(struct gate *g, bool hold);
+unsigned int gate_held(struct gate *g); /* how many hang */
+
 /* The extent that somebody waits for, if so. */
 bool gate_waits(struct gate *g, uint64_t *extent);
 /* Extents let through so far, one that was read twice counted twice in two states. */

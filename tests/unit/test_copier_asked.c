@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The copier asked by hand, over its socket: by who means ill, and by many at once.
+ * The copier asked by hand, over its socket: by who means ill, by many at once, and while an
+ * origin hangs.
  */
 #include "tests/unit/extents_unit.h"
 
@@ -185,11 +186,120 @@ static void many_at_once_wait_for_each_other(void **state)
 	setrlimit(RLIMIT_NOFILE, &before);
 }
 
+/* An image of the file `name`; where `site.origin` is not, for once. */
+static uint32_t add_from(struct bench *b, const char *dir, const char *name)
+{
+	const struct image_add add = {.name = name, .source = dir};
+	uint32_t version;
+	uint32_t number;
+
+	assert_int_equal(image_add(b->site.db, b->site.state, &add, &version, &number, NULL), 0);
+	return version;
+}
+
+static bool has_answer(int socket, int ms)
+{
+	return poll(&(struct pollfd){.fd = socket, .events = POLLIN}, 1, ms) == 1;
+}
+
+/* Two files at a directory that is fine, and one where whoever looks for it hangs. */
+static void an_origin_that_hangs_holds_nobody_else_up(void **state)
+{
+	struct bench *b = *state;
+	struct copier_ask ask = {.magic = COPIER_MAGIC, .pos = 1, .id = 1, .len = COPIER_WHOLE};
+	struct copier_ask stuck = ask;
+	struct copier_reply reply;
+	char path[200];
+	int fds[2];
+	int fd;
+
+	bench_gate(b, 6 * MIB);
+	stuck.version = b->version;
+	snprintf(path, sizeof(path), "%s/../good", b->site.state);
+	assert_int_equal(mkdir(path, 0755), 0);
+	site_write(path, "f", "f", 1);
+	ask.version = add_from(b, path, "good");
+	gate_hold(b->gate, true);
+	bench_copier(b);
+	fd = raw_client(b);
+	site_wait(gate_held(b->gate) == 1);
+	assert_int_equal(send(fd, &stuck, sizeof(stuck), 0), sizeof(stuck));
+	for (ask.id = 2; ask.id < 20; ask.id++) {
+		assert_int_equal(send(fd, &ask, sizeof(ask), 0), sizeof(ask));
+		if (!has_answer(fd, 20000))
+			fail_msg("nobody is answered while an origin hangs");
+		raw_answer(fd, &reply, fds);
+		assert_int_equal(reply.id, ask.id);
+		assert_int_equal(reply.status, 0);
+		closep(&fds[0]);
+	}
+	site_wait(site_is_sealed(&b->site, ask.version));
+	assert_int_equal(gate_held(b->gate), 1); /* no other look was begun */
+	gate_allow(b->gate, UINT_MAX);
+	gate_hold(b->gate, false);
+	raw_answer(fd, &reply, fds);
+	assert_int_equal(reply.id, stuck.id);
+	assert_int_equal(reply.status, 0);
+	closep(&fds[0]);
+	close(fd);
+	wait_sealed(b);
+}
+
+static void who_ends_does_not_wait_for_one_that_hangs(void **state)
+{
+	struct bench *b = *state;
+
+	bench_gate(b, 6 * MIB);
+	gate_hold(b->gate, true);
+	bench_copier(b);
+	site_wait(gate_held(b->gate) == 1);
+	bench_stop(b);
+	assert_int_equal(gate_held(b->gate), 1);
+	gate_hold(b->gate, false);
+}
+
+/* Nobody waits half a second for the first file of a version. */
+static void the_first_ask_waits_for_the_look_alone(void **state)
+{
+	struct bench *b = *state;
+	struct instant began;
+
+	site_write(b->site.origin, "f", "f", 1);
+	bench_copier(b);
+	for (int i = 0; i < 10; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "v%d", i);
+		began = instant_now();
+		{
+			const uint32_t version = add_from(b, b->site.origin, name);
+			const struct copier_ask ask = {.magic = COPIER_MAGIC,
+						       .version = version,
+						       .pos = 1,
+						       .id = 1,
+						       .len = COPIER_WHOLE};
+			struct copier_reply reply;
+			int fds[2];
+			int fd = raw_client(b);
+
+			assert_int_equal(raw_ask(fd, &ask, &reply, fds), 0);
+			closep(&fds[0]);
+			close(fd);
+		}
+		if (instant_now().ns - began.ns < 250 * NS_PER_MS)
+			return;
+	}
+	fail_msg("each first file took a quarter of a second");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BENCH(a_hostile_child_harms_nobody),
 		BENCH(many_at_once_wait_for_each_other),
+		BENCH(an_origin_that_hangs_holds_nobody_else_up),
+		BENCH(who_ends_does_not_wait_for_one_that_hangs),
+		BENCH(the_first_ask_waits_for_the_look_alone),
 	};
 
 	bench_begin();

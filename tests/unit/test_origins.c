@@ -178,12 +178,53 @@ static void who_hangs_holds_up_itself_alone(void **state)
 	opens(s, GOOD);
 }
 
+static void *ask_dead(void *arg)
+{
+	return (void *)(intptr_t)ask(arg, DEAD);
+}
+
+static bool has_asked(struct site *s)
+{
+	bool has;
+
+	pthread_mutex_lock(&s->asker.lock);
+	has = s->asker.questions;
+	pthread_mutex_unlock(&s->asker.lock);
+	return has;
+}
+
+/* Within the process that asks, too. */
+static void who_waits_for_one_keeps_nobody_from_asking(void **state)
+{
+	struct site *s = *state;
+	struct instant began = instant_now();
+	pthread_t waits;
+	void *answer;
+
+	if (s->hangs)
+		skip();
+	assert_int_equal(pthread_create(&waits, NULL, ask_dead, s), 0);
+	while (!has_asked(s))
+		usleep(1000);
+	assert_int_equal(ask(s, DEAD), -EBUSY);
+	for (int i = 0; i < 100; i++)
+		opens(s, GOOD);
+	/* All that while it waited. */
+	assert_true(instant_now().ns - began.ns < 4 * NS_PER_SEC);
+	assert_int_equal(pthread_join(waits, &answer), 0);
+	assert_int_equal((intptr_t)answer, -ETIMEDOUT);
+	closep(&s->fuse);
+	umount2(s->mount, MNT_DETACH);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(a_directory_is_opened_and_nothing_else, setup,
 						teardown),
 		cmocka_unit_test_setup_teardown(who_hangs_holds_up_itself_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(who_waits_for_one_keeps_nobody_from_asking, setup,
+						teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
