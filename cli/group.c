@@ -10,7 +10,7 @@
 
 static int all_set_run(struct cli *cli)
 {
-	return all_set(cli->db, cli->args, (unsigned int)cli->nargs, &cli->why);
+	return scope_set(cli->db, SCOPE_ALL, 0, cli->args, (unsigned int)cli->nargs, &cli->why);
 }
 
 const struct command command_all_set = {
@@ -60,7 +60,8 @@ static int group_set_run(struct cli *cli)
 	int r = group_find(cli->db, cli->args[0], &id, &cli->why);
 
 	return r ? r
-		 : group_set(cli->db, id, cli->args + 1, (unsigned int)cli->nargs - 1, &cli->why);
+		 : scope_set(cli->db, SCOPE_GROUP, id, cli->args + 1, (unsigned int)cli->nargs - 1,
+			     &cli->why);
 }
 
 const struct command command_group_set = {
@@ -77,7 +78,7 @@ static int group_remove_run(struct cli *cli)
 	uint32_t id;
 	int r = group_find(cli->db, cli->args[0], &id, &cli->why);
 
-	return r ? r : group_remove(cli->db, id, &cli->why);
+	return r ? r : scope_remove(cli->db, SCOPE_GROUP, id, &cli->why);
 }
 
 const struct command command_group_remove = {

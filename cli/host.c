@@ -82,7 +82,8 @@ static int host_set_run(struct cli *cli)
 	int r = host_find(cli->db, cli->args[0], &id, &cli->why);
 
 	return r ? r
-		 : host_set(cli->db, id, cli->args + 1, (unsigned int)cli->nargs - 1, &cli->why);
+		 : scope_set(cli->db, SCOPE_HOST, id, cli->args + 1, (unsigned int)cli->nargs - 1,
+			     &cli->why);
 }
 
 const struct command command_host_set = {
@@ -143,7 +144,7 @@ static int host_remove_run(struct cli *cli)
 	uint32_t id;
 	int r = host_find(cli->db, cli->args[0], &id, &cli->why);
 
-	return r ? r : host_remove(cli->db, id, &cli->why);
+	return r ? r : scope_remove(cli->db, SCOPE_HOST, id, &cli->why);
 }
 
 const struct command command_host_remove = {

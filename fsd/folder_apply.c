@@ -169,13 +169,9 @@ static int key_set(struct importing *im, unsigned int i, const char *key, char *
 	static char none[] = "";
 	static char no[] = "no";
 
-	if (s->kind == SCOPE_ALL)
-		return setting_set_row(im->db, SCOPE_ALL, 0, key, value, im->why);
-	if (s->kind == SCOPE_GROUP)
-		return group_set_row(im->db, im->ids[i], key, value ? value : none, im->why);
-	if (!value && !strcmp(key, "pending"))
-		value = no;
-	return host_set_row(im->db, im->ids[i], key, value ? value : none, im->why);
+	if (!value)
+		value = s->kind == SCOPE_HOST && !strcmp(key, "pending") ? no : none;
+	return scope_set_row(im->db, s->kind, im->ids[i], key, value, im->why);
 }
 
 /* One key, where it differs. */
@@ -238,20 +234,7 @@ static int pairs_apply(struct importing *im, unsigned int i, bool *changed)
 /* Hosts and views that hang on a scope's pairs are other ones now. */
 static int scope_touch(struct importing *im, unsigned int i)
 {
-	static const char *const sql[] = {
-		[SCOPE_ALL] = "UPDATE host SET changed = ?1 WHERE ?2 = 0",
-		[SCOPE_GROUP] = ("UPDATE host SET changed = ?1 WHERE id IN"
-				 " (SELECT host FROM host_group WHERE grp = ?2)"),
-		[SCOPE_HOST] = "UPDATE host SET changed = ?1 WHERE id = ?2",
-	};
-	enum scope_kind kind = im->want->scopes[i].kind;
-	int64_t now = wall_now_ns();
-	int r = db_run(im->db, sql[kind], "iu", now, im->ids[i]);
-
-	if (!r && kind == SCOPE_GROUP)
-		r = db_run(im->db, "UPDATE grp SET changed = ? WHERE id = ?", "iu", now,
-			   im->ids[i]);
-	return db_fail(im, r);
+	return db_fail(im, scope_changed(im->db, im->want->scopes[i].kind, im->ids[i]));
 }
 
 /* ---- hosts and groups that come, go and are renamed ---- */
@@ -300,8 +283,7 @@ static int removed(struct importing *im, enum scope_kind kind)
 		    is_taken(im, s))
 			continue;
 		fprintf(im->changes, "%s remove %s\n", word(kind), s->name);
-		r = kind == SCOPE_HOST ? host_remove_rows(im->db, s->id, im->why)
-				       : group_remove_rows(im->db, s->id, im->why);
+		r = scope_remove_rows(im->db, kind, s->id, im->why);
 	}
 	return r;
 }
@@ -319,7 +301,7 @@ static int named(struct importing *im, enum scope_kind kind)
 		snprintf(name, sizeof(name), "%s", s->name);
 		if (im->had[i]) {
 			fprintf(im->changes, "host set %s name=%s\n", im->had[i]->name, s->name);
-			r = host_set_row(im->db, im->ids[i], "name", name, im->why);
+			r = scope_set_row(im->db, SCOPE_HOST, im->ids[i], "name", name, im->why);
 			if (!r)
 				r = scope_touch(im, i);
 			continue;

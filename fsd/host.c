@@ -13,16 +13,13 @@
 #include "fsd/image.h"
 #include "fsd/template.h"
 
-/* One row's numbers, or -ENOENT. */
-static int row_ints(struct db *db, sqlite3_stmt *stmt, int r, int64_t *a, int64_t *b)
+/* The number in the one row that a query, which gave `r`, is for.  -ENOENT: none. */
+static int row_int(sqlite3_stmt *stmt, int r, int64_t *out)
 {
 	if (r != DB_ROW)
 		return r ? r : -ENOENT;
-	*a = sqlite3_column_int64(stmt, 0);
-	if (b)
-		*b = sqlite3_column_int64(stmt, 1);
+	*out = sqlite3_column_int64(stmt, 0);
 	sqlite3_reset(stmt);
-	(void)db;
 	return 0;
 }
 
@@ -35,14 +32,14 @@ static int by_mac(struct db *db, const struct mac *mac, int64_t *id)
 {
 	sqlite3_stmt *stmt = db_stmt(db, "SELECT host FROM host_mac WHERE mac = ?");
 
-	return row_ints(db, stmt, db_query(db, stmt, "b", mac_bytes(mac)), id, NULL);
+	return row_int(stmt, db_query(db, stmt, "b", mac_bytes(mac)), id);
 }
 
 static int by_name(struct db *db, const char *name, int64_t *id)
 {
 	sqlite3_stmt *stmt = db_stmt(db, "SELECT id FROM host WHERE name = ?");
 
-	return row_ints(db, stmt, db_query(db, stmt, "s", name), id, NULL);
+	return row_int(stmt, db_query(db, stmt, "s", name), id);
 }
 
 static const char *name_of(struct db *db, int64_t id, char out[static NAME_MAX_LEN + 1])
@@ -75,7 +72,7 @@ int group_find(struct db *db, const char *name, uint32_t *id, struct why *why)
 {
 	sqlite3_stmt *stmt = db_stmt(db, "SELECT id FROM grp WHERE name = ?");
 	int64_t found;
-	int r = row_ints(db, stmt, db_query(db, stmt, "s", name), &found, NULL);
+	int r = row_int(stmt, db_query(db, stmt, "s", name), &found);
 
 	if (r)
 		return r == -ENOENT ? why_set(why, r, "%s: no such group", name)
@@ -96,7 +93,7 @@ int image_find(struct db *db, const char *name, int64_t *image, int64_t *version
 	snprintf(bare, sizeof(bare), "%.*s", at ? (int)(at - name) : (int)strlen(name), name);
 	*version = 0;
 	stmt = db_stmt(db, "SELECT id FROM image WHERE name = ?");
-	r = row_ints(db, stmt, db_query(db, stmt, "s", bare), image, NULL);
+	r = row_int(stmt, db_query(db, stmt, "s", bare), image);
 	if (r == -ENOENT)
 		return why_set(why, r, "%s: no such image", bare);
 	if (r || !at)
@@ -105,7 +102,7 @@ int image_find(struct db *db, const char *name, int64_t *image, int64_t *version
 	if (end == at + 1 || *end)
 		return why_set(why, -EINVAL, "%s: not NAME@NUMBER", name);
 	stmt = db_stmt(db, "SELECT id FROM version WHERE image = ? AND number = ?");
-	r = row_ints(db, stmt, db_query(db, stmt, "ii", *image, (int64_t)number), version, NULL);
+	r = row_int(stmt, db_query(db, stmt, "ii", *image, (int64_t)number), version);
 	if (r == -ENOENT)
 		return why_set(why, r, "%s: no such version", name);
 	return db_fail(db, r, why);
@@ -146,7 +143,7 @@ static int address_free(struct db *db, int64_t host, uint32_t address, struct wh
 	char name[NAME_MAX_LEN + 1];
 	char text[IP4_TEXT];
 	int64_t other;
-	int r = row_ints(db, stmt, db_query(db, stmt, "ui", address, host), &other, NULL);
+	int r = row_int(stmt, db_query(db, stmt, "ui", address, host), &other);
 
 	if (!r)
 		return why_set(why, -EEXIST, "%s: is %s's already", ip4_format(address, text),
@@ -369,8 +366,8 @@ int setting_check(const char *key, const char *value, struct why *why)
 	return value && *value ? setting_check_value(key, value, why) : 0;
 }
 
-int setting_set_row(struct db *db, enum scope_kind kind, uint32_t owner, const char *key,
-		    const char *value, struct why *why)
+static int setting_set_row(struct db *db, enum scope_kind kind, uint32_t owner, const char *key,
+			   const char *value, struct why *why)
 {
 	int64_t version;
 	int64_t image;
@@ -391,7 +388,7 @@ int setting_set_row(struct db *db, enum scope_kind kind, uint32_t owner, const c
 	return db_fail(db, r, why);
 }
 
-int host_set_row(struct db *db, uint32_t id, const char *key, char *value, struct why *why)
+static int host_set_row(struct db *db, uint32_t id, const char *key, char *value, struct why *why)
 {
 	char *words[HOST_GROUPS_MAX];
 	unsigned int n;
@@ -418,96 +415,12 @@ int host_set_row(struct db *db, uint32_t id, const char *key, char *value, struc
 	return setting_set_row(db, SCOPE_HOST, id, key, value, why);
 }
 
-/* "KEY=VALUE" words, each through `one`; the values may be cut up. */
-static int assign(struct db *db, uint32_t id, char **words, unsigned int n,
-		  int (*one)(struct db *, uint32_t, const char *, char *, struct why *),
-		  struct why *why)
-{
-	int r = 0;
-
-	for (unsigned int i = 0; i < n; i++)
-		if (!strchr(words[i], '='))
-			return why_set(why, -EINVAL, "%s: not KEY=VALUE", words[i]);
-	for (unsigned int i = 0; i < n && !r; i++) {
-		char *eq = strchr(words[i], '=');
-
-		*eq = '\0';
-		r = one(db, id, words[i], eq + 1, why);
-	}
-	return r;
-}
-
-int host_set(struct db *db, uint32_t id, char **words, unsigned int n, struct why *why)
-{
-	cleanup(txn_abortp) struct txn *txn = NULL;
-	int r = db_fail(db, txn_begin(db, &txn), why);
-
-	if (!r)
-		r = assign(db, id, words, n, host_set_row, why);
-	if (!r)
-		r = db_run(db, "UPDATE host SET changed = ? WHERE id = ?", "iu", wall_now_ns(), id);
-	if (!r)
-		r = txn_commit(take(&txn));
-	return db_fail(db, r, why);
-}
-
 int host_approve(struct db *db, uint32_t id, struct why *why)
 {
 	return db_fail(db,
 		       db_run(db, "UPDATE host SET pending = 0, changed = ? WHERE id = ?", "iu",
 			      wall_now_ns(), id),
 		       why);
-}
-
-/* What hangs off a host or a group by kind and owner. */
-static int owned_remove(struct db *db, enum scope_kind kind, uint32_t owner)
-{
-	int r = db_run(db, "DELETE FROM setting WHERE kind = ? AND owner = ?", "uu", (uint32_t)kind,
-		       owner);
-
-	return r ? r
-		 : db_run(db, "DELETE FROM scope WHERE kind = ? AND owner = ?", "uu",
-			  (uint32_t)kind, owner);
-}
-
-int host_remove_rows(struct db *db, uint32_t id, struct why *why)
-{
-	int r = owned_remove(db, SCOPE_HOST, id);
-
-	if (!r)
-		r = db_run(db, "DELETE FROM host WHERE id = ?", "u", id);
-	return db_fail(db, r, why);
-}
-
-int host_remove(struct db *db, uint32_t id, struct why *why)
-{
-	cleanup(txn_abortp) struct txn *txn = NULL;
-	int r = db_fail(db, txn_begin(db, &txn), why);
-
-	if (!r)
-		r = host_remove_rows(db, id, why);
-	if (!r)
-		r = db_fail(db, txn_commit(take(&txn)), why);
-	return r;
-}
-
-static int all_set_row(struct db *db, uint32_t id, const char *key, char *value, struct why *why)
-{
-	return setting_set_row(db, SCOPE_ALL, id, key, value, why);
-}
-
-int all_set(struct db *db, char **words, unsigned int n, struct why *why)
-{
-	cleanup(txn_abortp) struct txn *txn = NULL;
-	int r = db_fail(db, txn_begin(db, &txn), why);
-
-	if (!r)
-		r = assign(db, 0, words, n, all_set_row, why);
-	if (!r)
-		r = db_run(db, "UPDATE host SET changed = ?", "i", wall_now_ns());
-	if (!r)
-		r = txn_commit(take(&txn));
-	return db_fail(db, r, why);
 }
 
 int group_add(struct db *db, const char *name, struct why *why)
@@ -522,7 +435,7 @@ int group_add(struct db *db, const char *name, struct why *why)
 	return db_fail(db, r, why);
 }
 
-int group_set_row(struct db *db, uint32_t id, const char *key, char *value, struct why *why)
+static int group_set_row(struct db *db, uint32_t id, const char *key, char *value, struct why *why)
 {
 	int64_t version = 0;
 	int64_t image = 0;
@@ -540,52 +453,102 @@ int group_set_row(struct db *db, uint32_t id, const char *key, char *value, stru
 	return db_fail(db, r, why);
 }
 
-int group_set(struct db *db, uint32_t id, char **words, unsigned int n, struct why *why)
+/* ---- what hosts, groups and all have in common ---- */
+
+int scope_set_row(struct db *db, enum scope_kind kind, uint32_t id, const char *key, char *value,
+		  struct why *why)
+{
+	switch (kind) {
+	case SCOPE_HOST:
+		return host_set_row(db, id, key, value, why);
+	case SCOPE_GROUP:
+		return group_set_row(db, id, key, value, why);
+	default:
+		return setting_set_row(db, kind, id, key, value, why);
+	}
+}
+
+int scope_changed(struct db *db, enum scope_kind kind, uint32_t id)
+{
+	static const char *const sql[] = {
+		[SCOPE_ALL] = "UPDATE host SET changed = ?1 WHERE ?2 = 0",
+		[SCOPE_GROUP] = ("UPDATE host SET changed = ?1 WHERE id IN"
+				 " (SELECT host FROM host_group WHERE grp = ?2)"),
+		[SCOPE_HOST] = "UPDATE host SET changed = ?1 WHERE id = ?2",
+	};
+	int64_t now = wall_now_ns();
+	int r = db_run(db, sql[kind], "iu", now, id);
+
+	if (!r && kind == SCOPE_GROUP)
+		r = db_run(db, "UPDATE grp SET changed = ? WHERE id = ?", "iu", now, id);
+	return r;
+}
+
+static int words_check(char **words, unsigned int n, struct why *why)
+{
+	for (unsigned int i = 0; i < n; i++)
+		if (!strchr(words[i], '='))
+			return why_set(why, -EINVAL, "%s: not KEY=VALUE", words[i]);
+	return 0;
+}
+
+int scope_set(struct db *db, enum scope_kind kind, uint32_t id, char **words, unsigned int n,
+	      struct why *why)
 {
 	cleanup(txn_abortp) struct txn *txn = NULL;
-	int64_t now = wall_now_ns();
-	int r = db_fail(db, txn_begin(db, &txn), why);
+	int r = words_check(words, n, why);
 
 	if (!r)
-		r = assign(db, id, words, n, group_set_row, why);
+		r = txn_begin(db, &txn);
+	for (unsigned int i = 0; i < n && !r; i++) {
+		char *eq = strchr(words[i], '=');
+
+		*eq = '\0';
+		r = scope_set_row(db, kind, id, words[i], eq + 1, why);
+	}
 	if (!r)
-		r = db_run(db, "UPDATE grp SET changed = ? WHERE id = ?", "iu", now, id);
-	/* Its hosts' views and templates are other ones now. */
-	if (!r)
-		r = db_run(db,
-			   "UPDATE host SET changed = ? WHERE id IN"
-			   " (SELECT host FROM host_group WHERE grp = ?)",
-			   "iu", now, id);
+		r = scope_changed(db, kind, id);
 	if (!r)
 		r = txn_commit(take(&txn));
 	return db_fail(db, r, why);
 }
 
-int group_remove_rows(struct db *db, uint32_t id, struct why *why)
+static int group_check_empty(struct db *db, uint32_t id, struct why *why)
 {
-	sqlite3_stmt *stmt;
+	sqlite3_stmt *stmt = db_stmt(db, "SELECT count(*) FROM host_group WHERE grp = ?");
 	int64_t n = 0;
-	int r;
+	int r = row_int(stmt, db_query(db, stmt, "u", id), &n);
 
-	stmt = db_stmt(db, "SELECT count(*) FROM host_group WHERE grp = ?");
-	r = row_ints(db, stmt, db_query(db, stmt, "u", id), &n, NULL);
-	if (!r && n)
-		return why_set(why, -EBUSY, "%lld hosts are in it", (long long)n);
+	return !r && n ? why_set(why, -EBUSY, "%lld hosts are in it", (long long)n) : r;
+}
+
+int scope_remove_rows(struct db *db, enum scope_kind kind, uint32_t id, struct why *why)
+{
+	int r = kind == SCOPE_GROUP ? group_check_empty(db, id, why) : 0;
+
+	/* These hang off it by kind and owner, and SQLite does not know of that. */
 	if (!r)
-		r = owned_remove(db, SCOPE_GROUP, id);
+		r = db_run(db, "DELETE FROM setting WHERE kind = ? AND owner = ?", "uu",
+			   (uint32_t)kind, id);
 	if (!r)
-		r = db_run(db, "DELETE FROM grp WHERE id = ?", "u", id);
+		r = db_run(db, "DELETE FROM scope WHERE kind = ? AND owner = ?", "uu",
+			   (uint32_t)kind, id);
+	if (!r)
+		r = db_run(db,
+			   kind == SCOPE_GROUP ? "DELETE FROM grp WHERE id = ?"
+					       : "DELETE FROM host WHERE id = ?",
+			   "u", id);
 	return db_fail(db, r, why);
 }
 
-int group_remove(struct db *db, uint32_t id, struct why *why)
+int scope_remove(struct db *db, enum scope_kind kind, uint32_t id, struct why *why)
 {
 	cleanup(txn_abortp) struct txn *txn = NULL;
-	int r = db_fail(db, txn_begin(db, &txn), why);
+	int r = txn_begin(db, &txn);
 
 	if (!r)
-		r = group_remove_rows(db, id, why);
+		r = scope_remove_rows(db, kind, id, why);
 	if (!r)
-		r = db_fail(db, txn_commit(take(&txn)), why);
-	return r;
+		r = txn_commit(take(&txn));
+	return db_fail(db, r, why);
 }

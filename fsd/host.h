@@ -38,33 +38,27 @@ int hosts_add(struct db *db, const struct mac *macs, unsigned int n, struct why 
 int host_find(struct db *db, const char *name, uint32_t *id, struct why *why);
 int group_find(struct db *db, const char *name, uint32_t *id, struct why *why);
 
-/* Words of KEY=VALUE, all or none; they are cut up.  mac (a list with commas), address, image,
- * group (a list), name, pending (yes, no) are rows; any other key is a setting; an empty value
- * takes it away. */
-int host_set(struct db *db, uint32_t id, char **words, unsigned int n, struct why *why);
 int host_approve(struct db *db, uint32_t id, struct why *why);
-/* Its overlay goes too. */
-int host_remove(struct db *db, uint32_t id, struct why *why);
-
-/* Settings for every host that has none of its own or of its groups. */
-int all_set(struct db *db, char **words, unsigned int n, struct why *why);
-
 int group_add(struct db *db, const char *name, struct why *why);
-int group_set(struct db *db, uint32_t id, char **words, unsigned int n, struct why *why);
-/* -EBUSY with words while hosts are in it. */
-int group_remove(struct db *db, uint32_t id, struct why *why);
+
+/* Words of KEY=VALUE for a host, a group, or all (`id` 0), all or none; they are cut up.  Of a
+ * host mac (a list with commas), address, image, group (a list), name, pending (yes, no) are
+ * rows, and of a group image; any other key is a setting; an empty value takes it away. */
+int scope_set(struct db *db, enum scope_kind kind, uint32_t id, char **words, unsigned int n,
+	      struct why *why);
+/* A host or a group, with its overlay.  -EBUSY with words while hosts are in the group. */
+int scope_remove(struct db *db, enum scope_kind kind, uint32_t id, struct why *why);
 
 /* ---- the same within a transaction that the caller has open, as an import does ---- */
 
 int host_insert_row(struct db *db, const char *name, uint32_t *id, struct why *why);
-int host_remove_rows(struct db *db, uint32_t id, struct why *why);
-int group_remove_rows(struct db *db, uint32_t id, struct why *why);
-/* One key, as host_set() and group_set() take it; `value` may be cut up. */
-int host_set_row(struct db *db, uint32_t id, const char *key, char *value, struct why *why);
-int group_set_row(struct db *db, uint32_t id, const char *key, char *value, struct why *why);
-/* A setting of any scope; NULL or "" takes it away. */
-int setting_set_row(struct db *db, enum scope_kind kind, uint32_t owner, const char *key,
-		    const char *value, struct why *why);
+/* One key, as scope_set() takes it; `value` may be cut up. */
+int scope_set_row(struct db *db, enum scope_kind kind, uint32_t id, const char *key, char *value,
+		  struct why *why);
+/* The views and templates of hosts that it holds for are other ones from now on. */
+int scope_changed(struct db *db, enum scope_kind kind, uint32_t id);
+int scope_remove_rows(struct db *db, enum scope_kind kind, uint32_t id, struct why *why);
+
 /* Is it fit for a setting?  -EINVAL with words. */
 int setting_check(const char *key, const char *value, struct why *why);
 /* NAME or NAME@N: ids; *version is 0 for a bare name.  -ENOENT with words. */

@@ -227,7 +227,7 @@ static void set(struct site *s, uint32_t id, const char *text)
 	char *copy = strdup(text);
 	char *words[] = {copy};
 
-	if (host_set(s->db, id, words, 1, &why))
+	if (scope_set(s->db, SCOPE_HOST, id, words, 1, &why))
 		fail_msg("%s", why.text);
 	free(copy);
 }
