@@ -2,6 +2,7 @@
 #include "cli/config.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -71,16 +72,16 @@ static int value_bool(const char *value, bool *out, struct why *why)
 	return 0;
 }
 
-/* One of `words`; its index. */
-static int value_word(const char *value, const char *const *words, unsigned int n, int *out,
+/* One of `words`, which end with NULL; its index. */
+static int value_word(const char *value, const char *const *words, unsigned int *out,
 		      struct why *why)
 {
 	char all[128] = "";
 	size_t len = 0;
 
-	for (unsigned int i = 0; i < n; i++) {
+	for (unsigned int i = 0; words[i]; i++) {
 		if (!strcmp(value, words[i])) {
-			*out = (int)i;
+			*out = i;
 			return 0;
 		}
 		len += (size_t)snprintf(all + len, sizeof(all) - len, "%s%s", i ? ", " : "",
@@ -149,10 +150,47 @@ static int value_list(char *value, void *ctx, int (*each)(void *, const char *, 
 	return r;
 }
 
+/* ---- keys that are one field, and what it may be ---- */
+
+struct field {
+	enum field_kind { FIELD_NUMBER, FIELD_BOOL, FIELD_WORD, FIELD_ADDRESSES } kind;
+	size_t at;		  /* in the struct that the section is read into */
+	size_t size;		  /* of a number 2 or 4 */
+	unsigned long min;	  /* of a number */
+	unsigned long max;	  /* of a number; of addresses: how many */
+	const char *const *words; /* as the enum has them, up to a NULL */
+	size_t count;		  /* where the number of addresses is */
+};
+
+#define FIELD(type, member) .at = offsetof(type, member), .size = sizeof(((type *)NULL)->member)
+#define NUMBER(type, member, low, high)                                                            \
+	.field = {.kind = FIELD_NUMBER, FIELD(type, member), .min = (low), .max = (high)}
+#define BOOL(type, member) .field = {.kind = FIELD_BOOL, FIELD(type, member)}
+#define WORD(type, member, list) .field = {.kind = FIELD_WORD, FIELD(type, member), .words = (list)}
+#define ADDRESSES(type, member, n)                                                                 \
+	.field = {.kind = FIELD_ADDRESSES,                                                         \
+		  FIELD(type, member),                                                             \
+		  .max = ARRAY_SIZE(((type *)NULL)->member),                                       \
+		  .count = offsetof(type, n)}
+
+static int field_number(const struct field *f, void *at, const char *value, struct why *why)
+{
+	unsigned long n;
+	int r = value_number(value, f->min, f->max, &n, why);
+
+	if (r)
+		return r;
+	if (f->size == sizeof(uint16_t))
+		*(uint16_t *)at = (uint16_t)n;
+	else
+		*(uint32_t *)at = (uint32_t)n;
+	return 0;
+}
+
 struct addresses {
 	uint32_t *list;
 	unsigned int *n;
-	unsigned int max;
+	unsigned long max;
 };
 
 static int address_add(void *ctx, const char *word, struct why *why)
@@ -164,7 +202,24 @@ static int address_add(void *ctx, const char *word, struct why *why)
 	return value_address(word, &a->list[(*a->n)++], why);
 }
 
-/* ---- keys ---- */
+static int field_set(const struct field *f, void *in, char *value, struct why *why)
+{
+	void *at = (char *)in + f->at;
+	struct addresses all = {at, (void *)((char *)in + f->count), f->max};
+
+	switch (f->kind) {
+	case FIELD_NUMBER:
+		return field_number(f, at, value, why);
+	case FIELD_BOOL:
+		return value_bool(value, at, why);
+	case FIELD_WORD:
+		return value_word(value, f->words, at, why);
+	default:
+		return value_list(value, &all, address_add, why);
+	}
+}
+
+/* ---- keys that are more ---- */
 
 static int interface_each(void *ctx, const char *word, struct why *why)
 {
@@ -193,7 +248,7 @@ static int loader_each(void *ctx, const char *word, struct why *why)
 	return 0;
 }
 
-static int tftp_ports(struct config *c, char *value, struct why *why)
+static int take_tftp_ports(struct config *c, char *value, struct why *why)
 {
 	char *colon = strchr(value, ':');
 	unsigned long first;
@@ -228,49 +283,14 @@ static int take_loaders(struct config *c, char *value, struct why *why)
 	return value_list(value, c, loader_each, why);
 }
 
-static int take_tftp_single_port(struct config *c, char *value, struct why *why)
-{
-	return value_bool(value, &c->tftp_single_port, why);
-}
-
-static int take_authoritative(struct config *c, char *value, struct why *why)
-{
-	return value_bool(value, &c->dhcp.authoritative, why);
-}
-
-static int take_reserved_port(struct config *c, char *value, struct why *why)
-{
-	return value_bool(value, &c->reserved_port, why);
-}
-
 static int take_mode(struct config *c, char *value, struct why *why)
 {
-	static const char *const words[] = {"full", "proxy"};
-	int word = (int)c->dhcp.mode;
-	int r = value_word(value, words, ARRAY_SIZE(words), &word, why);
+	static const char *const words[] = {"full", "proxy", NULL};
+	unsigned int word = c->dhcp.mode;
+	int r = value_word(value, words, &word, why);
 
 	c->dhcp.mode = (enum dhcp_mode)word;
 	c->mode_given = true;
-	return r;
-}
-
-static int take_unknown(struct config *c, char *value, struct why *why)
-{
-	static const char *const words[] = {"boot", "pending", "ignore"};
-	int word = (int)c->dhcp.unknown;
-	int r = value_word(value, words, ARRAY_SIZE(words), &word, why);
-
-	c->dhcp.unknown = (enum dhcp_unknown)word;
-	return r;
-}
-
-static int take_squash(struct config *c, char *value, struct why *why)
-{
-	static const char *const words[] = {"none", "root", "all"};
-	int word = (int)c->squash;
-	int r = value_word(value, words, ARRAY_SIZE(words), &word, why);
-
-	c->squash = (enum nfs_squash)word;
 	return r;
 }
 
@@ -290,53 +310,31 @@ static int take_metrics(struct config *c, char *value, struct why *why)
 	return r;
 }
 
-static int take_lease(struct config *c, char *value, struct why *why)
-{
-	unsigned long n = c->dhcp.lease_secs;
-	int r = value_number(value, 60, UINT32_MAX - 1, &n, why);
-
-	c->dhcp.lease_secs = (uint32_t)n;
-	return r;
-}
-
-static int take_offer(struct config *c, char *value, struct why *why)
-{
-	unsigned long n = c->dhcp.offer_secs;
-	int r = value_number(value, 5, 600, &n, why);
-
-	c->dhcp.offer_secs = (unsigned int)n;
-	return r;
-}
-
-static int take_nfs_port(struct config *c, char *value, struct why *why)
-{
-	unsigned long n = c->nfs_port;
-	int r = value_number(value, 1, 65535, &n, why);
-
-	c->nfs_port = (uint16_t)n;
-	return r;
-}
+static const char *const unknown_words[] = {"boot", "pending", "ignore", NULL};
+static const char *const squash_words[] = {"none", "root", "all", NULL};
 
 static const struct server_key {
 	const char *name;
-	int (*set)(struct config *c, char *value, struct why *why);
 	unsigned int parts; /* whom it concerns */
+	int (*set)(struct config *c, char *value, struct why *why);
+	struct field field; /* where there is no `set` */
 } server_keys[] = {
-	{"interface", take_interface, CONFIG_OF_DHCP | CONFIG_OF_TFTP},
-	{"mode", take_mode, CONFIG_OF_DHCP},
-	{"unknown", take_unknown, CONFIG_OF_DHCP | CONFIG_OF_TFTP},
-	{"authoritative", take_authoritative, CONFIG_OF_DHCP},
-	{"lease", take_lease, CONFIG_OF_DHCP},
-	{"offer", take_offer, CONFIG_OF_DHCP},
-	{"nfs-port", take_nfs_port, CONFIG_OF_NFS},
-	{"tftp-ports", tftp_ports, CONFIG_OF_TFTP},
-	{"tftp-single-port", take_tftp_single_port, CONFIG_OF_TFTP},
-	{"loaders", take_loaders, CONFIG_OF_TFTP},
-	{"admin", take_admin, CONFIG_OF_NFS},
-	{"reserved-port", take_reserved_port, CONFIG_OF_NFS},
-	{"squash", take_squash, CONFIG_OF_NFS},
-	{"log", take_log, CONFIG_OF_ALL},
-	{"metrics", take_metrics, CONFIG_OF_METRICS},
+	{"interface", CONFIG_OF_DHCP | CONFIG_OF_TFTP, .set = take_interface},
+	{"mode", CONFIG_OF_DHCP, .set = take_mode},
+	{"unknown", CONFIG_OF_DHCP | CONFIG_OF_TFTP,
+	 WORD(struct config, dhcp.unknown, unknown_words)},
+	{"authoritative", CONFIG_OF_DHCP, BOOL(struct config, dhcp.authoritative)},
+	{"lease", CONFIG_OF_DHCP, NUMBER(struct config, dhcp.lease_secs, 60, UINT32_MAX - 1)},
+	{"offer", CONFIG_OF_DHCP, NUMBER(struct config, dhcp.offer_secs, 5, 600)},
+	{"nfs-port", CONFIG_OF_NFS, NUMBER(struct config, nfs_port, 1, 65535)},
+	{"tftp-ports", CONFIG_OF_TFTP, .set = take_tftp_ports},
+	{"tftp-single-port", CONFIG_OF_TFTP, BOOL(struct config, tftp_single_port)},
+	{"loaders", CONFIG_OF_TFTP, .set = take_loaders},
+	{"admin", CONFIG_OF_NFS, .set = take_admin},
+	{"reserved-port", CONFIG_OF_NFS, BOOL(struct config, reserved_port)},
+	{"squash", CONFIG_OF_NFS, WORD(struct config, squash, squash_words)},
+	{"log", CONFIG_OF_ALL, .set = take_log},
+	{"metrics", CONFIG_OF_METRICS, .set = take_metrics},
 };
 
 static int subnet_range(struct dhcp_range *list, unsigned int *n, unsigned int max, char *value,
@@ -357,27 +355,6 @@ static int subnet_take_exclude(struct dhcp_subnet *s, char *value, struct why *w
 	return subnet_range(s->excluded, &s->nexcluded, ARRAY_SIZE(s->excluded), value, why);
 }
 
-static int subnet_take_router(struct dhcp_subnet *s, char *value, struct why *why)
-{
-	struct addresses all = {s->routers, &s->nrouters, ARRAY_SIZE(s->routers)};
-
-	return value_list(value, &all, address_add, why);
-}
-
-static int subnet_take_dns(struct dhcp_subnet *s, char *value, struct why *why)
-{
-	struct addresses all = {s->dns, &s->ndns, ARRAY_SIZE(s->dns)};
-
-	return value_list(value, &all, address_add, why);
-}
-
-static int subnet_take_ntp(struct dhcp_subnet *s, char *value, struct why *why)
-{
-	struct addresses all = {s->ntp, &s->nntp, ARRAY_SIZE(s->ntp)};
-
-	return value_list(value, &all, address_add, why);
-}
-
 static int subnet_take_next_server(struct dhcp_subnet *s, char *value, struct why *why)
 {
 	return value_address(value, &s->next_server, why);
@@ -394,68 +371,55 @@ static int subnet_take_domain(struct dhcp_subnet *s, char *value, struct why *wh
 	return 0;
 }
 
-static int subnet_take_mtu(struct dhcp_subnet *s, char *value, struct why *why)
-{
-	unsigned long n = s->mtu;
-	int r = value_number(value, 576, 65535, &n, why);
-
-	s->mtu = (uint16_t)n;
-	return r;
-}
-
-static int subnet_take_lease(struct dhcp_subnet *s, char *value, struct why *why)
-{
-	unsigned long n = s->lease_secs;
-	int r = value_number(value, 60, UINT32_MAX - 1, &n, why);
-
-	s->lease_secs = (uint32_t)n;
-	return r;
-}
-
-static int subnet_take_shared(struct dhcp_subnet *s, char *value, struct why *why)
-{
-	unsigned long n = s->shared;
-	int r = value_number(value, 1, 65535, &n, why);
-
-	s->shared = (unsigned int)n;
-	return r;
-}
-
 static const struct subnet_key {
 	const char *name;
 	int (*set)(struct dhcp_subnet *s, char *value, struct why *why);
+	struct field field; /* where there is no `set` */
 } subnet_keys[] = {
-	{"range", subnet_take_range},
-	{"exclude", subnet_take_exclude},
-	{"router", subnet_take_router},
-	{"dns", subnet_take_dns},
-	{"ntp", subnet_take_ntp},
-	{"domain", subnet_take_domain},
-	{"mtu", subnet_take_mtu},
-	{"lease", subnet_take_lease},
-	{"next-server", subnet_take_next_server},
-	{"shared", subnet_take_shared},
+	{"range", .set = subnet_take_range},
+	{"exclude", .set = subnet_take_exclude},
+	{"router", ADDRESSES(struct dhcp_subnet, routers, nrouters)},
+	{"dns", ADDRESSES(struct dhcp_subnet, dns, ndns)},
+	{"ntp", ADDRESSES(struct dhcp_subnet, ntp, nntp)},
+	{"domain", .set = subnet_take_domain},
+	{"mtu", NUMBER(struct dhcp_subnet, mtu, 576, 65535)},
+	{"lease", NUMBER(struct dhcp_subnet, lease_secs, 60, UINT32_MAX - 1)},
+	{"next-server", .set = subnet_take_next_server},
+	{"shared", NUMBER(struct dhcp_subnet, shared, 1, 65535)},
 };
 
 enum { KEY_UNKNOWN = 1 };
 
-static int server_key(struct config *c, const char *key, char *value, struct why *why)
+static const struct server_key *server_key_find(const char *name)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(server_keys); i++)
-		if (!strcmp(key, server_keys[i].name))
-			return server_keys[i].set(c, value, why);
-	return KEY_UNKNOWN;
+		if (!strcmp(name, server_keys[i].name))
+			return &server_keys[i];
+	return NULL;
 }
 
-static int subnet_key(struct dhcp_subnet *s, const char *key, char *value, struct why *why)
+static int server_key(struct config *c, const char *name, char *value, struct why *why)
+{
+	const struct server_key *key = server_key_find(name);
+
+	if (!key)
+		return KEY_UNKNOWN;
+	return key->set ? key->set(c, value, why) : field_set(&key->field, c, value, why);
+}
+
+static int subnet_key(struct dhcp_subnet *s, const char *name, char *value, struct why *why)
 {
 	unsigned int code;
 	int r;
 
-	for (size_t i = 0; i < ARRAY_SIZE(subnet_keys); i++)
-		if (!strcmp(key, subnet_keys[i].name))
-			return subnet_keys[i].set(s, value, why);
-	r = option_code(key, &code, why);
+	for (size_t i = 0; i < ARRAY_SIZE(subnet_keys); i++) {
+		const struct subnet_key *key = &subnet_keys[i];
+
+		if (!strcmp(name, key->name))
+			return key->set ? key->set(s, value, why)
+					: field_set(&key->field, s, value, why);
+	}
+	r = option_code(name, &code, why);
 	if (r)
 		return r == OPTION_NO_KEY ? KEY_UNKNOWN : r;
 	return dhcp_subnet_add_extra(s, code, value, why);
@@ -463,12 +427,12 @@ static int subnet_key(struct dhcp_subnet *s, const char *key, char *value, struc
 
 unsigned int config_key_parts(const char *section, const char *key)
 {
+	const struct server_key *found;
+
 	if (strcmp(section, "server") != 0)
 		return CONFIG_OF_DHCP; /* subnets */
-	for (size_t i = 0; i < ARRAY_SIZE(server_keys); i++)
-		if (!strcmp(key, server_keys[i].name))
-			return server_keys[i].parts;
-	return CONFIG_OF_ALL;
+	found = server_key_find(key);
+	return found ? found->parts : CONFIG_OF_ALL;
 }
 
 void config_list_keys(FILE *out)
