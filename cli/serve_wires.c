@@ -5,6 +5,15 @@
 
 enum { LOOK_MS = 200 };
 
+/* In so long, if not sooner. */
+static void wires_look_by(struct serve *v, int ms)
+{
+	struct instant at = instant_add_ms(instant_now(), ms);
+
+	if (!v->wires_timer.loop || at.ns < v->wires_timer.at.ns)
+		loop_timer_set(v->loop, &v->wires_timer, at);
+}
+
 void wires_note(struct serve *v)
 {
 	char text[IP4_TEXT];
@@ -18,8 +27,7 @@ void wires_note(struct serve *v)
 		   "s", text);
 	v->unnoted = r == -EAGAIN;
 	if (v->unnoted)
-		loop_timer_set(v->loop, &v->wires_timer,
-			       instant_add_ms(instant_now(), LOOK_AGAIN_MS));
+		wires_look_by(v, LOOK_AGAIN_MS);
 	else if (r)
 		log_warn("rootstock.db: %s", db_error(v->db));
 }
@@ -50,6 +58,7 @@ static void wires_look(struct loop_timer *timer, struct instant now)
 	bool moved = false;
 	bool other_mac = false;
 
+	(void)now;
 	for (unsigned int i = 0; i < v->config.ninterfaces; i++) {
 		enum wire_change change = wire_look(&v->wires[i]);
 
@@ -70,21 +79,18 @@ static void wires_look(struct loop_timer *timer, struct instant now)
 		again = true;
 	}
 	if (again)
-		loop_timer_set(v->loop, timer, instant_add_ms(now, LOOK_AGAIN_MS));
+		wires_look_by(v, LOOK_AGAIN_MS);
 }
 
 static void on_wires(struct loop_source *source, uint32_t events)
 {
 	struct serve *v = container(source, struct serve, wires_moved);
-	struct instant at;
 
 	(void)events;
 	wires_drain(source->fd);
 	/* Links come up in several steps: one look for all.  Not later than it was to be:
 	 * on a machine of containers links come and go without end. */
-	at = instant_add_ms(instant_now(), LOOK_MS);
-	if (!v->wires_timer.loop || at.ns < v->wires_timer.at.ns)
-		loop_timer_set(v->loop, &v->wires_timer, at);
+	wires_look_by(v, LOOK_MS);
 }
 
 int wires_watch(struct serve *v)

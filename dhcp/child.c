@@ -210,16 +210,16 @@ static int child_load(struct child *child)
 	r = load_change(child, &change);
 	if (!r)
 		r = inventory_load(child->rootstock, &inv);
-	if (r)
-		return r;
-	child->rootstock_seen = seen;
-	dhcp_server_inventory(child->server, inv, change);
-	inventory_free(child->inventory);
-	child->inventory = inv;
+	if (!r) {
+		child->rootstock_seen = seen;
+		dhcp_server_inventory(child->server, inv, change);
+		inventory_free(child->inventory);
+		child->inventory = inv;
+	}
 	now = instant_now();
 	wait_ns = 9 * (now.ns - began.ns);
 	child->load_again.ns = now.ns + (wait_ns < LOAD_AGAIN_NS ? wait_ns : LOAD_AGAIN_NS);
-	return 0;
+	return r;
 }
 
 static void child_refresh(struct child *child)
@@ -261,7 +261,8 @@ static void on_packets(struct loop_source *source, uint32_t events)
 				       packets, &lost);
 		now = now_both();
 		child->received += n > 0 ? (unsigned int)n : 0;
-		/* Three system calls a batch: what a command has just said is so. */
+		/* Three system calls a batch: what a command has said is so for the next
+		 * machine that asks. */
 		if (n > 0)
 			child_refresh(child);
 		for (int i = 0; i < n; i++) {
@@ -318,6 +319,7 @@ static void on_event(struct loop_source *source, uint32_t events)
 	int r = 0;
 
 	(void)events;
+	child_refresh(child); /* a MNT may open a boot */
 	for (unsigned int i = 0; i < 256 && (!r || r == -EBADMSG); i++) {
 		r = event_receive(source->fd, &event);
 		if (!r)

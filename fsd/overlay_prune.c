@@ -18,12 +18,14 @@ static int retired_count(struct db *db, int64_t *out)
 }
 
 /* Each host's oldest open boot, in a table of this connection's own; 0 stands for machines
- * that are none.  One that was registered while it ran is in its boot's row by its MAC. */
+ * that are none.  A boot is the host's that has its MAC now, and its row's, which it was when
+ * it began. */
 static int held_fill(struct db *db, struct db *leases)
 {
 	static const char insert[] =
-		"INSERT INTO temp.held (host, change) VALUES"
-		" (coalesce(?1, (SELECT host FROM host_mac WHERE mac = ?2), 0), ?3)"
+		"INSERT INTO temp.held (host, change)"
+		" SELECT coalesce(?1, 0), ?3"
+		" UNION ALL SELECT host, ?3 FROM host_mac WHERE mac = ?2"
 		" ON CONFLICT (host) DO UPDATE SET change = min(change, excluded.change)";
 	sqlite3_stmt *stmt = db_stmt(leases, "SELECT host, mac, coalesce(change, 0) FROM boot"
 					     " WHERE ended IS NULL");

@@ -150,9 +150,9 @@ coverage_run() {
 		[[ ! -f $program || ! -x $program ]] || objects+=(-object "$program")
 	done
 	if llvm-profdata merge --failure-mode=all -sparse --input-files="$logs/profiles" \
-		-o "$logs/coverage.profdata" &&
+		-o "$logs/coverage.profdata" 2>"$logs/coverage.log" &&
 		llvm-cov export -summary-only -instr-profile "$logs/coverage.profdata" \
-			"${objects[@]}" >"$logs/coverage.json" 2>"$logs/coverage.log" &&
+			"${objects[@]}" >"$logs/coverage.json" 2>>"$logs/coverage.log" &&
 		figures=$(python3 tests/lib/coverage.py "$logs/coverage.json"); then
 		result pass coverage/figures
 		echo "$figures"
