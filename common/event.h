@@ -23,8 +23,7 @@ enum event_kind {
 	EVENT_UNKNOWN, /* nfs, tftp: an address with a lease but no registered host asked */
 	EVENT_INIT,    /* nfs: first READ of the init program in a mount */
 	EVENT_ALIVE,   /* nfs: about once a minute for each address that uses its tree;
-			* `bytes`: the boot that it mounted in, 0: not known; `step`: how far
-			* it has come, STEP_ROOT or STEP_INIT */
+			* `step`: how far it has come, STEP_ROOT or STEP_INIT */
 	EVENT_SEALED,  /* copier: `host` is the version's id, text its digest in hex */
 	EVENT_READS,   /* nfs: files of the version `bytes` that a boot read first, in order:
 			* positions in `text`, as uint32_t up to a 0; `ms` is when, but in
@@ -64,7 +63,8 @@ struct event {
 	uint32_t kind;
 	uint32_t host; /* 0 when unknown */
 	uint32_t address;
-	uint32_t ms; /* how long it took, where that means something */
+	uint32_t ms;   /* how long it took, where that means something */
+	uint32_t boot; /* of MOUNT, INIT and ALIVE: by its handle; 0: of none that was open */
 	uint64_t bytes;
 	int64_t at; /* wall time, ns; of the end where it took time */
 	uint16_t step;

@@ -260,22 +260,39 @@ struct boot *boots_ack(struct boots *bs, const struct mac *mac, uint32_t address
 	return b;
 }
 
-void boots_mount(struct boots *bs, const struct mac *mac, uint32_t address,
-		 const struct boot_pin *pin, struct dhcp_now now)
+/* NULL: it is over. */
+static struct boot *boot_by_id(const struct boots *bs, const struct mac *mac, uint32_t id)
 {
-	struct boot *b = boot_settled(bs, mac);
+	struct boot *b = boots_newest(bs, mac);
 
-	if (!b)
-		b = boot_open(bs, mac, -1, pin, now);
-	if (!b)
-		return;
-	boot_settle(bs, b, address);
+	while (b && b->id != id)
+		b = boot_earlier(b);
+	return b;
+}
+
+static void boot_heard(struct boots *bs, struct boot *b, struct dhcp_now now)
+{
 	b->last_alive = now.wall_ns;
 	b->heard = now.mono;
 	if (!b->mounted) {
 		b->mounted = now.wall_ns;
 		boot_changed(bs, b);
 	}
+}
+
+void boots_mount(struct boots *bs, const struct mac *mac, uint32_t id, uint32_t address,
+		 const struct boot_pin *pin, struct dhcp_now now)
+{
+	struct boot *b = id ? boot_by_id(bs, mac, id) : NULL;
+
+	if (!b)
+		b = boot_settled(bs, mac);
+	if (!b)
+		b = boot_open(bs, mac, -1, pin, now);
+	if (!b)
+		return;
+	boot_settle(bs, b, address);
+	boot_heard(bs, b, now);
 }
 
 static struct boot *boot_mounted(const struct boots *bs, const struct mac *mac)
@@ -299,17 +316,17 @@ static void boots_end(struct boots *bs, const struct mac *mac, const char *reaso
 	}
 }
 
-void boots_init(struct boots *bs, const struct mac *mac, const struct mac *others,
+void boots_init(struct boots *bs, const struct mac *mac, uint32_t id, const struct mac *others,
 		unsigned int nothers, struct dhcp_now now)
 {
 	static const char reason[] = "a later boot read init";
-	struct boot *b = boot_mounted(bs, mac);
+	struct boot *b = id ? boot_by_id(bs, mac, id) : boot_mounted(bs, mac);
 	struct boot *next;
 
 	if (!b || b->init)
 		return;
-	b->init = b->last_alive = now.wall_ns;
-	b->heard = now.mono;
+	boot_heard(bs, b, now);
+	b->init = now.wall_ns;
 	boot_changed(bs, b);
 	for (struct boot *e = boot_earlier(b); e; e = next) {
 		next = boot_earlier(e);
@@ -322,19 +339,11 @@ void boots_init(struct boots *bs, const struct mac *mac, const struct mac *other
 
 void boots_alive(struct boots *bs, const struct mac *mac, uint32_t id, struct dhcp_now now)
 {
-	struct boot *b = boots_newest(bs, mac);
+	struct boot *b = id ? boot_by_id(bs, mac, id) : boot_mounted(bs, mac);
 
-	while (id && b && b->id != id)
-		b = boot_earlier(b);
-	if (id && b && !b->mounted) {
-		b->mounted = now.wall_ns;
-		boot_changed(bs, b);
-	}
-	b = boot_mounted(bs, mac);
 	if (!b)
 		return;
-	b->last_alive = now.wall_ns;
-	b->heard = now.mono;
+	boot_heard(bs, b, now);
 	if (now.wall_ns - b->alive_stored > BOOT_ALIVE_STORE_NS || now.wall_ns < b->alive_stored)
 		boot_changed(bs, b);
 }

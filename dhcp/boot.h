@@ -91,13 +91,15 @@ struct boot *boots_discover(struct boots *boots, const struct mac *mac, enum dhc
 struct boot *boots_ack(struct boots *boots, const struct mac *mac, uint32_t address, bool selecting,
 		       int arch, const struct boot_pin *pin, struct dhcp_now now);
 
-void boots_mount(struct boots *boots, const struct mac *mac, uint32_t address,
+/* What nfs tells: a MNT was granted, init was read, a handle was shown, in the boot `id`.  0:
+ * none was open when the handle was given; then the newest is meant, for init and handles of
+ * those that have mounted.  A handle of a boot that is over tells nothing; a MNT without a boot
+ * opens one.  What was told before may be lost: who read init has mounted. */
+void boots_mount(struct boots *boots, const struct mac *mac, uint32_t id, uint32_t address,
 		 const struct boot_pin *pin, struct dhcp_now now);
 /* `others` are the host's further MACs: their boots end too. */
-void boots_init(struct boots *boots, const struct mac *mac, const struct mac *others,
+void boots_init(struct boots *boots, const struct mac *mac, uint32_t id, const struct mac *others,
 		unsigned int nothers, struct dhcp_now now);
-/* `id`: the boot that it mounted in, where that is known; else 0.  Word of the mount may
- * have been lost. */
 void boots_alive(struct boots *boots, const struct mac *mac, uint32_t id, struct dhcp_now now);
 
 /* The newest open one, or NULL. */

@@ -188,16 +188,17 @@ void dhcp_server_event(struct dhcp_server *s, const struct event *event, struct 
 	pin.mode = inventory_mode(s->inv, host);
 	switch (event->kind) {
 	case EVENT_MOUNT:
-		boots_mount(s->boots, &mac, event->address, &pin, now);
+		boots_mount(s->boots, &mac, event->boot, event->address, &pin, now);
 		break;
 	case EVENT_INIT:
-		boots_init(s->boots, &mac, host ? host->macs : NULL, host ? host->nmacs : 0, now);
+		boots_init(s->boots, &mac, event->boot, host ? host->macs : NULL,
+			   host ? host->nmacs : 0, now);
 		break;
 	case EVENT_ALIVE:
-		boots_alive(s->boots, &mac, (uint32_t)event->bytes, now);
+		boots_alive(s->boots, &mac, event->boot, now);
 		if (event->step == STEP_INIT) /* whose own event may be lost */
-			boots_init(s->boots, &mac, host ? host->macs : NULL, host ? host->nmacs : 0,
-				   now);
+			boots_init(s->boots, &mac, event->boot, host ? host->macs : NULL,
+				   host ? host->nmacs : 0, now);
 		break;
 	default:
 		return;

@@ -135,7 +135,6 @@ int conn_new_as(int fd, uint8_t programs, const struct caller_route *route, stru
 	conn->caller.port = route->port;
 	conn->caller.local = route->local;
 	conn->caller.tcp = true;
-	conn->caller.since_ns = instant_now().ns;
 	conn->caller.programs = programs;
 	*out = conn;
 	return 0;

@@ -13,16 +13,15 @@
 
 struct roster_entry {
 	uint32_t host;
+	uint64_t change; /* for who has none of its addresses */
 	char *init;
 };
 
 /* An open boot. */
 struct roster_pin {
+	uint32_t boot;
 	uint32_t host;
 	uint64_t change;
-	uint32_t boot;
-	uint32_t version;
-	struct mac mac;
 };
 
 struct roster {
@@ -32,7 +31,7 @@ struct roster {
 	unsigned int nwho;
 	struct roster_entry *hosts; /* by id */
 	unsigned int nhosts;
-	struct roster_pin *pins; /* by host, change, boot */
+	struct roster_pin *pins; /* by boot */
 	unsigned int npins;
 };
 
@@ -97,68 +96,47 @@ int roster_by_address(const struct roster *roster, uint32_t address, struct rost
 	return 0;
 }
 
-int roster_host(const struct roster *roster, uint32_t host, const char **init)
-{
-	const struct roster_entry key = {.host = host};
-	const struct roster_entry *found =
-		roster->nhosts
-			? bsearch(&key, roster->hosts, roster->nhosts, sizeof(key), entry_cmp)
-			: NULL;
-
-	if (!found)
-		return -ENOENT;
-	*init = found->init;
-	return 0;
-}
-
 static int pin_cmp(const void *a, const void *b)
 {
 	const struct roster_pin *x = a;
 	const struct roster_pin *y = b;
 
-	if (x->host != y->host)
-		return x->host < y->host ? -1 : 1;
-	if (x->change != y->change)
-		return x->change < y->change ? -1 : 1;
 	return (x->boot > y->boot) - (x->boot < y->boot);
 }
 
-/* The first of a host that is not before `change`; npins: none. */
-static unsigned int roster_pin(const struct roster *roster, uint32_t host, uint64_t change)
+static struct roster_entry *roster_entry(const struct roster *roster, uint32_t host)
 {
-	const struct roster_pin key = {.host = host, .change = change};
-	unsigned int lo = 0;
-	unsigned int hi = roster->npins;
+	const struct roster_entry key = {.host = host};
 
-	while (lo < hi) {
-		unsigned int mid = lo + (hi - lo) / 2;
-
-		if (pin_cmp(&roster->pins[mid], &key) < 0)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < roster->npins && roster->pins[lo].host == host ? lo : roster->npins;
+	return roster->nhosts ? bsearch(&key, roster->hosts, roster->nhosts, sizeof(key), entry_cmp)
+			      : NULL;
 }
 
-uint64_t roster_change(const struct roster *roster, uint32_t host, uint64_t change)
+uint64_t roster_change(const struct roster *roster, const struct roster_who *who, uint32_t host,
+		       uint32_t boot)
 {
-	unsigned int at = roster_pin(roster, host, change);
+	const struct roster_pin key = {.boot = boot};
+	const struct roster_pin *pin =
+		roster->npins ? bsearch(&key, roster->pins, roster->npins, sizeof(key), pin_cmp)
+			      : NULL;
+	const struct roster_entry *entry;
 
-	return at < roster->npins ? roster->pins[at].change : UINT64_MAX;
+	if (pin && pin->host == host)
+		return pin->change;
+	/* A host's other card may have booted since: each address has its own. */
+	if (host == who->host)
+		return who->runs;
+	entry = roster_entry(roster, host);
+	return entry ? entry->change : UINT64_MAX;
 }
 
-uint32_t roster_boot(const struct roster *roster, const struct roster_who *who, uint32_t version,
-		     uint64_t change)
+int roster_host(const struct roster *roster, uint32_t host, const char **init)
 {
-	for (unsigned int i = roster_pin(roster, who->host, change); i < roster->npins; i++) {
-		const struct roster_pin *pin = &roster->pins[i];
+	const struct roster_entry *found = roster_entry(roster, host);
 
-		if (pin->host != who->host || pin->change != change)
-			break;
-		if (pin->version == version && mac_equal(&pin->mac, &who->mac))
-			return pin->boot;
-	}
+	if (!found)
+		return -ENOENT;
+	*init = found->init;
 	return 0;
 }
 
@@ -169,19 +147,23 @@ static void roster_add(struct roster *roster, const struct directory *d, uint32_
 	const struct tenant *tenant = tenants_by_address(directory_tenants(d), address);
 	struct roster_who *who = &roster->who[roster->nwho++];
 	const struct host *host;
-	uint64_t change;
 	int r;
 
 	*who = (struct roster_who){.address = address};
 	if (mac)
 		who->mac = *mac;
-	r = directory_who(d, address, &host, &who->version, &change);
+	r = directory_who(d, address, &host, &who->version, &who->runs);
 	if (tenant && tenant->boot.id) {
-		who->boot = tenant->boot.id;
 		who->mounted = tenant->mounted;
+		who->runs = tenant->runs.change;
 	}
-	if (!r)
+	if (!r) {
+		struct roster_entry *entry = roster_entry(roster, host->id);
+
 		who->host = host->id;
+		if (entry && who->runs != UINT64_MAX)
+			entry->change = who->runs;
+	}
 	who->pending = r == -EACCES;
 }
 
@@ -193,11 +175,9 @@ static void roster_add_pin(struct roster *roster, const struct inventory *inv,
 
 	if (id)
 		roster->pins[roster->npins++] = (struct roster_pin){
+			.boot = open->boot.id,
 			.host = id,
 			.change = open->boot.change,
-			.boot = open->boot.id,
-			.version = open->boot.version,
-			.mac = open->mac,
 		};
 }
 
@@ -226,7 +206,7 @@ static int roster_build(const struct directory *d, struct roster **out)
 		const char *init = inventory_setting(inv, host, "init");
 		struct roster_entry *entry = &roster->hosts[roster->nhosts++];
 
-		*entry = (struct roster_entry){.host = host->id};
+		*entry = (struct roster_entry){.host = host->id, .change = UINT64_MAX};
 		if (init) {
 			entry->init = strdup(init);
 			if (!entry->init)
@@ -379,9 +359,10 @@ static int grant_own_locked(struct exports *exports, uint32_t address, struct gr
 	const struct tenant *tenant =
 		tenants_by_address(directory_tenants(exports->directory), address);
 	const struct host *host;
+	uint64_t change;
 	int r;
 
-	r = directory_who(exports->directory, address, &host, &out->version, &out->change);
+	r = directory_who(exports->directory, address, &host, &out->version, &change);
 	if (r == -EACCES)
 		return GRANT_PENDING;
 	if (r) {
@@ -438,12 +419,11 @@ static int grant_host_locked(struct exports *exports, uint32_t address, const ch
 		return GRANT_DENIED;
 	out->host = host->id;
 	out->version = host->version;
-	out->change = UINT64_MAX;
 	for (unsigned int i = 0; (tenant = tenants_at(directory_tenants(exports->directory), i));
 	     i++) {
 		if (tenant->runs.id && inventory_by_mac(inv, &tenant->mac) == host) {
 			out->version = tenant->runs.version;
-			out->change = tenant->runs.change;
+			out->boot = tenant->runs.id;
 			break;
 		}
 	}
@@ -462,7 +442,6 @@ static int grant_image_locked(struct exports *exports, uint32_t address, const c
 		return GRANT_NOENT;
 	out->host = 0;
 	out->version = version->id;
-	out->change = UINT64_MAX;
 	return 0;
 }
 

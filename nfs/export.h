@@ -3,7 +3,7 @@
  * Who may have which tree.
  *
  *	struct directory --exports_poll--> struct roster (immutable) --> workers
- *	MNT path, address --exports_grant--> host, version, change, path inside
+ *	MNT path, address --exports_grant--> host, version, boot, path inside
  *
  * The directory is one thread's, so a lock sits around it here: for the poll ten
  * times a second, and for MNT. Other calls read a roster: a flat copy of
@@ -27,8 +27,8 @@ struct roster_who {
 	uint32_t address;
 	uint32_t host;	  /* 0: a lease, but no registered host */
 	uint32_t version; /* 0: there is no image */
-	uint32_t boot;	  /* the newest one that is open; 0: none */
-	uint32_t mounted; /* the newest one that is known to have mounted; 0: none */
+	uint32_t mounted; /* the newest boot that is known to have mounted; 0: none */
+	uint64_t runs;	  /* its change */
 	bool pending;
 	struct mac mac; /* of the lease; zero for a reservation */
 };
@@ -41,17 +41,12 @@ uint64_t roster_generation(const struct roster *roster); /* never 0 */
 
 /* Returns 0 or -ENOENT. */
 int roster_by_address(const struct roster *roster, uint32_t address, struct roster_who *out);
+/* The overlay change that a host's view is at where its handle is of `boot`: that boot's, while
+ * it is open; else that of the newest boot that has mounted; UINT64_MAX without one. */
+uint64_t roster_change(const struct roster *roster, const struct roster_who *who, uint32_t host,
+		       uint32_t boot);
 /* A host's `init` setting (NULL: none).  Returns 0 or -ENOENT. */
 int roster_host(const struct roster *roster, uint32_t host, const char **init);
-/* The overlay change at which a handle of a host with `change` in it is served: that one,
- * while the boot that it is of is open; then that of the next boot since, for what was
- * retired before the oldest boot may be gone; UINT64_MAX without one.  So a machine's handles
- * are served at no more changes than it has open boots. */
-uint64_t roster_change(const struct roster *roster, uint32_t host, uint64_t change);
-/* The open boot of that machine at just that version and change, the oldest: who shows a
- * handle of it has mounted.  0: none. */
-uint32_t roster_boot(const struct roster *roster, const struct roster_who *who, uint32_t version,
-		     uint64_t change);
 
 struct exports;
 
@@ -73,8 +68,7 @@ bool exports_admin(const struct nfs_config *config, uint32_t address);
 struct grant {
 	uint32_t host; /* 0: an image's bare view */
 	uint32_t version;
-	uint32_t boot; /* 0: none is open */
-	uint64_t change;
+	uint32_t boot;	  /* whose tree it is; 0: none is open */
 	const char *path; /* inside the tree; points into the path that was asked */
 };
 

@@ -18,7 +18,8 @@ void handle_write(const struct handle_key *key, const struct handle *handle,
 	writer_be32(&w, handle->host);
 	writer_be32(&w, handle->version);
 	writer_be32(&w, handle->node);
-	writer_be64(&w, handle->change);
+	writer_be32(&w, handle->boot);
+	writer_zero(&w, 4);
 	crypto_shorthash(out + HANDLE_TAGGED, out, HANDLE_TAGGED, key->bytes);
 }
 
@@ -37,7 +38,7 @@ int handle_read(const struct handle_key *key, struct bytes in, struct handle *ou
 		.host = cursor_be32(&c),
 		.version = cursor_be32(&c),
 		.node = cursor_be32(&c),
-		.change = cursor_be64(&c),
+		.boot = cursor_be32(&c),
 	};
 	return 0;
 }

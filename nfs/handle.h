@@ -3,12 +3,11 @@
  * NFS handles: 32 bytes, the same on every server with the same rows, manifests
  * and site key.
  *
- *	0      1..3  4..7     8..11       12..15   16..23  24..31
- *	format zero  host id  version id  node id  change  SipHash-2-4 of 0..23
+ *	0      1..3  4..7     8..11       12..15   16..19   20..23  24..31
+ *	format zero  host id  version id  node id  boot id  zero    SipHash-2-4 of 0..23
  *
- * So a handle says by itself what it shows, whoever forgets which boot a machine is in: the
- * version, and with the overlay change at which its boot began, which entries that wait for
- * the next one are in force.
+ * So a handle says by itself which boot it was given to, whoever forgets what a machine did:
+ * that boot's overlay change is what it shows, and who shows it has mounted in that boot.
  *
  * The tag only says that a server of this site made the handle.  Who may use
  * it is asked at every call (proc.h).  Numbers are big-endian.
@@ -27,7 +26,7 @@ struct handle {
 	uint32_t host; /* 0: an image's bare view */
 	uint32_t version;
 	uint32_t node;
-	uint64_t change; /* of overlays; UINT64_MAX: of no boot, all are in force */
+	uint32_t boot; /* 0: of none that was open */
 };
 
 void handle_write(const struct handle_key *key, const struct handle *handle,

@@ -117,14 +117,12 @@ static enum mountstat3 mount_root(struct call *call, const struct grant *grant, 
 	/* The grant may be younger than this worker's roster. */
 	nfs_refresh(call->nfs);
 	caller_refresh(call->nfs, caller);
-	if (caller->tcp && grant->host && grant->host == caller->who.host)
-		mounts_set_boot(call->nfs->mounts, caller->address, grant->boot);
-	r = proc_view(call->nfs, caller, grant->host, grant->version, grant->change);
+	r = proc_view(call->nfs, caller, grant->host, grant->version, grant->boot);
 	/* A host of a moment ago, that the views' poll had not seen yet: be it this one
 	 * that sees it now, or another worker's meanwhile. */
 	if (r == -ENOENT) {
 		views_poll(call->nfs->views);
-		r = proc_view(call->nfs, caller, grant->host, grant->version, grant->change);
+		r = proc_view(call->nfs, caller, grant->host, grant->version, grant->boot);
 	}
 	if (!r)
 		r = view_resolve(caller->view, VIEW_ROOT, *grant->path ? grant->path : "/", true,
@@ -175,9 +173,9 @@ static int mount3_mnt(struct call *call, struct reply *reply)
 	writer_be32(w, AUTH_SYS);
 	/* An administrator who looks at a tree does not boot from it. */
 	if (grant.host != caller->who.host)
-		mounts_add(call->nfs->mounts, caller->address, 0, path);
+		mounts_add(call->nfs->mounts, caller->address, 0, 0, path);
 	else if (caller->tcp)
-		mounts_add(call->nfs->mounts, caller->address, grant.host, path);
+		mounts_add(call->nfs->mounts, caller->address, grant.host, grant.boot, path);
 	else
 		mounts_offer(call->nfs->mounts, caller->address, grant.host, grant.boot, path);
 	return 0;

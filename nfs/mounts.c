@@ -28,9 +28,9 @@ enum {
 struct mount {
 	uint32_t address; /* 0: free */
 	uint32_t host;
-	uint32_t boot;
 	bool mounted;
 	bool init_read;
+	uint32_t init_boot; /* that it was read in */
 	int64_t offered_ns; /* a MNT by UDP that nobody has claimed; 0 */
 	uint32_t offered_boot;
 	uint32_t offered_host;
@@ -118,25 +118,25 @@ static struct mount *mount_slot(struct mounts *m, uint32_t address, bool make)
 	return &m->slots[i];
 }
 
-static void tell(struct mounts *m, enum event_kind kind, enum event_step step, uint32_t address,
-		 uint32_t host, uint64_t bytes, const struct mac *mac, const char *text)
+static void tell_event(struct mounts *m, const struct event *what, const char *text)
 {
-	struct event event = {
-		.kind = kind,
-		.step = (uint16_t)step,
-		.host = host,
-		.address = address,
-		.bytes = bytes,
-		.at = wall_now_ns(),
-	};
+	struct event event = *what;
 
-	if (mac)
-		event.mac = *mac;
+	event.at = wall_now_ns();
 	log_escape(event.text, sizeof(event.text), text, strlen(text));
 	event_send(m->event_fd, &event);
 }
 
-void mounts_add(struct mounts *m, uint32_t address, uint32_t host, const char *path)
+static void tell(struct mounts *m, enum event_kind kind, enum event_step step, uint32_t address,
+		 uint32_t host, const char *text)
+{
+	const struct event event = {
+		.kind = kind, .step = (uint16_t)step, .address = address, .host = host};
+
+	tell_event(m, &event, text);
+}
+
+void mounts_add(struct mounts *m, uint32_t address, uint32_t host, uint32_t boot, const char *path)
 {
 	struct mount *mount;
 	char ip[IP4_TEXT];
@@ -148,7 +148,7 @@ void mounts_add(struct mounts *m, uint32_t address, uint32_t host, const char *p
 	mount = mount_slot(m, address, true);
 	/* The first mount of a boot is news, whatever was done in its name before. */
 	say = log_allow(mount ? &mount->tells : &m->say_limit, now, TELL_BURST, TELL_MS) ||
-	      (mount && mount->told != mount->boot);
+	      (mount && host && mount->told != boot);
 	if (mount) {
 		mount->host = host;
 		mount->mounted = true;
@@ -156,8 +156,8 @@ void mounts_add(struct mounts *m, uint32_t address, uint32_t host, const char *p
 		mount->mounted_ns = now;
 		snprintf(mount->path, sizeof(mount->path), "%s", path);
 	}
-	if (mount && say) {
-		mount->told = mount->boot;
+	if (mount && host && say) {
+		mount->told = boot;
 		mount->init_read = false;
 	}
 	pthread_mutex_unlock(&m->lock);
@@ -166,7 +166,13 @@ void mounts_add(struct mounts *m, uint32_t address, uint32_t host, const char *p
 	log_about(LOG_LEVEL_INFO, &(struct log_about){.address = address}, "%s: mounted %s",
 		  ip4_format(address, ip), log_escape(shown, sizeof(shown), path, strlen(path)));
 	if (host)
-		tell(m, EVENT_MOUNT, STEP_MOUNT, address, host, 0, NULL, path);
+		tell_event(m,
+			   &(struct event){.kind = EVENT_MOUNT,
+					   .step = STEP_MOUNT,
+					   .address = address,
+					   .host = host,
+					   .boot = boot},
+			   path);
 }
 
 void mounts_offer(struct mounts *m, uint32_t address, uint32_t host, uint32_t boot,
@@ -186,7 +192,7 @@ void mounts_offer(struct mounts *m, uint32_t address, uint32_t host, uint32_t bo
 	pthread_mutex_unlock(&m->lock);
 }
 
-void mounts_claim(struct mounts *m, uint32_t address, int64_t since_ns)
+void mounts_claim(struct mounts *m, uint32_t address, uint32_t boot)
 {
 	char path[MOUNTS_PATH];
 	struct mount *mount;
@@ -195,26 +201,14 @@ void mounts_claim(struct mounts *m, uint32_t address, int64_t since_ns)
 
 	pthread_mutex_lock(&m->lock);
 	mount = mount_slot(m, address, false);
-	claimed = mount && mount->offered_ns && since_ns >= mount->offered_ns;
+	claimed = mount && mount->offered_ns && mount->offered_boot == boot;
 	if (claimed) {
-		mount->boot = mount->offered_boot;
 		host = mount->offered_host;
 		memcpy(path, mount->path, sizeof(path));
 	}
 	pthread_mutex_unlock(&m->lock);
 	if (claimed)
-		mounts_add(m, address, host, path);
-}
-
-void mounts_set_boot(struct mounts *m, uint32_t address, uint32_t boot)
-{
-	struct mount *mount;
-
-	pthread_mutex_lock(&m->lock);
-	mount = mount_slot(m, address, true);
-	if (mount)
-		mount->boot = boot;
-	pthread_mutex_unlock(&m->lock);
+		mounts_add(m, address, host, boot, path);
 }
 
 void mounts_remove(struct mounts *m, uint32_t address, const char *path)
@@ -256,7 +250,8 @@ int64_t mounts_when(struct mounts *m, uint32_t address)
 	return when;
 }
 
-void mounts_init_read(struct mounts *m, uint32_t address, uint32_t host, uint64_t bytes)
+void mounts_init_read(struct mounts *m, uint32_t address, uint32_t host, uint32_t boot,
+		      uint64_t bytes)
 {
 	struct mount *mount;
 	bool first;
@@ -265,18 +260,28 @@ void mounts_init_read(struct mounts *m, uint32_t address, uint32_t host, uint64_
 	/* Without a MNT on record (we were restarted meanwhile) it counts as first:
 	 * told twice it does no harm, untold it would keep the last boot pinned. */
 	mount = mount_slot(m, address, true);
-	first = !mount || !mount->init_read;
-	if (mount)
+	first = !mount || boot > mount->init_boot ||
+		(boot == mount->init_boot && !mount->init_read);
+	if (mount && first) {
 		mount->init_read = true;
+		mount->init_boot = boot;
+	}
 	pthread_mutex_unlock(&m->lock);
 	if (first)
-		tell(m, EVENT_INIT, STEP_INIT, address, host, bytes, NULL, "");
+		tell_event(m,
+			   &(struct event){.kind = EVENT_INIT,
+					   .step = STEP_INIT,
+					   .address = address,
+					   .host = host,
+					   .boot = boot,
+					   .bytes = bytes},
+			   "");
 }
 
 int64_t mounts_alive(struct mounts *m, uint32_t address, uint32_t host, uint32_t boot,
 		     uint32_t mounted, int64_t now_ns)
 {
-	int64_t every = ALIVE_EVERY_NS;
+	int64_t every = boot > mounted ? UNSEEN_EVERY_NS : ALIVE_EVERY_NS;
 	int64_t again = now_ns + every;
 	struct mount *mount;
 	bool due = true;
@@ -284,11 +289,7 @@ int64_t mounts_alive(struct mounts *m, uint32_t address, uint32_t host, uint32_t
 
 	pthread_mutex_lock(&m->lock);
 	mount = mount_slot(m, address, true);
-	init = mount && mount->init_read;
-	if (mount && mount->told && mount->told == mount->boot)
-		boot = mount->boot;
-	if (boot > mounted)
-		every = UNSEEN_EVERY_NS;
+	init = mount && mount->init_read && mount->init_boot == boot;
 	if (mount && mount->alive_ns && now_ns < mount->alive_ns + every)
 		due = false;
 	else if (mount)
@@ -297,7 +298,13 @@ int64_t mounts_alive(struct mounts *m, uint32_t address, uint32_t host, uint32_t
 		again = mount->alive_ns + every;
 	pthread_mutex_unlock(&m->lock);
 	if (due)
-		tell(m, EVENT_ALIVE, init ? STEP_INIT : STEP_ROOT, address, host, boot, NULL, "");
+		tell_event(m,
+			   &(struct event){.kind = EVENT_ALIVE,
+					   .step = init ? STEP_INIT : STEP_ROOT,
+					   .address = address,
+					   .host = host,
+					   .boot = boot},
+			   "");
 	return again;
 }
 
@@ -332,7 +339,12 @@ void mounts_unknown(struct mounts *m, uint32_t address, const struct mac *mac, c
 	/* It has a lease, so there are not many; and the lines of others must not keep it
 	 * from being registered. */
 	if (may_say(m, address, EVENT_UNKNOWN, UNKNOWN_EVERY_NS, false))
-		tell(m, EVENT_UNKNOWN, STEP_MOUNT, address, 0, 0, mac, path);
+		tell_event(m,
+			   &(struct event){.kind = EVENT_UNKNOWN,
+					   .step = STEP_MOUNT,
+					   .address = address,
+					   .mac = *mac},
+			   path);
 }
 
 /* To whoever plays, and to nobody else. */
@@ -364,7 +376,7 @@ void mounts_refused(struct mounts *m, enum event_step step, uint32_t address, ui
 	if (!may_say(m, address, ~reason, host ? TELL_EVERY_NS : SAY_EVERY_NS, !host))
 		return;
 	snprintf(text, sizeof(text), "%s: %s", what, why);
-	tell(m, EVENT_REFUSED, step, address, host, 0, NULL, text);
+	tell(m, EVENT_REFUSED, step, address, host, text);
 }
 
 void mounts_portmap(struct mounts *m, uint32_t address, uint32_t host, uint32_t program,
@@ -375,7 +387,7 @@ void mounts_portmap(struct mounts *m, uint32_t address, uint32_t host, uint32_t 
 	if (!may_say(m, address, EVENT_PORTMAP ^ program << 8 ^ version << 4, TELL_EVERY_NS, false))
 		return;
 	snprintf(text, sizeof(text), "program %u version %u: port %u", program, version, port);
-	tell(m, EVENT_PORTMAP, STEP_PORTMAP, address, host, 0, NULL, text);
+	tell(m, EVENT_PORTMAP, STEP_PORTMAP, address, host, text);
 }
 
 void mounts_unreadable(struct mounts *m, uint32_t address, uint32_t host, const char *path,
@@ -398,7 +410,7 @@ void mounts_unreadable(struct mounts *m, uint32_t address, uint32_t host, const 
 	if (!may_say(m, address, ~reason, TELL_EVERY_NS, false))
 		return;
 	snprintf(text, sizeof(text), "%.*s: %.*s", MOUNTS_PATH, shown, 48, why);
-	tell(m, EVENT_BROKEN, STEP_ROOT, address, host, 0, NULL, text);
+	tell(m, EVENT_BROKEN, STEP_ROOT, address, host, text);
 }
 
 void mounts_secret_read(struct mounts *m, uint32_t address, uint32_t host, const char *path)
@@ -412,5 +424,5 @@ void mounts_secret_read(struct mounts *m, uint32_t address, uint32_t host, const
 			TELL_MS);
 	pthread_mutex_unlock(&m->lock);
 	if (say)
-		tell(m, EVENT_FILE, STEP_ROOT, address, host, 0, NULL, path);
+		tell(m, EVENT_FILE, STEP_ROOT, address, host, path);
 }

@@ -34,19 +34,16 @@ CLEANUP_DEFINE(struct mounts *, mounts_free);
  * reasons of refusals, which go to `fd` (borrowed) as packets of a control socket. */
 int mounts_new_dry(int fd, struct mounts **out);
 
-/* MNT was granted: logged, and told as EVENT_MOUNT.  Of one address a few at once and
- * then one a second, but the first of each boot always. */
-void mounts_add(struct mounts *mounts, uint32_t address, uint32_t host, const char *path);
+/* MNT was granted, in that boot (0: none was open): logged, and told as EVENT_MOUNT.  Of one
+ * address a few at once and then one a second, but the first of each boot always. */
+void mounts_add(struct mounts *mounts, uint32_t address, uint32_t host, uint32_t boot,
+		const char *path);
 /* The same for a MNT by UDP, which anybody can send in an address's name: DUMP
- * shows it, but it is news, and the boot's, from the claim on.  `boot` as in mounts_set_boot(). */
+ * shows it, but it is news, and the boot's, from the claim on. */
 void mounts_offer(struct mounts *mounts, uint32_t address, uint32_t host, uint32_t boot,
 		  const char *path);
-/* The address shows a handle of its own, over a connection that it opened at `since_ns`
- * (monotonic): what was offered before that is mounted.  A client that runs already has
- * an older one, and does not speak for a newer boot. */
-void mounts_claim(struct mounts *mounts, uint32_t address, int64_t since_ns);
-/* From now on an address is the client of this boot (0: of none). */
-void mounts_set_boot(struct mounts *mounts, uint32_t address, uint32_t boot);
+/* The address shows a handle of that boot: what was offered in it is mounted. */
+void mounts_claim(struct mounts *mounts, uint32_t address, uint32_t boot);
 /* UMNT of a path, or of all (NULL). */
 void mounts_remove(struct mounts *mounts, uint32_t address, const char *path);
 
@@ -60,13 +57,14 @@ unsigned int mounts_list(struct mounts *mounts, struct mounts_entry *out, unsign
 /* When the address mounted last, monotonic; 0: not since we were started. */
 int64_t mounts_when(struct mounts *mounts, uint32_t address);
 
-/* A host's init was read: EVENT_INIT, once a mount. */
-void mounts_init_read(struct mounts *mounts, uint32_t address, uint32_t host, uint64_t bytes);
+/* A host's init was read by a handle of that boot: EVENT_INIT, once a mount, and not of a boot
+ * before the last one that was told. */
+void mounts_init_read(struct mounts *mounts, uint32_t address, uint32_t host, uint32_t boot,
+		      uint64_t bytes);
 
-/* A host showed a handle of its own: EVENT_ALIVE with the boot that it mounted in, once a
- * minute; once a second while that is newer than `mounted`, the boot that is on record to
- * have mounted: word of it was lost with a process.  `boot` is what the handle says, for a
- * process that saw no MNT.  Returns the monotonic time from which on to ask again. */
+/* A host showed a handle of its own, of that boot: EVENT_ALIVE, once a minute; once a second
+ * while the boot is newer than `mounted`, the one that is on record to have mounted: word of it
+ * was lost with a process.  Returns the monotonic time from which on to ask again. */
 int64_t mounts_alive(struct mounts *mounts, uint32_t address, uint32_t host, uint32_t boot,
 		     uint32_t mounted, int64_t now_ns);
 

@@ -50,7 +50,7 @@ void caller_refresh(struct nfs *nfs, struct caller *caller)
 
 /* A new view for the cache, and its init program, to be noticed when read. */
 static int caller_view(struct nfs *nfs, struct caller *caller, uint32_t host, uint32_t version,
-		       uint64_t change)
+		       uint32_t boot)
 {
 	uint64_t generation = views_generation(nfs->views);
 	const char *init = NULL;
@@ -60,15 +60,17 @@ static int caller_view(struct nfs *nfs, struct caller *caller, uint32_t host, ui
 	if (host && roster_host(nfs->roster, host, &init))
 		return -ENOENT;
 	r = views_get(nfs->views, host, version,
-		      host ? roster_change(nfs->roster, host, change) : UINT64_MAX, &view);
+		      host ? roster_change(nfs->roster, &caller->who, host, boot) : UINT64_MAX,
+		      &view);
 	if (r)
 		return r;
 	if (caller->view && view_host(caller->view) == host &&
-	    view_version(caller->view) == version && !caller->init_node)
+	    view_version(caller->view) == version && caller->view_boot == boot &&
+	    !caller->init_node)
 		host = 0; /* the same tree, moved on: its init was read already */
 	view_unref(caller->view);
 	caller->view = view;
-	caller->view_change = change;
+	caller->view_boot = boot;
 	caller->view_seen = generation;
 	caller->view_roster = caller->roster_seen;
 	caller->init_node = 0;
@@ -79,18 +81,18 @@ static int caller_view(struct nfs *nfs, struct caller *caller, uint32_t host, ui
 }
 
 int proc_view(struct nfs *nfs, struct caller *caller, uint32_t host, uint32_t version,
-	      uint64_t change)
+	      uint32_t boot)
 {
 	bool own = host && host == caller->who.host && !caller->who.pending;
 
 	if (!caller->port_fine || (!own && !caller->admin))
 		return -EACCES;
 	if (caller->view && view_host(caller->view) == host &&
-	    view_version(caller->view) == version && caller->view_change == change &&
+	    view_version(caller->view) == version && caller->view_boot == boot &&
 	    caller->view_seen == views_generation(nfs->views) &&
 	    caller->view_roster == caller->roster_seen)
 		return 0;
-	return caller_view(nfs, caller, host, version, change);
+	return caller_view(nfs, caller, host, version, boot);
 }
 
 void proc_put_handle(struct call *call, uint32_t node, struct writer *w)
@@ -100,7 +102,7 @@ void proc_put_handle(struct call *call, uint32_t node, struct writer *w)
 		.host = view_host(caller->view),
 		.version = view_version(caller->view),
 		.node = node,
-		.change = caller->view_change,
+		.boot = caller->view_boot,
 	};
 	uint8_t *p;
 
@@ -139,22 +141,19 @@ static void tell_refused(struct call *call)
 }
 
 /* A MNT by UDP counts when its handle comes back: a forger does not get it. */
-static void claim_mount(struct call *call)
+static void claim_mount(struct call *call, uint32_t boot)
 {
 	struct caller *caller = call->caller;
-	int64_t since = caller->tcp ? caller->since_ns : INT64_MAX;
 
 	caller->claimed = caller->tcp;
-	mounts_claim(call->nfs->mounts, caller->address, since);
+	mounts_claim(call->nfs->mounts, caller->address, boot);
 }
 
-static void tell_alive(struct call *call, const struct handle *handle)
+static void tell_alive(struct call *call, uint32_t boot)
 {
 	struct caller *caller = call->caller;
-	uint32_t boot =
-		roster_boot(call->nfs->roster, &caller->who, handle->version, handle->change);
 
-	caller->busy_ns = mounts_alive(call->nfs->mounts, caller->address, handle->host, boot,
+	caller->busy_ns = mounts_alive(call->nfs->mounts, caller->address, caller->who.host, boot,
 				       caller->who.mounted, call->nfs->now_ns);
 	if (caller->reads)
 		reads_tell(caller->reads);
@@ -168,8 +167,8 @@ uint32_t proc_object(struct call *call, struct bytes bytes, struct object *out)
 	if (handle_read(&call->nfs->key, bytes, &handle))
 		return NFS3ERR_BADHANDLE;
 	if (!call->caller->claimed && handle.host && handle.host == call->caller->who.host)
-		claim_mount(call);
-	r = proc_view(call->nfs, call->caller, handle.host, handle.version, handle.change);
+		claim_mount(call, handle.boot);
+	r = proc_view(call->nfs, call->caller, handle.host, handle.version, handle.boot);
 	if (r) {
 		if (r == -EACCES)
 			tell_refused(call);
@@ -182,7 +181,7 @@ uint32_t proc_object(struct call *call, struct bytes bytes, struct object *out)
 	 * forged, and would keep a lease for ever. */
 	if (handle.host && handle.host == call->caller->who.host &&
 	    call->nfs->now_ns >= call->caller->busy_ns)
-		tell_alive(call, &handle);
+		tell_alive(call, handle.boot);
 	out->view = call->caller->view;
 	return attr_status(view_attr(out->view, handle.node, &out->attr));
 }

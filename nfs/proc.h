@@ -50,8 +50,7 @@ struct caller {
 	uint16_t port;
 	uint32_t local; /* the address that was asked */
 	bool tcp;
-	bool claimed;	  /* what was offered before this connection */
-	int64_t since_ns; /* accepted; 0: a UDP peer */
+	bool claimed;	  /* what its handle is of, if a MNT offered that */
 	uint8_t programs; /* RPC_NFS, RPC_PORTMAP */
 
 	uint64_t roster_seen; /* generation; 0: never looked */
@@ -61,8 +60,8 @@ struct caller {
 	bool port_fine;	 /* reserved, or no need to be */
 	int64_t busy_ns; /* say again that this address is alive, from then on */
 
-	struct view *view;    /* the last one used; NULL */
-	uint64_t view_change; /* that its handles have */
+	struct view *view;  /* the last one used; NULL */
+	uint32_t view_boot; /* that its handles have */
 	uint64_t view_seen;
 	uint64_t view_roster;
 	uint32_t init_node;  /* of `view`, till it was read; 0 */
@@ -118,10 +117,10 @@ struct bytes proc_take_handle(struct cursor *args);
 /* NFS3_OK and *out, or the status to answer. */
 uint32_t proc_object(struct call *call, struct bytes handle, struct object *out);
 
-/* The view that handles of (host, version, change) show to this caller, into its cache.
+/* The view that handles of (host, version, boot) show to this caller, into its cache.
  * Returns 0, -EACCES, -ENOENT (gone), or another negative errno. */
 int proc_view(struct nfs *nfs, struct caller *caller, uint32_t host, uint32_t version,
-	      uint64_t change);
+	      uint32_t boot);
 /* The handle of a node of the caller's view, as of the one that found it. */
 void proc_put_handle(struct call *call, uint32_t node, struct writer *w);
 

@@ -113,7 +113,8 @@ void read_finish(struct nfs *nfs, struct caller *caller, const struct rpc_parked
 		tell_secret(nfs, caller, read);
 	if (read->node == caller->init_node && caller->init_node) {
 		caller->init_node = 0;
-		mounts_init_read(nfs->mounts, caller->address, caller->who.host, count);
+		mounts_init_read(nfs->mounts, caller->address, caller->who.host, caller->view_boot,
+				 count);
 	}
 }
 

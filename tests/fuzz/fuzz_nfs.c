@@ -66,7 +66,7 @@ static void answer(struct record_call *call)
 		h.host = cursor_be32(&c) & 7;
 		h.version = cursor_be32(&c) & 15;
 		h.node = cursor_be32(&c) & 31;
-		h.change = cursor_be64(&c);
+		h.boot = cursor_be32(&c) & 7;
 		handle_write(&nfs.key, &h, copy + i);
 	}
 	call->bytes.at = copy;

@@ -189,8 +189,8 @@ def siphash(key, data):
     return struct.pack("<Q", v[0] ^ v[1] ^ v[2] ^ v[3])
 
 
-def handle(host, version, node, change=2**64 - 1, key=b"0123456789abcdef"):
-    head = words(1 << 24, host, version, node) + struct.pack(">Q", change)
+def handle(host, version, node, boot=0, key=b"0123456789abcdef"):
+    head = words(1 << 24, host, version, node, boot, 0)
     return head + siphash(key, head)
 
 

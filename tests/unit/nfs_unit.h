@@ -259,7 +259,7 @@ static inline nfs_fh3 unit_handle_made(struct unit_nfs *u, const struct handle *
 static inline nfs_fh3 unit_handle_of(struct unit_nfs *u, uint32_t host, uint32_t version,
 				     uint32_t node)
 {
-	return unit_handle_made(u, &(struct handle){host, version, node, UINT64_MAX});
+	return unit_handle_made(u, &(struct handle){host, version, node, 0});
 }
 
 static inline nfs_fh3 unit_handle(struct unit_nfs *u, const char *path)

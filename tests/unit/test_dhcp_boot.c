@@ -293,15 +293,48 @@ static void a_mount_that_was_lost_is_learned_from_who_lives(void **state)
 	site_pass(site, 60000);
 	boot(site, ROM, BETA, 2);
 	assert_int_equal(open_boots(site), 2);
-	alive.bytes = 77; /* of none of its boots */
+	alive.boot = 77; /* of none of its boots */
 	dhcp_server_event(site->server, &alive, site->now);
 	site_commit(site);
 	assert_int_equal(site_count(site, "SELECT count(*) FROM boot WHERE mounted"), 1);
-	alive.bytes = (uint64_t)site_count(site, "SELECT max(id) FROM boot");
+	alive.boot = (uint32_t)site_count(site, "SELECT max(id) FROM boot");
 	dhcp_server_event(site->server, &alive, site->now);
 	site_commit(site);
 	assert_int_equal(site_count(site, "SELECT count(*) FROM boot WHERE mounted"), 2);
 	tell(site, EVENT_INIT, address);
+	assert_int_equal(open_boots(site), 1);
+}
+
+/* Its handles are of its own boot, whatever was begun in its name meanwhile. */
+static void what_runs_does_not_speak_for_a_boot_that_was_forged(void **state)
+{
+	struct site *site = *state;
+	uint32_t address = boot(site, ROM, BETA, 1);
+	struct event event = {.address = address};
+
+	runs(site, address);
+	event.boot = (uint32_t)site_count(site, "SELECT max(id) FROM boot");
+	site_pass(site, 60000);
+	boot(site, ROM, BETA, 2);
+	tell(site, EVENT_MOUNT, address); /* that one's */
+	assert_int_equal(open_boots(site), 2);
+	event.kind = EVENT_INIT;
+	dhcp_server_event(site->server, &event, site->now);
+	event.kind = EVENT_ALIVE;
+	event.step = STEP_INIT;
+	for (int day = 0; day < 40; day++) {
+		site_pass(site, 86400000);
+		dhcp_server_event(site->server, &event, site->now);
+		dhcp_server_tick(site->server, site->now, &site->out);
+	}
+	site_commit(site);
+	assert_int_equal(site_count(site, "SELECT min(id) FROM boot WHERE ended IS NULL"),
+			 event.boot);
+	assert_int_equal(open_boots(site), 1); /* the other was silent for 30 days */
+	/* of a boot that is over nothing is told, and a mount without one opens one */
+	event.boot = 77;
+	event.kind = EVENT_INIT;
+	dhcp_server_event(site->server, &event, site->now);
 	assert_int_equal(open_boots(site), 1);
 }
 
@@ -316,7 +349,7 @@ static void an_init_that_was_lost_is_learned_from_who_lives(void **state)
 	site_pass(site, 60000);
 	boot(site, ROM, BETA, 2);
 	tell(site, EVENT_MOUNT, address);
-	alive.bytes = (uint64_t)site_count(site, "SELECT max(id) FROM boot");
+	alive.boot = (uint32_t)site_count(site, "SELECT max(id) FROM boot");
 	dhcp_server_event(site->server, &alive, site->now);
 	site_commit(site);
 	assert_int_equal(open_boots(site), 2);
@@ -527,6 +560,7 @@ int main(void)
 		SITE(thirty_silent_days_end_a_boot),
 		SITE(a_boot_that_never_mounts_ends_with_its_lease),
 		SITE(a_mount_that_was_lost_is_learned_from_who_lives),
+		SITE(what_runs_does_not_speak_for_a_boot_that_was_forged),
 		SITE(an_init_that_was_lost_is_learned_from_who_lives),
 		SITE(a_boot_that_a_command_ended_is_let_go),
 		SITE(rows_of_boots_do_not_pile_up),
