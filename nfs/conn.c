@@ -11,7 +11,7 @@
  * the client: what it costs us is bounded by one turn.  An idle connection has
  * no buffer at all.
  */
-#include "nfs/worker.h"
+#include "nfs/conn.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -20,18 +20,18 @@
 #include <sys/socket.h>
 
 #include "common/clock.h"
-#include "common/log.h"
 #include "nfs/outq.h"
 #include "nfs/record.h"
-#include "nfs3.h"
+#include "nfs/reply.h"
+#include "nfs/worker.h"
 
 enum {
+	IN_SIZE = 64 << 10, /* one recv */
 	TURN_CALLS = 512,
 	TURN_BYTES = 2 << 20,
 	/* Below this a READ's data is copied behind its header and leaves with the
 	 * other replies; from here on sendfile is cheaper (HACKING.md, Measuring). */
 	SENDFILE_MIN = 32 << 10,
-	DOUBT_SECS = 60,
 	/* A connection without a call; Linux drops its own idle ones after five minutes. */
 	IDLE_SECS = 400,
 	PARKED_MAX = 64, /* calls that wait for bytes, a connection */
@@ -41,6 +41,14 @@ enum {
 _Static_assert((int)TURN_CALLS <= (int)TALLY_TURN, "a turn's calls are all counted");
 _Static_assert(FLUSH_AT + 4 + RPC_REPLY_MAX + SENDFILE_MIN + 4 <= WORKER_OUT_SIZE,
 	       "there is always room for one more reply");
+
+/* An input buffer, lent to a connection for as long as bytes lie in it. */
+struct inbuf {
+	struct inbuf *next;
+	uint32_t at;
+	uint32_t len; /* from `at` on */
+	uint8_t data[IN_SIZE];
+};
 
 struct conn {
 	struct source source;
@@ -188,6 +196,16 @@ static void inbuf_give(struct worker *worker, struct inbuf *in)
 	worker->nspare++;
 }
 
+void conn_buffers_free(struct worker *worker)
+{
+	while (worker->spare) {
+		struct inbuf *in = worker->spare;
+
+		worker->spare = in->next;
+		free(in);
+	}
+}
+
 static void parked_unlink(struct parked *p)
 {
 	if (p->prev)
@@ -313,73 +331,6 @@ static int conn_flush(struct worker *worker, struct conn *conn, bool more)
 	return 0;
 }
 
-static void disk_failed(struct worker *worker, int err)
-{
-	if (log_allow(&worker->disk_limit, worker->nfs.now_ns, 10, 1000))
-		log_error("a file of the store cannot be read: %s", strerror(-err));
-}
-
-/* The results begin anew, and are an error: a client that was cut off instead would come
- * back for the same bytes without end. */
-static void reply_fail(struct worker *worker, struct reply *reply, int err)
-{
-	disk_failed(worker, err);
-	content_unref(take(&reply->body));
-	reply->w.at = reply->w.start + RPC_REPLY_HEADER;
-	writer_be32(&reply->w, NFS3ERR_IO);
-	writer_be32(&reply->w, 0); /* no attributes */
-}
-
-int reply_copy_body(struct worker *worker, struct reply *reply)
-{
-	uint8_t *at = reply->w.at;
-	uint8_t *p = writer_room(&reply->w, reply->body_len);
-	ssize_t n = p ? content_pread(reply->body, p, reply->body_len, reply->body_offset) : 0;
-
-	if (n == (ssize_t)reply->body_len) {
-		content_unref(take(&reply->body));
-		writer_zero(&reply->w, reply_padding(reply));
-	} else if (n < 0) {
-		reply->w.at = at;
-		reply_fail(worker, reply, (int)n);
-	} else {
-		content_unref(take(&reply->body));
-		return -EIO; /* shorter than was promised */
-	}
-	return reply->w.full ? -EIO : 0;
-}
-
-/* Half sent: that cannot be taken back. */
-static int body_failed(struct worker *worker, int err)
-{
-	if (err == -EIO) {
-		disk_failed(worker, err);
-		worker->doubt_ns = worker->nfs.now_ns + DOUBT_SECS * NS_PER_SEC;
-	}
-	return err;
-}
-
-/* Once a disk has failed under sendfile, when the header had left already: is all of it
- * readable?  For the next minute, which is longer than a client takes to come back. */
-static int body_check(struct worker *worker, const struct reply *reply)
-{
-	uint64_t at = reply->body_offset;
-	uint64_t end = at + reply->body_len;
-
-	if (worker->nfs.now_ns >= worker->doubt_ns)
-		return 0;
-	while (at < end) {
-		size_t room = writer_left(&reply->w);
-		size_t len = end - at < room ? (size_t)(end - at) : room;
-		ssize_t n = content_pread(reply->body, reply->w.at, len, at);
-
-		if (n <= 0)
-			return n ? (int)n : -EIO;
-		at += (uint64_t)n;
-	}
-	return 0;
-}
-
 static struct reply reply_begin(struct worker *worker)
 {
 	return (struct reply){
@@ -399,9 +350,8 @@ static int reply_commit(struct worker *worker, struct conn *conn, struct reply *
 	ssize_t n = 0;
 	int err;
 
-	err = reply->body && len >= SENDFILE_MIN ? body_check(worker, reply) : 0;
-	if (err)
-		reply_fail(worker, reply, err);
+	if (reply->body && len >= SENDFILE_MIN)
+		reply_check_body(worker, reply);
 	if (!reply->body || len < SENDFILE_MIN) {
 		err = reply->body ? reply_copy_body(worker, reply) : 0;
 		if (err)
@@ -417,7 +367,7 @@ static int reply_commit(struct worker *worker, struct conn *conn, struct reply *
 		n = send_content(conn->fd, reply->body, offset, len, false);
 	if (err || n < 0) {
 		content_unref(take(&reply->body));
-		return err ? err : body_failed(worker, (int)n);
+		return err ? err : reply_body_failed(worker, (int)n);
 	}
 	if ((size_t)n == len) {
 		content_unref(take(&reply->body));
@@ -653,7 +603,7 @@ static void conn_ready(struct worker *worker, struct source *source, uint32_t ev
 		ssize_t n = outq_drain(&conn->out, conn->fd);
 
 		if (n < 0) {
-			body_failed(worker, (int)n);
+			reply_body_failed(worker, (int)n);
 			conn_close(worker, conn);
 			return;
 		}

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #include "common/container.h"
+#include "nfs/conn.h"
 
 enum { PLAYS = 8, PLAY_SECS = 120, PLAY_OPEN_FILES = 16 };
 

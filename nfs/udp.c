@@ -6,7 +6,7 @@
  * All workers read the same sockets.  A caller's identity and view are remembered
  * in a small table by address; two that fall on one place take turns there.
  */
-#include "nfs/worker.h"
+#include "nfs/udp.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,9 +16,13 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "nfs/conn.h"
 #include "nfs/record.h"
+#include "nfs/reply.h"
+#include "nfs/worker.h"
 
 enum {
+	UDP_PEERS = 256, /* callers remembered */
 	UDP_BATCH = 16,
 	UDP_BATCHES = 4, /* a wake-up: then the others have their turn */
 	UDP_PARKED_MAX = 1024,
@@ -54,7 +58,7 @@ union udp_control {
 };
 
 struct udp {
-	struct caller peers[WORKER_PEERS];
+	struct caller peers[UDP_PEERS];
 	struct udp_parked *parked;
 	unsigned int nparked;
 	struct udp_held *held;
@@ -118,7 +122,7 @@ void udp_free(struct worker *worker, struct udp *udp)
 	}
 	while (udp->held)
 		udp_held_free(worker, udp->held);
-	for (unsigned int i = 0; i < WORKER_PEERS; i++)
+	for (unsigned int i = 0; i < UDP_PEERS; i++)
 		caller_fini(&udp->peers[i]);
 	free(udp);
 }
@@ -128,7 +132,7 @@ static struct caller *udp_caller(struct udp *udp, const struct udp_route *route)
 	uint32_t address = ntohl(route->peer.sin_addr.s_addr);
 	uint16_t port = ntohs(route->peer.sin_port);
 	uint32_t hash = address * 0x9e3779b1;
-	struct caller *c = &udp->peers[(hash ^ hash >> 16) & (WORKER_PEERS - 1)];
+	struct caller *c = &udp->peers[(hash ^ hash >> 16) & (UDP_PEERS - 1)];
 
 	if (c->address != address) {
 		caller_fini(c);

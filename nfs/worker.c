@@ -11,6 +11,8 @@
 #include <sys/socket.h>
 
 #include "common/clock.h"
+#include "nfs/conn.h"
+#include "nfs/udp.h"
 
 enum { EVENTS = 128, ACCEPTS = 16, SWEEP_MS = 1000 };
 
@@ -243,12 +245,7 @@ void worker_free(struct worker *w)
 		conn_close(w, w->conns);
 	w->runnable = NULL;
 	conn_graves_free(w, true);
-	while (w->spare) {
-		struct inbuf *in = w->spare;
-
-		w->spare = in->next;
-		free(in);
-	}
+	conn_buffers_free(w);
 	udp_free(w, w->udp);
 	contents_free(w->nfs.contents);
 	roster_unref(w->nfs.roster);

@@ -3,9 +3,10 @@
  * One thread that serves: an epoll loop over its connections, the shared UDP
  * sockets, and the bytes that the copier brings.
  *
- *	accept, datagrams     worker.c, udp.c   shared sockets, whoever is free
- *	bytes of a connection conn.c            belongs to one worker for life
- *	calls                 rpc.c             no socket, no clock
+ *	accept, datagrams     worker.c, udp.h   shared sockets, whoever is free
+ *	bytes of a connection conn.h            belongs to one worker for life
+ *	data behind a reply   reply.h           from a disk that may fail
+ *	calls                 rpc.h             no socket, no clock
  *
  * A new connection goes to the worker that has the fewest, whoever accepted it.
  * Everything of a worker is its own, but for `struct worker_shared`.
@@ -26,17 +27,13 @@
 
 enum {
 	WORKER_OUT_SIZE = 512 << 10, /* replies of one batch */
-	WORKER_IN_SIZE = 64 << 10,   /* one recv */
-	WORKER_PEERS = 256,	     /* UDP callers remembered */
 	WORKER_BUCKETS = 1 << 16
 };
 
-/* Who calls, and by which of our addresses. */
-struct caller_route {
-	uint32_t address;
-	uint32_t local;
-	uint16_t port;
-};
+struct caller_route;
+struct conn;
+struct inbuf;
+struct udp;
 
 /* What all workers share. */
 struct worker_shared {
@@ -65,17 +62,6 @@ struct listener {
 	int fd;
 	uint8_t programs;
 };
-
-/* An input buffer, lent to a connection for as long as bytes lie in it. */
-struct inbuf {
-	struct inbuf *next;
-	uint32_t at;
-	uint32_t len; /* from `at` on */
-	uint8_t data[WORKER_IN_SIZE];
-};
-
-struct conn;
-struct udp;
 
 struct worker {
 	struct nfs nfs;
@@ -124,31 +110,5 @@ void worker_give(struct worker *worker, struct conn *conn);
 /* One connection more (1) or less (-1) from an address.  Returns false, and counts
  * nothing, when that would be too many. */
 bool worker_count(struct worker_shared *shared, uint32_t address, int change);
-
-/* conn.c */
-/* Takes `fd`, also on failure. */
-int conn_new(int fd, uint8_t programs, struct conn **out);
-/* The same of who is played: from these addresses, whatever `fd` is. */
-int conn_new_as(int fd, uint8_t programs, const struct caller_route *route, struct conn **out);
-void conn_adopt(struct worker *worker, struct conn *conn);
-void conn_run(struct worker *worker, struct conn *conn); /* its turn */
-void conn_sweep(struct worker *worker, struct conn *conn);
-void conn_close(struct worker *worker, struct conn *conn);
-struct conn *conn_next(struct conn *conn);
-uint32_t conn_address(const struct conn *conn);
-struct conn *conn_next_waiting(struct conn *conn); /* in `runnable` or `inbox` */
-void conn_set_next_waiting(struct conn *conn, struct conn *next);
-void conn_discard(struct conn *conn); /* one that was never adopted */
-void conn_graves_free(struct worker *worker, bool all);
-
-/* udp.c */
-int udp_new(struct udp **out);
-void udp_free(struct worker *worker, struct udp *udp);
-void udp_ready(struct worker *worker, struct source *source, uint32_t events);
-
-/* Put the data of a reply behind it, and the zeros: what fits in memory.  A disk that
- * fails makes it an error of NFS.
- * Returns 0, or -EIO: the content is shorter than it said. */
-int reply_copy_body(struct worker *worker, struct reply *reply);
 
 #endif
