@@ -65,7 +65,7 @@ variant_build() {
 variant_scripts() {
 	local -a names=()
 	case $1 in
-	asan) names=(backup bad-input control doctor extents folder image-life image-origins
+	asan) names=(backup bad-input control doctor doctor-system extents folder image-life image-origins
 		metrics mount-log nfs-conformance reload server-life status-watch
 		whole-path) ;;
 	tsan) names=(extents image-life nfs-clients nfs-conformance server-life whole-path) ;;
