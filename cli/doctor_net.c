@@ -19,18 +19,18 @@
 #include "dhcp/link.h"
 #include "dhcp/probe.h"
 
-enum { PROBE_MS = 1500, HOLDER = 40, LISTENS = 0x0a };
+enum { PROBE_MS = 1500, HOLDER = 40 };
 
 const struct need *doctor_needs(const struct doctor *d, unsigned int *n)
 {
 	static struct need needs[] = {
-		{false, 67, "DHCP"},
-		{false, 4011, "PXE"},
-		{false, 69, "TFTP"},
-		{true, 111, "the port mapper"},
-		{false, 111, "the port mapper"},
-		{true, NFS_PORT, "NFS"},
-		{false, NFS_PORT, "NFS"},
+		{false, 67, "DHCP", true},
+		{false, 4011, "PXE", true},
+		{false, 69, "TFTP", true},
+		{true, 111, "the port mapper", false},
+		{false, 111, "the port mapper", false},
+		{true, NFS_PORT, "NFS", false},
+		{false, NFS_PORT, "NFS", false},
 	};
 
 	if (d->config.nfs_port)
@@ -116,10 +116,8 @@ void doctor_interfaces(struct doctor *d)
 
 /* ---- ports ---- */
 
-/* A socket that has a port, by the kernel's table. */
+/* Who has a port. */
 struct holder {
-	uint32_t address; /* 0: all */
-	unsigned long inode;
 	int pid;	   /* 0: no process that can be seen */
 	char name[HOLDER]; /* of its program */
 };
@@ -173,56 +171,53 @@ static bool holds(const char *pid, const char *link, char out[HOLDER])
 	return false;
 }
 
-static void find_program(struct holder *h)
+static struct holder find_program(unsigned long inode)
 {
 	cleanup(closedirp) DIR *proc = opendir("/proc");
+	struct holder h = {0};
 	const struct dirent *e;
 	char link[64];
 
-	snprintf(link, sizeof(link), "socket:[%lu]", h->inode);
-	while (proc && (e = readdir(proc)))
-		if (isdigit((unsigned char)e->d_name[0]) && holds(e->d_name, link, h->name)) {
-			h->pid = atoi(e->d_name);
-			return;
-		}
+	snprintf(link, sizeof(link), "socket:[%lu]", inode);
+	while (proc && !h.pid && (e = readdir(proc)))
+		if (isdigit((unsigned char)e->d_name[0]) && holds(e->d_name, link, h.name))
+			h.pid = atoi(e->d_name);
+	return h;
 }
 
-/* Would a socket at `address` be in our way? */
-static bool is_ours(const struct doctor *d, uint32_t address)
+/* Would that socket be in our way? */
+static bool is_in_way(const struct doctor *d, const struct need *need, const struct port_socket *s)
 {
+	bool device = !s->device || !need->device || !d->config.ninterfaces;
+	bool address = !s->address;
 	struct dhcp_interface face;
 
-	for (unsigned int i = 0; i < d->config.ninterfaces; i++)
-		if (!dhcp_link_query(d->config.interfaces[i], &face, NULL) &&
-		    face.address == address)
-			return true;
-	return !address;
+	for (unsigned int i = 0; i < d->config.ninterfaces; i++) {
+		const char *name = d->config.interfaces[i];
+
+		device |= s->device == if_nametoindex(name);
+		address |= !dhcp_link_query(name, &face, NULL) && face.address == s->address;
+	}
+	return device && address;
 }
 
 /* Who has a port: a rootstock, else the first that is in its way.  Others have it on
- * addresses of their own. */
+ * addresses or devices of their own. */
 static bool find_holder(const struct doctor *d, const struct need *need, struct holder *out)
 {
-	cleanup(fclosep) FILE *f = fopen(need->tcp ? "/proc/net/tcp" : "/proc/net/udp", "re");
+	cleanup(freep) struct port_socket *sockets = NULL;
 	bool found = false;
-	char line[512];
+	size_t n = 0;
 
-	while (f && fgets(line, sizeof(line), f)) {
-		struct holder h = {0};
-		unsigned int port;
-		unsigned int state;
+	port_sockets(need->tcp, need->port, &sockets, &n);
+	for (size_t i = 0; i < n; i++) {
+		struct holder h = find_program(sockets[i].inode);
 
-		if (sscanf(line, " %*d: %8x:%4x %*8x:%*4x %2x %*s %*s %*s %*u %*d %lu", &h.address,
-			   &port, &state, &h.inode) != 4 ||
-		    port != need->port || (need->tcp && state != LISTENS))
-			continue;
-		h.address = ntohl(h.address);
-		find_program(&h);
 		if (!strcmp(h.name, "rootstock")) {
 			*out = h;
 			return true;
 		}
-		if (!found && is_ours(d, h.address)) {
+		if (!found && is_in_way(d, need, &sockets[i])) {
 			*out = h;
 			found = true;
 		}

@@ -4,6 +4,7 @@
  *
  *	doctor.c           the command
  *	doctor_net.c       interfaces, ports, other DHCP servers
+ *	doctor_sockets.c   which sockets have a port
  *	doctor_portmap.c   where MOUNT and NFS are, by our port mapper or an rpcbind
  *	doctor_firewall.c  rules that drop what has to come in
  *	doctor_system.c    packages, clock, disk, limits, FUSE, confinement
@@ -51,9 +52,21 @@ struct need {
 	bool tcp;
 	uint16_t port;
 	const char *what;
+	bool device; /* our socket is bound to the interface: other devices' are not in its way */
 };
 /* All of them; *n how many.  NFS's is as the configuration says. */
 const struct need *doctor_needs(const struct doctor *d, unsigned int *n);
+
+/* ---- doctor_sockets.c ---- */
+
+struct port_socket {
+	uint32_t address;    /* 0: all */
+	unsigned int device; /* the index of the one it is bound to; 0: of none, or not known */
+	unsigned long inode;
+};
+/* Those of IPv4 that have the port, by TCP those that listen.  The caller frees *out.
+ * Returns 0 or a negative errno. */
+int port_sockets(bool tcp, uint16_t port, struct port_socket **out, size_t *n);
 
 /* ---- doctor_system.c ---- */
 

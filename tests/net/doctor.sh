@@ -210,6 +210,33 @@ doctor --interface br0
 grep -q "^warn *server *none runs" "$work/doctor" || fail "$(cat "$work/doctor")"
 ! grep -A 1 "^ok " "$work/doctor" | grep -- "->" || fail "a remedy for what is well"
 grep -q "^ok *port *UDP 67 (DHCP): free" "$work/doctor" || fail "$(cat "$work/doctor")"
+# What is bound to another interface is in the way of NFS alone, which is bound to none.
+# has_port NAME PORT...: python3, on br2.
+has_port() {
+	spawn "$1" nsenter --net="/run/netns/$net_ns" python3 -c 'import socket, sys, time
+held = [socket.socket(type=socket.SOCK_DGRAM) for _ in sys.argv[1:]]
+for s, port in zip(held, sys.argv[1:]):
+    s.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"br2")
+    s.bind(("", int(port)))
+print("has them", flush=True)
+time.sleep(600)' "${@:2}"
+	wait_for 20 "another program's ports" grep -q "has them" "$work/$1.log"
+}
+has_port aside 67 69
+doctor --interface br0
+for port in "67 (DHCP)" "69 (TFTP)"; do
+	grep -q "^ok *port *UDP $port: free" "$work/doctor" || fail "$(cat "$work/doctor")"
+done
+doctor --interface br2
+doctor_names "UDP 67 (DHCP): taken by python3 (process $spawned)"
+has_port nfs 2049
+doctor --interface br0
+doctor_names "UDP 2049 (NFS): taken by python3 (process $spawned)"
+printf '[server]\nmode = full\n' >"$work/rootstock.conf"
+! net_run timeout 60 "$rootstock" serve --interface br0 --config "$work/rootstock.conf" \
+	>"$work/out" 2>"$work/err" || fail "it serves"
+grep -q "port 2049: in use" "$work/err" || fail "serve: $(cat "$work/err")"
+stop "$spawned"
 # After a crash its sockets are still there, and nobody at them.
 python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET).bind(sys.argv[1])' \
 	"$ROOTSTOCK_STATE/control/serve"
@@ -224,8 +251,8 @@ net_run timeout 60 "$rootstock" serve --interface br0 >"$work/out" 2>"$work/err"
 equal "exit of serve beside another DHCP server" 1 "$refused"
 equal "what serve says" "rootstock: serve: br0: 10.77.0.200 answers DHCP there already: set \
 mode = proxy to serve beside it, or mode = full to serve all the same" "$(tail -n 1 "$work/err")"
-! net_listening udp 69 || fail "something serves all the same"
-for mode in proxy full; do
+! net_listening tcp 2049 || fail "something serves all the same"
+for mode in proxy full; do # though somebody has two of its ports, on br2
 	printf '[server]\nmode = %s\n' $mode >"$work/rootstock.conf"
 	server_start --config "$work/rootstock.conf"
 	stop "$server_pid"
