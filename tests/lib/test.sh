@@ -74,14 +74,16 @@ equal() {
 }
 
 # wait_for SECONDS WHAT COMMAND ARGS...: until it succeeds.  SECONDS are an idle machine's:
-# a test never fails because others are at work.
+# a test never fails because others are at work, but says so.
 wait_for() {
-	local end=$((SECONDS + 6 * $1)) what=$2
+	local began=$SECONDS most=$1 what=$2
 	shift 2
 	until "$@"; do
-		((SECONDS < end)) || fail "gave up waiting for $what"
+		((SECONDS < began + 6 * most)) || fail "gave up waiting for $what"
 		sleep 0.1
 	done
+	((SECONDS <= began + most)) ||
+		echo "# $((SECONDS - began)) s, and not $most, for $what" >&2
 }
 
 alive() {
