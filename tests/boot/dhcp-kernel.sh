@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: when=default limit=400
 # Clients that never renew: the kernel's ip=dhcp (in QEMU, with nothing on its command
 # line but that) and klibc's ipconfig.  Their leases run out; while they call NFS, their

@@ -4,11 +4,8 @@
 # and the next try works.
 # check: when=default limit=900
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test fault; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/fault.sh
+. "$(dirname "$0")/../lib/fault.sh"
 fault_needs
 python3 "$tests/fault/steps.py" fail init-dir add-dir-known add-tar add-oci-known remove read \
 	put-secret host-add group-remove import backup

@@ -3,11 +3,8 @@
 # The fault suite with no step left out.
 # check: when=all limit=7200
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test fault; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/fault.sh
+. "$(dirname "$0")/../lib/fault.sh"
 fault_needs
 status=0
 python3 "$tests/fault/steps.py" kill --serve --every || status=1

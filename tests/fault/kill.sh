@@ -5,11 +5,8 @@
 # server starts on it.
 # check: when=default limit=900
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test fault; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/fault.sh
+. "$(dirname "$0")/../lib/fault.sh"
 fault_needs
 python3 "$tests/fault/steps.py" kill --serve init-dir add-dir-wait add-tar add-oci-known \
 	activate remove prune fill read put put-secret hide attr reset host-add host-set \

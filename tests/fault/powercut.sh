@@ -4,11 +4,8 @@
 # and nothing that was answered is lost.
 # check: when=default limit=900
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test fault; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/fault.sh
+. "$(dirname "$0")/../lib/fault.sh"
 fault_needs
 python3 "$tests/fault/powercut.py" init add-dir-wait add-tar fill read prune put-secret host-add
 # It finds what it is there to find.

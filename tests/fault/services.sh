@@ -1,16 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # An allocation, a descriptor, the disk or the database fails in each service while it works
 # and while it starts: it says so, goes on, and no machine gets a wrong byte or loses its
 # lease.  With EVERY=1 each call, else some; ONLY as services.py has it.
 # check: when=default limit=1800
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net fault; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/fault.sh
+. "$(dirname "$0")/../lib/fault.sh"
 fault_server
 read -r -d '' -a only <<<"${ONLY-}" || true
 net_peer_run pc python3 "$tests/fault/services.py" "$net_ns" "$work" \

@@ -1,5 +1,4 @@
 # shellcheck shell=bash
-# shellcheck disable=SC2154 # what the library sets
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A bare Debian 12, booted by its own systemd in a container: its network is the private
 # one, its disk is forgotten at the end.

@@ -3,14 +3,9 @@
 # A machine that is to boot, whole or with one thing broken: a small image with all that a
 # boot by NFS asks for; what `doctor` says of it; a machine that tries, by clients that
 # others wrote; and what `boot show` says of that.
-#
-# Reads all other parts that it needs.
 
-doctor_lib=$(dirname "${BASH_SOURCE[0]}")
-for doctor_part in test net server; do
-	# shellcheck source=/dev/null
-	. "$doctor_lib/$doctor_part.sh"
-done
+# shellcheck source=tests/lib/server.sh
+. "${BASH_SOURCE[0]%/*}/server.sh"
 
 doctor_mac=52:54:00:aa:00:01
 

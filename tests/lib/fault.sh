@@ -1,8 +1,9 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What the fault suite needs, and $TMPDIR on a tmpfs where there is one.
-#
-# Reads tests/lib/test.sh first.
+
+# shellcheck source=tests/lib/net.sh
+. "${BASH_SOURCE[0]%/*}/net.sh"
 
 fault_needs() {
 	need_root

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A private network: one namespace with a bridge br0 (10.77.0.1/24) in it and
 # what is plugged into that.  Nothing outside it is touched, and runs may overlap.
-#
-# Reads tests/lib/test.sh first.
+
+# shellcheck source=tests/lib/test.sh
+. "${BASH_SOURCE[0]%/*}/test.sh"
 
 net_address=10.77.0.1
 net_prefix=24

@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # A rootstock of this script's own: its state in the work folder, serving on the
 # bridge of the private network.
-#
-# Reads tests/lib/test.sh and, for serving, tests/lib/net.sh first.
+
+# shellcheck source=tests/lib/net.sh
+. "${BASH_SOURCE[0]%/*}/net.sh"
 
 # server_state [DIR]: an empty state folder, $work/state by default.
 server_state() {

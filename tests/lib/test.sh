@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What every script here needs: a work folder, things to undo at the end, and
 # waiting for a condition.  Undoing runs in reverse order, however the script ends.
+# Read once, by whichever part a script asks for.
 
+! declare -F undo_all >/dev/null || return 0
 tests=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+lib=$tests/lib
 top=$(dirname "$tests")
 undo=()
 rootstock=${ROOTSTOCK:-$top/build/rootstock}

@@ -5,16 +5,10 @@
 #
 #	tftp_up COMMAND...	of the clients that it needs
 #	tftp_serve OPTIONS...	the server on the bridge, until the end or `stop`
-#
-# Reads all other parts that it needs.
 
-tftp_lib=$(dirname "${BASH_SOURCE[0]}")
-for tftp_part in test net; do
-	# shellcheck source=/dev/null
-	. "$tftp_lib/$tftp_part.sh"
-done
+# shellcheck source=tests/lib/net.sh
+. "${BASH_SOURCE[0]%/*}/net.sh"
 
-# shellcheck disable=SC2154 # tests/lib/test.sh sets it
 tftp_driver=$build/tftp/tftp-driver
 
 tftp_up() {

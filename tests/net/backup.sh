@@ -4,11 +4,8 @@
 # elsewhere it is the state of one moment, secrets, identities and the keys of handles too.
 # check: when=quick
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net server; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/server.sh
+. "$(dirname "$0")/../lib/server.sh"
 need_root
 need sqlite3 nfs-cat udhcpc
 net_up

@@ -3,11 +3,8 @@
 # What cannot be done is refused with one line that names the thing, exit 1, and
 # leaves nothing behind; a wrong call is exit 2 with the usage.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net server; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/server.sh
+. "$(dirname "$0")/../lib/server.sh"
 need_root
 server_state
 net_up

@@ -1,17 +1,13 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: when=quick limit=120
 # A handle says by itself which boot it is of.  What runs goes on in its own, whatever somebody
 # else begins in its name.  A machine that boots anew mounts while nobody can write that down,
 # dhcp and nfs are killed, and it sees what waited for its next boot, where handles of the boot
 # before do not; that it mounted is made up for.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net server; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/server.sh
+. "$(dirname "$0")/../lib/server.sh"
 
 need_root
 need udhcpc sqlite3 python3

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: when=quick limit=120
 # Files that a boot needs and that cannot be read: init, whose origin has lost it, one
 # that nobody may run, one whose interpreter is not there, a link that leads nowhere.

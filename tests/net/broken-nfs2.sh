@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: when=quick limit=120
 # Kernels that ask for NFS version 2: by what they are, and by what they are told.
 set -euo pipefail

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: when=quick limit=120
 # A stranger has port 111.  The server does not start then; or it runs already, with the
 # rpcbind that was there, and the stranger took its place.  And an rpcbind that has forgotten

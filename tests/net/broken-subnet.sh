@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: when=quick limit=120
 # A configuration whose subnet is not that of the wire: nobody gets an address.
 set -euo pipefail

@@ -3,11 +3,8 @@
 # Bash completes commands, options, names, settings and their values: what a person gets
 # who types the beginning of a line and presses Tab, in a shell of his own.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test server; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/server.sh
+. "$(dirname "$0")/../lib/server.sh"
 need_root
 common=/usr/share/bash-completion/bash_completion
 [[ -e $common ]] || skip "bash-completion is not installed"

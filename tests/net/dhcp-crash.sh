@@ -4,10 +4,8 @@
 # afterwards, and no address was ever given to two machines.
 # check: when=quick limit=120
 set -euo pipefail
-# shellcheck source=tests/lib/test.sh
-. "$(dirname "$0")/../lib/test.sh"
 # shellcheck source=tests/lib/net.sh
-. "$tests/lib/net.sh"
+. "$(dirname "$0")/../lib/net.sh"
 need_root
 driver=$build/dhcp/dhcp-driver
 [[ -x $driver ]] || fail "no $driver: build first"

@@ -1,15 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: when=quick limit=120
 # Machines that wait for approval, and boots that a command ends, with a server that
 # runs and without.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net server; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/server.sh
+. "$(dirname "$0")/../lib/server.sh"
 need_root
 net_up
 server_state

@@ -4,10 +4,8 @@
 # names the loader, and learns from the client's own REQUEST who has which address.
 # check: when=quick limit=180
 set -euo pipefail
-# shellcheck source=tests/lib/test.sh
-. "$(dirname "$0")/../lib/test.sh"
 # shellcheck source=tests/lib/net.sh
-. "$tests/lib/net.sh"
+. "$(dirname "$0")/../lib/net.sh"
 need_root
 driver=$build/dhcp/dhcp-driver
 [[ -x $driver ]] || fail "no $driver: build first"

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: when=quick limit=120
 # doctor of hosts whose images mount their root in each dialect: what is well, and the one
 # thing that each may lack; and where a kernel would stop at a broken answer.

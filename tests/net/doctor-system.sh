@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: when=quick limit=120
 # What doctor says of the machine itself, bad and good: loaders, clock, disk, limits, FUSE,
 # confinement, an interface.  In mount namespaces of its own, other files lie over those of

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: when=quick limit=120
 # doctor of a host that is well, and of the surroundings of a server: what it says is so,
 # and nothing of it is changed or recorded anywhere.

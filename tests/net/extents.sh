@@ -1,15 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: when=default limit=180
 # A large file of a slow origin, through every door: its first bytes are there while most
 # of it has not been read yet, the last are the right ones, and each was read once.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net server; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/server.sh
+. "$(dirname "$0")/../lib/server.sh"
 
 need_root
 need nfs-cat curl fusermount3

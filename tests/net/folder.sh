@@ -4,11 +4,8 @@
 # is one small difference for git.
 # check: when=quick
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net server; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/server.sh
+. "$(dirname "$0")/../lib/server.sh"
 need_root
 need git nfs-cat
 net_up

@@ -4,10 +4,8 @@
 # What `image check` finds in an initrd: NFS, drivers, and whether dracut's way of
 # setting up the network ever leads to a mount.
 set -euo pipefail
-# shellcheck source=tests/lib/test.sh
-. "$(dirname "$0")/../lib/test.sh"
 # shellcheck source=tests/lib/server.sh
-. "$tests/lib/server.sh"
+. "$(dirname "$0")/../lib/server.sh"
 
 need_root
 need cpio

@@ -2,11 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # An image's versions come, share what they have in common, go, and leave nothing.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test server; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/server.sh
+. "$(dirname "$0")/../lib/server.sh"
 need_root
 server_state
 origin=$work/origin

@@ -4,11 +4,8 @@
 # archive in every packing, and in the layers of an OCI image layout.  What cannot be
 # read, or is interrupted, leaves nothing.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test server; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/server.sh
+. "$(dirname "$0")/../lib/server.sh"
 need_root
 server_state
 tree=$work/tree

@@ -5,10 +5,8 @@
 # are the state's; why a path is what it is; how two hosts differ; and hosts out of another
 # server's files.
 set -euo pipefail
-# shellcheck source=tests/lib/test.sh
-. "$(dirname "$0")/../lib/test.sh"
 # shellcheck source=tests/lib/server.sh
-. "$tests/lib/server.sh"
+. "$(dirname "$0")/../lib/server.sh"
 need_root
 server_state
 

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: limit=300
 # A client that asks for ever does not fill the log: files that it gets, files that are
 # refused, writes, requests that make no sense.  The line of another client is still there.

@@ -5,10 +5,8 @@
 # watchdog as long as they serve and no longer, a child that died in the status, each reload
 # with its end, and the end of all.  A child that hangs is killed and started again.
 set -euo pipefail
-for part in test net server; do
-	# shellcheck source=/dev/null
-	. "$(dirname "$0")/../lib/$part.sh"
-done
+# shellcheck source=tests/lib/server.sh
+. "$(dirname "$0")/../lib/server.sh"
 need_root
 net_up
 server_state

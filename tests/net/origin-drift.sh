@@ -6,11 +6,8 @@
 # state, the same for all and for good; image show and the log name what drifted; once
 # the version is sealed the origin may go.  With --strict all drift is an error.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net server; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/server.sh
+. "$(dirname "$0")/../lib/server.sh"
 
 need_root
 [[ -e /dev/fuse ]] || skip "needs /dev/fuse"

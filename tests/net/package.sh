@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: when=default limit=900
 # The package on a bare Debian 12 with systemd: installed, configured, started, asked by a
 # machine's programs; what its unit closes leaves room for what each child closes for itself;

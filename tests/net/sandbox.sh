@@ -1,16 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: when=quick limit=240
 # What a child that was taken over can no longer do, and that it can do its work: the
 # children of a running server by what /proc says of them, and each attempt by a program
 # that enters the same sandbox on the same state.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net server; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/server.sh
+. "$(dirname "$0")/../lib/server.sh"
 need_root
 probe=$build/tests/sandbox-probe
 [[ -x $probe ]] || skip "not built: $probe"

@@ -1,15 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: when=quick limit=180
 # What keys of the configuration do on the wire: the options of a subnet, the addresses that
 # it leaves out, what shares its wire, who is told that an address is not his, the ports of TFTP's transfers, who may read by NFS, and from which port.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net server; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/server.sh
+. "$(dirname "$0")/../lib/server.sh"
 need_root
 need nfs-cat busybox dhclient setpriv
 net_up

@@ -1,15 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: when=quick limit=120
 # status --watch on a terminal: drawn again and again, fits whatever size the terminal has,
 # and leaves it as it was, by a key, by ^C and by a stop; elsewhere it prints once.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test server; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/server.sh
+. "$(dirname "$0")/../lib/server.sh"
 server_state
 mkdir "$work/image"
 "$rootstock" image add lab "$work/image" >/dev/null 2>&1

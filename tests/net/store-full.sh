@@ -1,16 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: when=default limit=240
 # A state on a file system that is too small for its image: clients read all of it, right,
 # and go on reading; writes to the database are refused in words; room makes it whole.
 # Then a power cut's leavings: what a killed server left is verified by the next.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net server; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/server.sh
+. "$(dirname "$0")/../lib/server.sh"
 
 need_root
 need nfs-cat

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # A client that answers no ARP while it loads, as a Raspberry Pi's ROM, gets its file: what
 # it acknowledges is proof enough of where it is.
 set -euo pipefail

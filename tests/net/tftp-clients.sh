@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: when=default limit=1800
 # Clients that nobody here wrote get the right bytes: tftp-hpa, atftp with windows,
 # curl and busybox, for sizes around every edge, with block numbers that roll

@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: when=default limit=600
 # Behind a line that loses, repeats and delays packets, clients of others get the
 # right bytes, and the server makes no storm of it.

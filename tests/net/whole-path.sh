@@ -1,16 +1,12 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# shellcheck disable=SC2154 # what the library sets
 # check: when=quick limit=180
 # A machine that nobody registered, by clients that nobody here wrote: DHCP, loader,
 # menu, kernel, mount, read; a host of its own by then, pinned to its version while
 # the image changes, seeing live overlay changes, and served on when children die.
 set -euo pipefail
-lib=$(dirname "$0")/../lib
-for part in test net server; do
-	# shellcheck source=/dev/null
-	. "$lib/$part.sh"
-done
+# shellcheck source=tests/lib/server.sh
+. "$(dirname "$0")/../lib/server.sh"
 
 need_root
 need udhcpc tftp nfs-ls nfs-cat sqlite3
