@@ -246,7 +246,7 @@ static void child_count_lost(struct child *child, struct port *port, uint32_t lo
  * larger the batches. */
 static void on_packets(struct loop_source *source, uint32_t events)
 {
-	struct port *port = (struct port *)source;
+	struct port *port = container(source, struct port, source);
 	struct child *child = port->child;
 	struct dhcp_packet packets[DHCP_INBOX];
 	struct instant end = instant_add_ms(instant_now(), BATCH_MS);
@@ -277,7 +277,7 @@ static void on_packets(struct loop_source *source, uint32_t events)
 
 static void on_arp(struct loop_source *source, uint32_t events)
 {
-	struct port *port = (struct port *)source;
+	struct port *port = container(source, struct port, source);
 	struct child *child = port->child;
 	uint32_t address;
 	struct mac mac;
@@ -297,7 +297,7 @@ static void on_arp(struct loop_source *source, uint32_t events)
 
 static void on_icmp(struct loop_source *source, uint32_t events)
 {
-	struct port *port = (struct port *)source;
+	struct port *port = container(source, struct port, source);
 	struct child *child = port->child;
 	uint32_t address;
 	int r = 0;

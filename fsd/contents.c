@@ -9,6 +9,7 @@
 #include <sys/epoll.h>
 #include <sys/timerfd.h>
 
+#include "common/container.h"
 #include "fsd/view_source.h"
 
 int contents_new(const char *state_dir, unsigned int max_open, struct contents **out,
@@ -207,7 +208,7 @@ struct blocking_wait {
 
 static void blocking_done(struct content_wait *wait, int r, struct content *content)
 {
-	struct blocking_wait *b = (struct blocking_wait *)wait;
+	struct blocking_wait *b = container(wait, struct blocking_wait, wait);
 
 	b->done = true;
 	b->r = r;

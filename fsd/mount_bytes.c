@@ -21,6 +21,8 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "common/container.h"
+
 enum {
 	BYTES_OPEN = 256,	  /* objects each reader keeps open */
 	BYTES_SPLICE = 32 * 1024, /* reads from here on go by splice */
@@ -50,7 +52,7 @@ struct queued {
 
 /* A question whose file is being copied. */
 struct parked {
-	struct content_wait wait; /* first: on_content() goes back from it */
+	struct content_wait wait;
 	struct mount_bytes *bytes;
 	struct question question;
 	struct view *view;
@@ -318,7 +320,7 @@ static void parked_answer(struct parked *p, int r, struct content *content)
 
 static void on_content(struct content_wait *wait, int r, struct content *content)
 {
-	parked_answer((struct parked *)wait, r, content);
+	parked_answer(container(wait, struct parked, wait), r, content);
 }
 
 static void parked_ask(struct mount_bytes *b, struct parked *p)

@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 
 #include "common/clock.h"
+#include "common/container.h"
 #include "nfs/outq.h"
 #include "nfs/record.h"
 #include "nfs/reply.h"
@@ -383,7 +384,7 @@ static int reply_commit(struct worker *worker, struct conn *conn, struct reply *
 
 static void parked_done(struct content_wait *wait, int r, struct content *content)
 {
-	struct parked *p = (struct parked *)wait;
+	struct parked *p = container(wait, struct parked, wait);
 	struct conn *conn = p->conn;
 	struct worker *worker = conn->worker;
 	struct reply reply = reply_begin(worker);
@@ -445,7 +446,7 @@ static int conn_park(struct worker *worker, struct conn *conn, struct reply *rep
 /* Ask the held call again. */
 static void conn_held_again(struct worker *worker, struct held *held)
 {
-	struct conn *conn = ((struct conn_held *)held)->conn;
+	struct conn *conn = container(held, struct conn_held, held)->conn;
 	struct reply reply = reply_begin(worker);
 	int err;
 
@@ -591,7 +592,7 @@ void conn_run(struct worker *worker, struct conn *conn)
 
 static void conn_ready(struct worker *worker, struct source *source, uint32_t events)
 {
-	struct conn *conn = (struct conn *)source;
+	struct conn *conn = container(source, struct conn, source);
 
 	if (conn->dead || conn->broken)
 		return;

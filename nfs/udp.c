@@ -16,6 +16,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
+#include "common/container.h"
 #include "nfs/conn.h"
 #include "nfs/record.h"
 #include "nfs/reply.h"
@@ -242,7 +243,7 @@ static void udp_commit(struct worker *worker, const struct udp_route *route, str
 
 static void udp_parked_done(struct content_wait *wait, int r, struct content *content)
 {
-	struct udp_parked *p = (struct udp_parked *)wait;
+	struct udp_parked *p = container(wait, struct udp_parked, wait);
 	struct worker *worker = p->worker;
 	struct reply reply = udp_begin(worker);
 
@@ -288,7 +289,7 @@ static void udp_park(struct worker *worker, const struct udp_route *route, struc
 
 static void udp_held_again(struct worker *worker, struct held *base)
 {
-	struct udp_held *held = (struct udp_held *)base;
+	struct udp_held *held = container(base, struct udp_held, held);
 	struct caller *caller = udp_caller(worker->udp, &held->route);
 	struct reply reply = udp_begin(worker);
 	enum rpc_verdict verdict = rpc_answer(&worker->nfs, caller, base->call, base->cut, &reply);
@@ -357,7 +358,7 @@ static void udp_call(struct worker *worker, const struct udp_route *route, struc
 
 void udp_ready(struct worker *worker, struct source *source, uint32_t events)
 {
-	struct listener *listener = (struct listener *)source;
+	struct listener *listener = container(source, struct listener, source);
 	struct udp *udp = worker->udp;
 
 	(void)events;

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "common/clock.h"
+#include "common/container.h"
 #include "nfs/conn.h"
 #include "nfs/udp.h"
 
@@ -99,7 +100,7 @@ static void tell_full(struct worker *worker, const char *what)
 
 static void accept_ready(struct worker *worker, struct source *source, uint32_t events)
 {
-	struct listener *listener = (struct listener *)source;
+	struct listener *listener = container(source, struct listener, source);
 
 	(void)events;
 	for (unsigned int i = 0; i < ACCEPTS; i++) {

@@ -52,7 +52,7 @@ struct worker_shared {
 	atomic_bool stop;
 };
 
-/* What an epoll event points at: the first member of each kind. */
+/* What an epoll event points at: a member of each kind. */
 struct source {
 	void (*ready)(struct worker *worker, struct source *source, uint32_t events);
 };

@@ -324,7 +324,7 @@ static void on_closed_port(struct tftp_server *server, const struct sockaddr_in 
 
 static void on_listener_ready(struct loop_source *source, uint32_t events)
 {
-	struct listener *listener = (struct listener *)source;
+	struct listener *listener = container(source, struct listener, port.source);
 	struct tftp_server *server = listener->server;
 	struct port_batch *b = &server->batch;
 	struct instant now = instant_now();
@@ -359,7 +359,7 @@ static void on_foreign(int fd, const struct sockaddr_in *peer, const struct byte
 
 void server_on_port(struct loop_source *source, uint32_t events)
 {
-	struct port *port = (struct port *)source;
+	struct port *port = container(source, struct port, source);
 	struct tftp_server *server = port->listener->server;
 	struct port_batch *b = &server->batch;
 	struct instant now = instant_now();

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/container.h"
 #include "common/schema.h"
 #include "nfs/proc.h"
 #include "nfs/record.h"
@@ -40,7 +41,7 @@ static void finish(struct reply *reply)
 
 static void parked_done(struct content_wait *wait, int r, struct content *content)
 {
-	struct parked *p = (struct parked *)wait;
+	struct parked *p = container(wait, struct parked, wait);
 	struct reply reply = {.w = writer_of(out, RPC_REPLY_MAX)};
 
 	rpc_resume(&nfs, &caller, &p->read, r, content, &reply);

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include "common/container.h"
 #include "fsd/copier_parts.h"
 #include "fsd/extents.h"
 
@@ -35,7 +36,7 @@ struct reader {
 
 static inline void reader_done(struct content_wait *wait, int r, struct content *content)
 {
-	struct reader *reader = (struct reader *)wait;
+	struct reader *reader = container(wait, struct reader, wait);
 
 	reader->r = r;
 	reader->done = true;

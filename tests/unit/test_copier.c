@@ -9,6 +9,8 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "common/container.h"
+
 static struct view_attr attr_of(struct bench *b, const char *path)
 {
 	struct view_attr a;
@@ -279,7 +281,7 @@ struct parked {
 
 static void parked_done(struct content_wait *wait, int r, struct content *content)
 {
-	struct parked *p = (struct parked *)wait;
+	struct parked *p = container(wait, struct parked, wait);
 
 	p->r = r;
 	p->done = true;
@@ -327,7 +329,7 @@ struct greedy {
 
 static void greedy_done(struct content_wait *wait, int r, struct content *content)
 {
-	struct greedy *g = (struct greedy *)wait;
+	struct greedy *g = container(wait, struct greedy, wait);
 
 	g->r = r;
 	g->done = true;

@@ -5,6 +5,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include "common/container.h"
 #include "common/event.h"
 #include "common/loop.h"
 #include "common/pulse.h"
@@ -19,7 +20,7 @@ struct busy {
 
 static void busy_due(struct loop_timer *timer, struct instant now)
 {
-	struct busy *b = (struct busy *)timer;
+	struct busy *b = container(timer, struct busy, timer);
 
 	if (b->fd >= 0 && !b->turns)
 		assert_int_equal(eventfd_write(b->fd, 1), 0);
@@ -39,7 +40,7 @@ static void ready_stops(struct loop_source *source, uint32_t events)
 static void due_stops(struct loop_timer *timer, struct instant now)
 {
 	(void)now;
-	loop_stop(((struct busy *)timer)->loop);
+	loop_stop((container(timer, struct busy, timer))->loop);
 }
 
 static void who_is_busy_takes_turns_with_a_descriptor(void **state)

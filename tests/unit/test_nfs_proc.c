@@ -3,6 +3,8 @@
 
 #include <sys/stat.h>
 
+#include "common/container.h"
+
 #define RES(type, var)                                                                             \
 	cleanup(res_free) struct res var##_guard = {XDR_OF(xdr_##type), &var};                     \
 	(void)var##_guard
@@ -321,7 +323,7 @@ struct waiting {
 
 static void waiting_done(struct content_wait *wait, int r, struct content *content)
 {
-	struct waiting *w = (struct waiting *)wait;
+	struct waiting *w = container(wait, struct waiting, wait);
 	struct unit_nfs *u = w->u;
 
 	u->reply = (struct reply){.w = writer_of(u->buf, sizeof(u->buf))};
