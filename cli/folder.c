@@ -15,13 +15,6 @@
 #include "fsd/folder.h"
 #include "fsd/objects.h"
 
-static int store_open(struct cli *cli, enum store store, struct objects **out)
-{
-	int r = objects_open(cli->state_dir, store, false, out, &cli->why);
-
-	return r ? r : objects_hold(*out, false);
-}
-
 /* Held from before the rows are read: what they name stays. */
 static int export_run(struct cli *cli)
 {
@@ -29,10 +22,10 @@ static int export_run(struct cli *cli)
 	cleanup(objects_closep) struct objects *secrets = NULL;
 	cleanup(folder_freep) struct folder *folder = NULL;
 	bool all = cli_option(cli, 's');
-	int r = store_open(cli, STORE_OBJECTS, &objects);
+	int r = objects_open_held(cli->state_dir, STORE_OBJECTS, false, &objects, &cli->why);
 
 	if (!r && all)
-		r = store_open(cli, STORE_SECRETS, &secrets);
+		r = objects_open_held(cli->state_dir, STORE_SECRETS, false, &secrets, &cli->why);
 	if (!r)
 		r = db_exec(cli->db, "BEGIN");
 	if (!r)

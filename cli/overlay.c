@@ -125,12 +125,10 @@ static int slurp(int fd, uint8_t **out, size_t *out_len)
 /* The store is held until the row that names the object is there. */
 static int body_store(struct cli *cli, int fd, struct put *put)
 {
-	int r = objects_open(cli->state_dir,
-			     put->spec.flags & ENTRY_SECRET ? STORE_SECRETS : STORE_OBJECTS, true,
-			     &put->store, NULL);
+	int r = objects_open_held(cli->state_dir,
+				  put->spec.flags & ENTRY_SECRET ? STORE_SECRETS : STORE_OBJECTS,
+				  true, &put->store, NULL);
 
-	if (!r)
-		r = objects_hold(put->store, false);
 	return r ? r : objects_put(put->store, fd, &put->spec.hash, &put->spec.size);
 }
 

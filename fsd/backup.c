@@ -345,13 +345,6 @@ static int add_bodies(struct making *m, struct db *copy)
 
 /* ---- all of it ---- */
 
-static int store_hold(struct making *m, enum store store, struct objects **out)
-{
-	int r = objects_open(m->b->state_dir, store, true, out, m->why);
-
-	return r ? r : objects_hold(*out, false);
-}
-
 static int add_all(struct making *m, struct db *db)
 {
 	cleanup(db_closep) struct db *copy = NULL;
@@ -371,9 +364,9 @@ int backup_write(struct db *db, struct backup *b, struct why *why)
 
 	b->files = b->bytes = b->damaged = 0;
 	if (!r)
-		r = store_hold(&m, STORE_OBJECTS, &m.objects);
+		r = objects_open_held(b->state_dir, STORE_OBJECTS, true, &m.objects, why);
 	if (!r)
-		r = store_hold(&m, STORE_SECRETS, &m.secrets);
+		r = objects_open_held(b->state_dir, STORE_SECRETS, true, &m.secrets, why);
 	if (!r && (archive_write_set_format_pax_restricted(m.tar) != ARCHIVE_OK ||
 		   archive_write_add_filter_none(m.tar) != ARCHIVE_OK ||
 		   archive_write_open_fd(m.tar, b->fd) != ARCHIVE_OK))

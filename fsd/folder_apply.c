@@ -389,13 +389,10 @@ static int prepare(struct importing *im)
 {
 	int r;
 
-	r = objects_open(im->how->state_dir, STORE_OBJECTS, true, &im->objects, im->why);
+	r = objects_open_held(im->how->state_dir, STORE_OBJECTS, true, &im->objects, im->why);
 	if (!r)
-		r = objects_hold(im->objects, false);
-	if (!r)
-		r = objects_open(im->how->state_dir, STORE_SECRETS, true, &im->secrets, im->why);
-	if (!r)
-		r = objects_hold(im->secrets, false);
+		r = objects_open_held(im->how->state_dir, STORE_SECRETS, true, &im->secrets,
+				      im->why);
 	if (!r)
 		r = way_open(im->db, im->how->state_dir, &im->way, im->why);
 	if (r || im->how->dry)

@@ -238,9 +238,7 @@ int image_add(struct db *db, const char *state_dir, const struct image_add *add,
 	if (r)
 		return r;
 	/* Objects that it takes over or puts must not be swept before its row is there. */
-	r = objects_open(state_dir, STORE_OBJECTS, true, &store, why);
-	if (!r)
-		r = objects_hold(store, false);
+	r = objects_open_held(state_dir, STORE_OBJECTS, true, &store, why);
 	if (!r && source.kind != ORIGIN_DIR)
 		r = objects_mark(store);
 	if (r)

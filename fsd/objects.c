@@ -154,6 +154,20 @@ int objects_hold(struct objects *o, bool alone)
 	return 0;
 }
 
+int objects_open_held(const char *state_dir, enum store store, bool create, struct objects **out,
+		      struct why *why)
+{
+	cleanup(objects_closep) struct objects *o = NULL;
+	int r = objects_open(state_dir, store, create, &o, why);
+
+	if (!r)
+		r = objects_hold(o, false);
+	if (r)
+		return r;
+	*out = take(&o);
+	return 0;
+}
+
 void objects_release(struct objects *o)
 {
 	flock(o->at.dir, LOCK_UN);

@@ -32,6 +32,9 @@ int objects_hold(struct objects *o, bool alone);
 int objects_try_alone(struct objects *o); /* does not wait: -EWOULDBLOCK */
 int objects_try_hold(struct objects *o);  /* nor does this */
 void objects_release(struct objects *o);
+/* objects_open(), and hold it, as above and not alone. */
+int objects_open_held(const char *state_dir, enum store store, bool create, struct objects **out,
+		      struct why *why);
 
 /* Remove what commands that were killed left behind, unless somebody holds the store. */
 void objects_tidy(struct objects *o);
