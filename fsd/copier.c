@@ -79,6 +79,7 @@ static void on_poll(struct loop_timer *timer, struct instant now)
 	struct copier *c = container(timer, struct copier, poll);
 
 	room_poll(c, now);
+	copying_tend(c, now);
 	sources_poll(c);
 	for (struct source *s = c->sources; s; s = s->next) {
 		if (!s->there)
@@ -124,7 +125,7 @@ static void copier_fini(struct copier *c)
 	pthread_mutex_unlock(&c->lock);
 	verifier_stop(c->verifier);
 	for (unsigned int i = 0; i < c->nthreads; i++)
-		pthread_join(c->threads[i], NULL);
+		pthread_join(c->threads[i].thread, NULL);
 	if (c->has_committer)
 		pthread_join(c->committer, NULL);
 	while (c->clients)
@@ -196,10 +197,8 @@ static int copier_init(const struct copier_config *config, struct copier **out, 
 				&(struct control_config){
 					.door = config->control, .stats = copier_stats, .ctx = c},
 				&c->control);
-	for (int i = 0; i < COPIER_THREADS && !r; i++) {
-		r = -pthread_create(&c->threads[i], NULL, copier_copying, c);
-		c->nthreads += !r;
-	}
+	for (int i = 0; i < COPIER_THREADS && !r; i++)
+		r = copying_start(c);
 	if (!r) {
 		r = -pthread_create(&c->committer, NULL, copier_committing, c);
 		c->has_committer = !r;

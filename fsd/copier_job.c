@@ -37,6 +37,21 @@ struct job *queue_pop(struct queue *q)
 	return job;
 }
 
+struct job *queue_take_locked(struct queue *q)
+{
+	for (struct job **p = &q->first; *p; p = &(*p)->next) {
+		struct job *job = *p;
+
+		if (job->source->hangs)
+			continue;
+		*p = job->next;
+		if (q->last == &job->next)
+			q->last = p;
+		return job;
+	}
+	return NULL;
+}
+
 static bool queue_remove(struct queue *q, struct job *job)
 {
 	for (struct job **p = &q->first; *p; p = &(*p)->next)

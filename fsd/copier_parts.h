@@ -36,8 +36,9 @@
 
 enum {
 	COPIER_THREADS = 2,
-	COPIER_UNKEPT = 64,    /* extents of a file in memory at once, where the store is full */
-	COPIER_CLIENTS = 1024, /* a thread of nfs each, and commands, */
+	COPIER_THREADS_MOST = 16, /* where origins hang, each with a thread or two */
+	COPIER_UNKEPT = 64,	  /* extents of a file in memory at once, where the store is full */
+	COPIER_CLIENTS = 1024,	  /* a thread of nfs each, and commands, */
 	COPIER_CLIENTS_EACH = 256, /* but of one service no more than this */
 	CLIENT_WAITERS = 65536,	   /* of one client; who asks for more is none of ours */
 	COPIER_FLIGHTS = 64,	   /* large files at once, of four descriptors each */
@@ -96,6 +97,7 @@ struct source {
 			       * source_looked() */
 	struct look *look;    /* under way, or NULL */
 	bool there;	      /* the origin, at the last look */
+	bool hangs;	      /* a thread waits for it, and no other is to; under the lock */
 	bool strict;
 	bool removed;	/* its row is gone: let go when nothing is under way */
 	bool listed;	/* at this look at the database */
@@ -134,6 +136,14 @@ struct queue {
 	struct job **last;
 };
 
+/* A copying thread.  What it is at is under the lock. */
+struct copying {
+	struct copier *copier;
+	pthread_t thread;
+	struct source *at;    /* whose file it has a turn for; NULL: none */
+	struct instant since; /* of the turn */
+};
+
 struct copier {
 	struct copier_config config;
 	char manifests[PATH_MAX];
@@ -159,7 +169,7 @@ struct copier {
 	struct source *sources;
 	int wake_fd;
 
-	pthread_t threads[COPIER_THREADS];
+	struct copying threads[COPIER_THREADS_MOST];
 	pthread_t committer;
 	unsigned int nthreads;
 	bool has_committer;
@@ -226,6 +236,8 @@ void mends_fini(struct copier *c);
 void queue_push(struct queue *q, struct job *job);
 void queue_push_front(struct queue *q, struct job *job);
 struct job *queue_pop(struct queue *q); /* NULL: empty */
+/* The first whose origin does not hang, or NULL.  `lock` is held. */
+struct job *queue_take_locked(struct queue *q);
 
 /* Where the source's job for `pos` is, or would be. */
 struct job **job_slot(struct source *s, uint32_t pos);
@@ -250,7 +262,10 @@ void job_news_locked(struct copier *c, struct job *job);
 
 /* ---- copier_thread.c ---- */
 
-void *copier_copying(void *copier); /* a thread */
+/* One more.  Returns 0 or a negative errno. */
+int copying_start(struct copier *c);
+/* Now and then: where each thread waits for an origin that hangs, one more begins. */
+void copying_tend(struct copier *c, struct instant now);
 
 /* ---- copier_commit.c ---- */
 

@@ -4,7 +4,10 @@
 #include <errno.h>
 #include <string.h>
 
-enum { COPY_TRIES = 8 };
+enum {
+	COPY_TRIES = 8,
+	HANGS_MS = 2000 /* a turn copies a mebibyte, or a small file */
+};
 
 static bool is_full(int r)
 {
@@ -353,32 +356,73 @@ static void job_turned_locked(struct copier *c, struct job *job, enum turn turn)
 	pthread_cond_signal(&c->work);
 }
 
-static bool has_work_locked(const struct copier *c)
+static struct job *work_take_locked(struct copier *c)
 {
-	return (c->wanted.first || c->fill.first) && c->nopen < COPIER_OPEN;
+	struct job *job = NULL;
+
+	if (c->nopen < COPIER_OPEN)
+		job = queue_take_locked(&c->wanted);
+	if (!job && c->nopen < COPIER_OPEN)
+		job = queue_take_locked(&c->fill);
+	return job;
 }
 
-void *copier_copying(void *arg)
+static void *copying_main(void *arg)
 {
-	struct copier *c = arg;
+	struct copying *t = arg;
+	struct copier *c = t->copier;
 	struct job *job;
 
 	pthread_mutex_lock(&c->lock);
 	for (;;) {
 		enum turn turn;
 
-		while (!c->stop && !has_work_locked(c))
+		job = NULL;
+		while (!c->stop && !(job = work_take_locked(c)))
 			pthread_cond_wait(&c->work, &c->lock);
 		if (c->stop)
 			break;
-		job = queue_pop(&c->wanted);
-		if (!job)
-			job = queue_pop(&c->fill);
+		t->at = job->source;
+		t->since = instant_now();
 		pthread_mutex_unlock(&c->lock);
 		turn = job_turn(c, job);
 		pthread_mutex_lock(&c->lock);
+		if (t->at->hangs) {
+			t->at->hangs = false;
+			pthread_cond_broadcast(&c->work);
+		}
+		t->at = NULL;
 		job_turned_locked(c, job, turn);
 	}
 	pthread_mutex_unlock(&c->lock);
 	return NULL;
+}
+
+int copying_start(struct copier *c)
+{
+	struct copying *t = &c->threads[c->nthreads];
+	int r;
+
+	*t = (struct copying){.copier = c};
+	r = -pthread_create(&t->thread, NULL, copying_main, t);
+	c->nthreads += !r;
+	return r;
+}
+
+void copying_tend(struct copier *c, struct instant now)
+{
+	bool all = true;
+
+	pthread_mutex_lock(&c->lock);
+	for (unsigned int i = 0; i < c->nthreads; i++) {
+		struct copying *t = &c->threads[i];
+
+		if (t->at && now.ns - t->since.ns > HANGS_MS * NS_PER_MS)
+			t->at->hangs = true;
+		else
+			all = false;
+	}
+	pthread_mutex_unlock(&c->lock);
+	if (all && c->nthreads < COPIER_THREADS_MOST)
+		copying_start(c); /* else at the next look */
 }

@@ -236,6 +236,16 @@ bool gate_waits(struct gate *g, uint64_t *extent)
 	return waits;
 }
 
+unsigned int gate_waiting(struct gate *g)
+{
+	unsigned int n;
+
+	pthread_mutex_lock(&g->lock);
+	n = g->nwaiting;
+	pthread_mutex_unlock(&g->lock);
+	return n;
+}
+
 unsigned int gate_passed(struct gate *g)
 {
 	unsigned int n;

@@ -30,6 +30,7 @@ unsigned int gate_held(struct gate *g); /* how many hang */
 
 /* The extent that somebody waits for, if so. */
 bool gate_waits(struct gate *g, uint64_t *extent);
+unsigned int gate_waiting(struct gate *g); /* how many reads wait */
 /* Extents let through so far, one that was read twice counted twice in two states. */
 unsigned int gate_passed(struct gate *g);
 

@@ -245,6 +245,48 @@ static void an_origin_that_hangs_holds_nobody_else_up(void **state)
 	wait_sealed(b);
 }
 
+/* One that was there, and hangs when it is read: with as many files as there are threads. */
+static void origins_that_begin_to_hang_hold_nobody_else_up(void **state)
+{
+	struct bench *b = *state;
+	struct copier_ask ask = {.magic = COPIER_MAGIC, .pos = 1, .id = 1, .len = COPIER_WHOLE};
+	struct copier_reply reply;
+	uint32_t images[COPIER_THREADS + 1];
+	char path[200];
+	char name[8];
+	int fds[2];
+	int fd;
+
+	bench_gate(b, 6 * MIB);
+	for (unsigned int i = 0; i < ARRAY_SIZE(images); i++) {
+		snprintf(name, sizeof(name), "hang%u", i);
+		images[i] = add_from(b, b->site.origin, name);
+	}
+	snprintf(path, sizeof(path), "%s/../good", b->site.state);
+	assert_int_equal(mkdir(path, 0755), 0);
+	bench_copier(b);
+	site_wait(gate_waiting(b->gate) >= COPIER_THREADS);
+	fd = raw_client(b);
+	for (unsigned int i = 0; i < 4; i++) {
+		snprintf(name, sizeof(name), "f%u", i);
+		site_write(path, name, name, 2);
+		snprintf(name, sizeof(name), "good%u", i);
+		ask.version = add_from(b, path, name);
+		assert_int_equal(send(fd, &ask, sizeof(ask), 0), sizeof(ask));
+		if (!has_answer(fd, 30000))
+			fail_msg("nobody is answered while origins hang");
+		raw_answer(fd, &reply, fds);
+		assert_int_equal(reply.status, 0);
+		closep(&fds[0]);
+	}
+	/* Each is copied all the same when it goes on. */
+	gate_allow(b->gate, UINT_MAX);
+	wait_sealed(b);
+	for (unsigned int i = 0; i < ARRAY_SIZE(images); i++)
+		site_wait(site_is_sealed(&b->site, images[i]));
+	close(fd);
+}
+
 static void who_ends_does_not_wait_for_one_that_hangs(void **state)
 {
 	struct bench *b = *state;
@@ -298,6 +340,7 @@ int main(void)
 		BENCH(a_hostile_child_harms_nobody),
 		BENCH(many_at_once_wait_for_each_other),
 		BENCH(an_origin_that_hangs_holds_nobody_else_up),
+		BENCH(origins_that_begin_to_hang_hold_nobody_else_up),
 		BENCH(who_ends_does_not_wait_for_one_that_hangs),
 		BENCH(the_first_ask_waits_for_the_look_alone),
 	};
