@@ -191,7 +191,7 @@ pid, kind, size = (int(x) for x in sys.argv[1:4])
 text = sys.argv[4].encode().decode("unicode_escape").encode("latin1")
 fd = libc.syscall(438, os.pidfd_open(pid), 3, 0)  # pidfd_getfd: its "events"
 assert fd >= 0, os.strerror(ctypes.get_errno())
-socket.socket(fileno=fd).send(struct.pack("<4I2Q2H6s150s", kind, 0, 0x0a4d0009, 0, size, 1, 0, 0,
+socket.socket(fileno=fd).send(struct.pack("<5I4x2Q2H6s150s", kind, 0, 0x0a4d0009, 0, 0, size, 1, 0, 0,
     b"\x52\x54\0\0\0\x77", text))
 EOF
 }
