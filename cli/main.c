@@ -252,12 +252,20 @@ static int run(struct cli *cli, int argc, char **argv)
 		r = open_db(cli);
 	if (!r)
 		r = cli->command->run(cli);
-	if (!r && fflush(stdout))
+	if (r >= 0 && fflush(stdout))
 		r = why_set(&cli->why, -errno, "standard output: %m");
 	if (r < 0)
 		r = say(cli, r);
 	db_close(cli->db);
 	return r;
+}
+
+static int written(void)
+{
+	if (!fflush(stdout))
+		return 0;
+	perror("rootstock: standard output");
+	return 1;
 }
 
 int main(int argc, char **argv)
@@ -280,11 +288,11 @@ int main(int argc, char **argv)
 		cli.state_dir = real;
 	if (argc > 1 && !strcmp(argv[1], "--version")) {
 		puts("rootstock " VERSION);
-		return 0;
+		return written();
 	}
 	if (argc > 1 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "help"))) {
 		usage_all(stdout);
-		return 0;
+		return written();
 	}
 	for (const struct command *const *c = cli_commands; *c; c++) {
 		int n = words_match((*c)->words, argc - 1, argv + 1);

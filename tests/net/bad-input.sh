@@ -171,6 +171,14 @@ refused 1 "9: not an octal mode" rs overlay put all /x --mode 9 --from "$work/pu
 refused 1 'view cat: /nope: No such file' rs view cat amy /nope
 refused 1 'view cat: /loop1: Too many' rs view cat amy /loop1
 
+# A disk that is full under what is said, also by who has bad news.
+full() {
+	"$rootstock" "$@" >/dev/full
+}
+refused 1 '^rootstock: host list: standard output: No space left' full host list
+refused 1 '^rootstock: doctor: standard output: No space left' full doctor
+refused 1 '^rootstock: standard output: No space left' full --version
+
 # A database of a newer version, or of another program, is left alone.
 cp "$ROOTSTOCK_STATE/rootstock.db" "$work/kept.db"
 sqlite3 "$ROOTSTOCK_STATE/rootstock.db" 'PRAGMA user_version = 99' >/dev/null
