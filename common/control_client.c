@@ -106,6 +106,7 @@ int control_ask(const char *state_dir, const char *name, const char *request, in
 	struct instant until = instant_add_ms(instant_now(), timeout_ms);
 	cleanup(freep) char *text = malloc(1);
 	cleanup(closep) int fd = -1;
+	struct why said = {""};
 	size_t len = 0;
 	int r;
 
@@ -126,9 +127,13 @@ int control_ask(const char *state_dir, const char *name, const char *request, in
 			return -EMSGSIZE;
 		if (left <= 0)
 			return why_set(why, -ETIMEDOUT, "the answer does not end");
-		r = control_receive(fd, (int)left, text + len, CONTROL_PACKET_MAX, &n, why);
+		r = control_receive(fd, (int)left, text + len, CONTROL_PACKET_MAX, &n, &said);
 		if (!r)
 			len += n;
+		else if (r < 0 && (said.text[0] || len))
+			why_set(why, r, "%s",
+				r == -ETIMEDOUT && len ? "the answer does not end"
+						       : why_text(&said, r));
 	}
 	if (r != CONTROL_END)
 		return r;

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: limit=600
+# check: when=default limit=600
 # What a service manager hears: ready when all four services listen and not before, the
 # watchdog as long as they serve and no longer, a child that died in the status, each reload
 # with its end, and the end of all.  A child that hangs is killed and started again.
