@@ -141,18 +141,16 @@ int roster_host(const struct roster *roster, uint32_t host, const char **init)
 }
 
 /* Who has `address`, by the directory's one rule. */
-static void roster_add(struct roster *roster, const struct directory *d, uint32_t address,
-		       const struct mac *mac)
+static void roster_add(struct roster *roster, const struct directory *d, uint32_t address)
 {
 	const struct tenant *tenant = tenants_by_address(directory_tenants(d), address);
 	struct roster_who *who = &roster->who[roster->nwho++];
 	const struct host *host;
+	uint32_t version;
 	int r;
 
 	*who = (struct roster_who){.address = address};
-	if (mac)
-		who->mac = *mac;
-	r = directory_who(d, address, &host, &who->version, &who->runs);
+	r = directory_who(d, address, &host, &version, &who->runs);
 	if (tenant && tenant->boot.id) {
 		who->mounted = tenant->mounted;
 		who->runs = tenant->runs.change;
@@ -214,16 +212,13 @@ static int roster_build(const struct directory *d, struct roster **out)
 		}
 	}
 	qsort(roster->hosts, roster->nhosts, sizeof(*roster->hosts), entry_cmp);
-	for (unsigned int i = 0; i < ntenants; i++) {
-		const struct tenant *t = tenants_at(tenants, i);
-
-		roster_add(roster, d, t->address, &t->mac);
-	}
+	for (unsigned int i = 0; i < ntenants; i++)
+		roster_add(roster, d, tenants_at(tenants, i)->address);
 	for (unsigned int i = 0; i < inventory_count(inv); i++) {
 		const struct host *host = inventory_at(inv, i);
 
 		if (host->address && !tenants_by_address(tenants, host->address))
-			roster_add(roster, d, host->address, NULL);
+			roster_add(roster, d, host->address);
 	}
 	qsort(roster->who, roster->nwho, sizeof(*roster->who), who_cmp);
 	for (unsigned int i = 0; i < nboots; i++)

@@ -26,11 +26,9 @@ struct nfs_config;
 struct roster_who {
 	uint32_t address;
 	uint32_t host;	  /* 0: a lease, but no registered host */
-	uint32_t version; /* 0: there is no image */
 	uint32_t mounted; /* the newest boot that is known to have mounted; 0: none */
 	uint64_t runs;	  /* its change */
 	bool pending;
-	struct mac mac; /* of the lease; zero for a reservation */
 };
 
 struct roster;

@@ -27,7 +27,6 @@ enum {
 
 struct mount {
 	uint32_t address; /* 0: free */
-	uint32_t host;
 	bool mounted;
 	bool init_read;
 	uint32_t init_boot; /* that it was read in */
@@ -150,7 +149,6 @@ void mounts_add(struct mounts *m, uint32_t address, uint32_t host, uint32_t boot
 	say = log_allow(mount ? &mount->tells : &m->say_limit, now, TELL_BURST, TELL_MS) ||
 	      (mount && host && mount->told != boot);
 	if (mount) {
-		mount->host = host;
 		mount->mounted = true;
 		mount->offered_ns = 0;
 		mount->mounted_ns = now;
