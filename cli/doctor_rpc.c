@@ -353,6 +353,17 @@ static void begin_nfs(struct rpc_client *c, struct outgoing *o, uint32_t procedu
 	put_opaque(&o->w, handle->bytes, handle->len);
 }
 
+/* Of what answers with the attributes first, which nobody here wants. */
+static int call_nfs_past_attr(struct rpc_client *c, struct outgoing *o)
+{
+	struct rpc_file ignored;
+	int r = call_nfs(c, o);
+
+	if (!r)
+		take_post_attr(&c->reply, &ignored);
+	return r;
+}
+
 int rpc_attr(struct rpc_client *c, struct rpc_file *file)
 {
 	struct outgoing o;
@@ -368,15 +379,13 @@ int rpc_attr(struct rpc_client *c, struct rpc_file *file)
 
 int rpc_fsinfo(struct rpc_client *c, const struct rpc_handle *root, struct rpc_limits *out)
 {
-	struct rpc_file ignored;
 	struct outgoing o;
 	int r;
 
 	begin_nfs(c, &o, 19, root);
-	r = call_nfs(c, &o);
+	r = call_nfs_past_attr(c, &o);
 	if (r)
 		return r;
-	take_post_attr(&c->reply, &ignored);
 	out->read = cursor_be32(&c->reply);
 	cursor_skip(&c->reply, 8); /* rtpref, rtmult */
 	out->write = cursor_be32(&c->reply);
@@ -389,15 +398,13 @@ int rpc_fsinfo(struct rpc_client *c, const struct rpc_handle *root, struct rpc_l
 
 int rpc_pathconf(struct rpc_client *c, const struct rpc_handle *root, struct rpc_limits *out)
 {
-	struct rpc_file ignored;
 	struct outgoing o;
 	int r;
 
 	begin_nfs(c, &o, 20, root);
-	r = call_nfs(c, &o);
+	r = call_nfs_past_attr(c, &o);
 	if (r)
 		return r;
-	take_post_attr(&c->reply, &ignored);
 	cursor_skip(&c->reply, 4); /* linkmax */
 	out->name = cursor_be32(&c->reply);
 	cursor_skip(&c->reply, 16);
@@ -422,16 +429,14 @@ int rpc_lookup(struct rpc_client *c, const struct rpc_handle *dir, const char *n
 
 int rpc_readlink(struct rpc_client *c, const struct rpc_handle *file, char *out, size_t size)
 {
-	struct rpc_file ignored;
 	struct outgoing o;
 	struct bytes text;
 	int r;
 
 	begin_nfs(c, &o, 5, file);
-	r = call_nfs(c, &o);
+	r = call_nfs_past_attr(c, &o);
 	if (r)
 		return r;
-	take_post_attr(&c->reply, &ignored);
 	text = cursor_take(&c->reply, cursor_be32(&c->reply));
 	if (c->reply.bad || text.len >= size)
 		return -EBADMSG;
@@ -443,7 +448,6 @@ int rpc_readlink(struct rpc_client *c, const struct rpc_handle *file, char *out,
 int rpc_read(struct rpc_client *c, const struct rpc_handle *file, uint64_t offset, void *buf,
 	     size_t size, size_t *len)
 {
-	struct rpc_file ignored;
 	struct outgoing o;
 	struct bytes data;
 	int r;
@@ -451,10 +455,9 @@ int rpc_read(struct rpc_client *c, const struct rpc_handle *file, uint64_t offse
 	begin_nfs(c, &o, 6, file);
 	writer_be64(&o.w, offset);
 	writer_be32(&o.w, (uint32_t)size);
-	r = call_nfs(c, &o);
+	r = call_nfs_past_attr(c, &o);
 	if (r)
 		return r;
-	take_post_attr(&c->reply, &ignored);
 	cursor_skip(&c->reply, 8); /* count, eof */
 	data = cursor_take(&c->reply, cursor_be32(&c->reply));
 	if (c->reply.bad || data.len > size)
