@@ -4,11 +4,8 @@
 # alone: udhcpc, dhclient, dhcpcd, klibc's ipconfig, a relay.
 # check: when=quick limit=400
 set -euo pipefail
-# shellcheck source=tests/lib/net.sh
-. "$(dirname "$0")/../lib/net.sh"
-need_root
-driver=$build/dhcp/dhcp-driver
-[[ -x $driver ]] || fail "no $driver: build first"
+# shellcheck source=tests/lib/dhcp.sh
+. "$(dirname "$0")/../lib/dhcp.sh"
 ipconfig=/usr/lib/klibc/bin/ipconfig
 need busybox dhclient dhcpcd "$ipconfig" sqlite3
 # Debian has but one of these installed at a time.

@@ -4,11 +4,8 @@
 # afterwards, and no address was ever given to two machines.
 # check: when=quick limit=120
 set -euo pipefail
-# shellcheck source=tests/lib/net.sh
-. "$(dirname "$0")/../lib/net.sh"
-need_root
-driver=$build/dhcp/dhcp-driver
-[[ -x $driver ]] || fail "no $driver: build first"
+# shellcheck source=tests/lib/dhcp.sh
+. "$(dirname "$0")/../lib/dhcp.sh"
 
 net_up
 net_peer relay

@@ -3,14 +3,10 @@
 # Firmware that others wrote, in QEMU, against the dhcp child alone: iPXE and EDK2.
 # check: when=default limit=400
 set -euo pipefail
-# shellcheck source=tests/lib/net.sh
-. "$(dirname "$0")/../lib/net.sh"
-need_root
-driver=$build/dhcp/dhcp-driver
-[[ -x $driver ]] || fail "no $driver: build first"
-firmware=/usr/share/OVMF/OVMF_CODE_4M.fd
+# shellcheck source=tests/lib/dhcp.sh
+. "$(dirname "$0")/../lib/dhcp.sh"
 need qemu-system-x86_64 sqlite3
-[[ -e $firmware ]] || fail "ovmf is not installed"
+dhcp_firmware
 
 net_up
 spawn server nsenter --net="/run/netns/$net_ns" "$driver" "$work/state" -v br0

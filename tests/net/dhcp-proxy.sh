@@ -4,14 +4,10 @@
 # names the loader, and learns from the client's own REQUEST who has which address.
 # check: when=quick limit=180
 set -euo pipefail
-# shellcheck source=tests/lib/net.sh
-. "$(dirname "$0")/../lib/net.sh"
-need_root
-driver=$build/dhcp/dhcp-driver
-[[ -x $driver ]] || fail "no $driver: build first"
-firmware=/usr/share/OVMF/OVMF_CODE_4M.fd
+# shellcheck source=tests/lib/dhcp.sh
+. "$(dirname "$0")/../lib/dhcp.sh"
 need busybox dnsmasq qemu-system-x86_64 sqlite3 tshark
-[[ -e $firmware ]] || fail "ovmf is not installed"
+dhcp_firmware
 
 net_up
 net_peer other

@@ -12,6 +12,11 @@ static const char site[] =
 	"INSERT INTO host (id, name, address, added, changed) VALUES (1, 'zoe', 167772167, 0, 0);"
 	"INSERT INTO host_mac VALUES (x'525400000001', 1);";
 
+static const char lease_rows[] = "INSERT INTO lease (address, mac, state, started, expires) VALUES"
+				 " (5, x'525400000001', 2, 0, 0);"
+				 "INSERT INTO boot (mac, address, version, change, opened) VALUES"
+				 " (x'525400000001', 5, 1, 7, 0)";
+
 static void an_open_boot_decides_the_version(void **state)
 {
 	cleanup(directory_closep) struct directory *d = NULL;
@@ -32,12 +37,7 @@ static void an_open_boot_decides_the_version(void **state)
 	assert_int_equal(directory_who(d, 5, &host, &version, &change), -ENOENT);
 
 	assert_int_equal(db_open(*state, &schema_leases, DB_CREATE, &leases, NULL), 0);
-	assert_int_equal(db_exec(leases,
-				 "INSERT INTO lease (address, mac, state, started, expires) VALUES"
-				 " (5, x'525400000001', 2, 0, 0);"
-				 "INSERT INTO boot (mac, address, version, change, opened) VALUES"
-				 " (x'525400000001', 5, 1, 7, 0)"),
-			 0);
+	assert_int_equal(db_exec(leases, lease_rows), 0);
 	assert_true(directory_poll(d));
 	assert_int_equal(directory_who(d, 5, &host, &version, &change), 0);
 	assert_string_equal(host->name, "zoe");
@@ -76,12 +76,7 @@ static void leases_of_an_older_version_are_taken_over(void **state)
 
 	old.nsteps = 1;
 	assert_int_equal(db_open(*state, &old, DB_CREATE, &leases, NULL), 0);
-	assert_int_equal(db_exec(leases,
-				 "INSERT INTO lease (address, mac, state, started, expires) VALUES"
-				 " (5, x'525400000001', 2, 0, 0);"
-				 "INSERT INTO boot (mac, address, version, change, opened) VALUES"
-				 " (x'525400000001', 5, 1, 7, 0)"),
-			 0);
+	assert_int_equal(db_exec(leases, lease_rows), 0);
 	db_close(leases);
 	leases = NULL;
 	assert_int_equal(db_open(*state, &schema_leases, DB_WRITE, &leases, NULL), 0);
