@@ -54,15 +54,7 @@ static void copier_sealed(void *ctx, uint32_t version, const struct hash *digest
 
 static int prepare_copier(struct child *child, struct why *why)
 {
-	static const enum sandbox_child clients[] = {SANDBOX_TFTP, SANDBOX_NFS};
-	struct sandbox client;
-	int r = 0;
-
-	for (size_t i = 0; !r && i < ARRAY_SIZE(clients); i++) {
-		r = sandbox_identity(clients[i], &client, why);
-		child->copier_clients[i] = client.uid;
-	}
-	return r;
+	return copier_clients(child->copier_clients, why);
 }
 
 static int run_copier(struct child *child)

@@ -13,7 +13,8 @@
 
 enum {
 	COPIER_PATIENCE_SECS = 30, /* for a copier that went away to come back */
-	COPIER_RETRY_MS = 100
+	COPIER_RETRY_MS = 100,
+	COPIER_STOOD_MS = 1000 /* a connection that did not was refused */
 };
 
 static void retry_later(struct contents *cs)
@@ -39,6 +40,7 @@ static int copier_connect(struct contents *cs)
 	if (epoll_ctl(cs->epoll_fd, EPOLL_CTL_ADD, fd, &ev))
 		return -errno;
 	cs->socket = take_fd(&fd);
+	cs->connected = instant_now();
 	return 0;
 }
 
@@ -280,11 +282,15 @@ static int reply_receive(int socket, struct copier_reply *reply, int fds[static 
 
 static void copier_lost(struct contents *cs)
 {
+	struct instant now = instant_now();
+	bool stood = now.ns - cs->connected.ns > COPIER_STOOD_MS * NS_PER_MS;
+
 	close(cs->socket); /* leaves the epoll set by itself */
 	cs->socket = -1;
 	for (struct ask *ask = cs->asks; ask; ask = ask->next) {
 		ask->sent = false;
-		ask->since = instant_now(); /* the copier was there until now */
+		if (stood)
+			ask->since = now; /* the copier was there until now */
 	}
 	if (cs->asks)
 		retry_later(cs);

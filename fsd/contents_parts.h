@@ -77,6 +77,7 @@ struct contents {
 	int epoll_fd;
 	int timer_fd;
 	int socket; /* -1: not connected */
+	struct instant connected;
 	uint64_t next_id;
 	struct ask *asks;
 	struct instant prune_again;

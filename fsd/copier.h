@@ -78,6 +78,10 @@ struct copier_config {
 	bool asked_only; /* no fill: for a command that reads a file and ends */
 };
 
+/* tftp's and nfs's users, for `clients`.  To be asked before /etc/passwd is out of sight.
+ * Returns 0, or a negative errno with words. */
+int copier_clients(uid_t clients[static 2], struct why *why);
+
 /* Take the lock and listen on the socket.  -EBUSY when another copier has them. */
 int copier_listen(const char *state_dir, int *listen_fd, int *lock_fd, struct why *why);
 

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/sandbox.h"
+
 /* `before` is who waits before it, NULL: nobody. */
 static void waiter_unlink(struct job *job, struct waiter *before, struct waiter *w)
 {
@@ -296,6 +298,21 @@ static void on_client(struct loop_source *source, uint32_t events)
 			return;
 		}
 	}
+}
+
+int copier_clients(uid_t clients[static 2], struct why *why)
+{
+	struct sandbox tftp;
+	struct sandbox nfs;
+	int r = sandbox_identity(SANDBOX_TFTP, &tftp, why);
+
+	if (!r)
+		r = sandbox_identity(SANDBOX_NFS, &nfs, why);
+	if (r)
+		return r;
+	clients[0] = tftp.uid;
+	clients[1] = nfs.uid;
+	return 0;
 }
 
 /* A service that was taken over must not keep the others out, nor dhcp read images. */

@@ -67,6 +67,9 @@ int own_copier_start(const char *state_dir, bool fill, struct own_copier **out, 
 	}
 	config.listen_fd = own->listen_fd;
 	config.lock_fd = own->lock_fd;
+	/* Of a server that starts meanwhile, whose own waits for the lock. */
+	if (!r)
+		r = copier_clients(config.clients, why);
 	if (!r)
 		r = copier_start(&config, &own->copier, why);
 	if (r)

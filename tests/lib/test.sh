@@ -25,9 +25,22 @@ undo_all() {
 	done
 	exit "$status"
 }
+# Who is ended from outside, as when his time is over, says at what he was.
+ended() {
+	local -i i
+	local log
+	echo "${0##*/}: ended while at: $BASH_COMMAND" >&2
+	for ((i = 1; i < ${#FUNCNAME[@]} - 1; i++)); do
+		echo "  in ${FUNCNAME[i]}, from line ${BASH_LINENO[i]}" >&2
+	done
+	for log in "$work"/*.{log,err}; do
+		[[ ! -s $log ]] || tail -n 3 -v "$log" >&2
+	done
+	exit 143
+}
 trap undo_all EXIT
 trap 'exit 130' INT
-trap 'exit 143' TERM HUP
+trap ended TERM HUP
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/rootstock-${0##*/}.XXXXXX")
 # NFS and FUSE servers may have given up root before they read in here.
