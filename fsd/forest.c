@@ -423,14 +423,17 @@ static int top_attr(const struct forest *f, uint64_t number, struct forest_attr 
 	return 0;
 }
 
-/* Has somebody read this file, so that what was scanned of it stands? */
+/* Has somebody read this file, so that what was scanned of it stands?  One that drifted has a
+ * record before its hash, and another where its copy has to begin anew. */
 static bool file_settled(const struct view *view, uint32_t node)
 {
 	struct view_source source;
 	struct fill_record record;
 
-	return view_source(view, node, &source) || source.source != TREE_IMAGE ||
-	       version_known(source.version, source.pos, &record);
+	if (view_source(view, node, &source) || source.source != TREE_IMAGE)
+		return true;
+	return version_known(source.version, source.pos, &record) &&
+	       (hash_known(&record.hash) || (record.flags & FILL_GONE));
 }
 
 int forest_attr(struct forest *f, uint64_t number, struct forest_attr *out)

@@ -46,8 +46,8 @@ void forest_leave(struct forest *forest);
 
 struct forest_attr {
 	uint64_t number;
-	bool settled; /* false: a file whose bytes nobody has read yet, which may have
-		       * changed since the scan: ask again before it is believed */
+	bool settled; /* false: a file that was not copied whole yet, which may have changed
+		       * since the scan, or change still: ask again before it is believed */
 	struct view_attr attr;
 };
 

@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * A mount whose copier is late: what waits for it, and what does not.
+ * A mount whose copier is late: what waits for it, and what does not; and one that had to
+ * begin anew.
  */
 #include "tests/unit/mount_unit.h"
+
+#include "tests/gate.h"
+
+#define MIB ((off_t)1 << 20)
 
 static void on_sealed(void *ctx, uint32_t version, const struct hash *digest)
 {
@@ -149,13 +154,67 @@ static void a_mount_copies_when_nobody_else_does_any_more(void **state)
 	assert_int_equal(world_unmount(w, SIGTERM), 0);
 }
 
+static bool piece_is(int fd, off_t offset, unsigned int state)
+{
+	uint8_t buf[4096];
+
+	if (pread(fd, buf, sizeof(buf), offset) != sizeof(buf))
+		return false;
+	for (size_t i = 0; i < sizeof(buf); i++)
+		if (buf[i] != gate_byte(state, (uint64_t)offset + i))
+			return false;
+	return true;
+}
+
+/* The kernel keeps what it has read, and must not put it together with what the file was
+ * when it was copied after all. */
+static void pages_of_a_copy_that_was_given_up_are_not_kept(void **state)
+{
+	struct world *w;
+	struct gate *gate;
+	char path[PATH_MAX];
+	uint64_t at;
+	int fd;
+
+	(void)state;
+	if (access("/dev/fuse", R_OK | W_OK))
+		skip();
+	w = world_new();
+	if (gate_new(w->site.origin, 8 * MIB, &gate)) {
+		world_free(w);
+		skip();
+	}
+	world_image(w, false);
+	gate_change(gate, 8 * MIB); /* no more as it was scanned */
+	world_mount(w);
+	snprintf(path, sizeof(path), "%s/images/img@1/big", w->mnt);
+	gate_allow(gate, 1);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_true(piece_is(fd, 0, 1));
+	site_wait(gate_waits(gate, &at) && at == 1);
+	gate_change(gate, 8 * MIB);
+	gate_allow(gate, UINT_MAX);
+	assert_int_equal(pread(fd, path, 1, 3 * MIB), -1);
+	assert_int_equal(errno, EIO);
+	site_wait(piece_is(fd, 3 * MIB, 2));
+	for (off_t offset = 0; offset < 8 * MIB; offset += 4096)
+		if (!piece_is(fd, offset, 2))
+			fail_msg("bytes of another state at %lld", (long long)offset);
+	close(fd);
+	assert_int_equal(world_unmount(w, SIGTERM), 0);
+	gate_free(gate);
+	world_free(w);
+}
+
 int main(void)
 {
-	/* Each goes on where the one before ends. */
+	/* Each of the first three goes on where the one before ends. */
 	const struct CMUnitTest late[] = {
 		cmocka_unit_test(a_miss_holds_up_nobody_else),
 		cmocka_unit_test(waiting_readers_end_with_the_mount),
 		cmocka_unit_test(a_mount_copies_when_nobody_else_does_any_more),
+		cmocka_unit_test(pages_of_a_copy_that_was_given_up_are_not_kept),
 	};
 	return cmocka_run_group_tests(late, late_setup, teardown);
 }
