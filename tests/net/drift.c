@@ -8,7 +8,8 @@
  *
  *	drift make DIR		all files in their state 0
  *	drift edit DIR STOP	change them, all but each fourth, until the file STOP is
- *				there; prints the names of those that were changed
+ *				there, and one is gone until then; prints the names of
+ *				those that were changed
  *	drift read WHERE STOP	read them over and over until STOP is there, and once
  *				more; WHERE is a directory or nfs://SERVER/.  Prints what
  *				each is at the end: "NAME STATE" or "NAME EIO"
@@ -40,6 +41,7 @@
 enum {
 	FILES = 72,
 	LARGE_END = 11, /* 3 to 10 are large */
+	AWAY = 17,	/* while others are edited */
 	PAGE = 4096,
 	PAGES_MAX = (64 << 20) / PAGE + 64, /* after what is appended */
 	STATES_MAX = 200000
@@ -442,13 +444,15 @@ static void edit(const char *dir, const char *stop)
 			next(&images[file]);
 		starts[file] = state;
 	}
+	while (images[AWAY].there)
+		edit_one(dir, &images[AWAY]);
 	while (access(stop, F_OK)) {
 		uint32_t file = (uint32_t)(mix(turn++) % FILES);
 
 		/* Now and then the large ones alone, whose copies take long. */
 		if (instant_now().ns / (100 * NS_PER_MS) % 10 < 4)
 			file = 3 + file % (LARGE_END - 3);
-		if (!is_edited(file))
+		if (!is_edited(file) || file == AWAY)
 			continue;
 		/* A burst, so that a copy that is under way meets some; one that is gone
 		 * stays so for a while. */
