@@ -65,18 +65,26 @@ static int receive_failed(const char *words, size_t len, struct why *why)
 		       words + sizeof(err));
 }
 
-int control_receive(int fd, int timeout_ms, void *buf, size_t size, size_t *len, struct why *why)
+/* 1: there is something to receive, 0: not in that time, or a negative errno. */
+static int wait_for_packet(int fd, int timeout_ms)
 {
 	struct pollfd pfd = {.fd = fd, .events = POLLIN};
-	char packet[CONTROL_PACKET_MAX + 1];
-	ssize_t n;
 	int r;
 
 	do
 		r = poll(&pfd, 1, timeout_ms);
 	while (r < 0 && errno == EINTR);
+	return r < 0 ? -errno : r;
+}
+
+int control_receive(int fd, int timeout_ms, void *buf, size_t size, size_t *len, struct why *why)
+{
+	char packet[CONTROL_PACKET_MAX + 1];
+	ssize_t n;
+	int r = wait_for_packet(fd, timeout_ms);
+
 	if (r <= 0)
-		return r ? -errno : why_set(why, -ETIMEDOUT, "the server does not answer");
+		return r ? r : why_set(why, -ETIMEDOUT, "the server does not answer");
 	n = recv(fd, packet, sizeof(packet), MSG_TRUNC);
 	if (n < 0)
 		return -errno;
@@ -100,13 +108,28 @@ int control_receive(int fd, int timeout_ms, void *buf, size_t size, size_t *len,
 	}
 }
 
+/* The time is over before the answer: was there none, has it stopped, or does it still come? */
+static int too_late(size_t len, struct instant heard, int timeout_ms, struct why *why)
+{
+	int64_t silent_ms = (instant_now().ns - heard.ns) / NS_PER_MS;
+
+	if (!len)
+		return why_set(why, -ETIMEDOUT, "the server does not answer");
+	if (silent_ms > timeout_ms / 2)
+		return why_set(why, -ETIMEDOUT,
+			       "the answer stopped before its end: nothing came for %lld ms",
+			       (long long)silent_ms);
+	return why_set(why, -ETIMEDOUT, "the answer does not end: after %d ms it still came",
+		       timeout_ms);
+}
+
 int control_ask(const char *state_dir, const char *name, const char *request, int timeout_ms,
 		char **answer, size_t *answer_len, struct why *why)
 {
-	struct instant until = instant_add_ms(instant_now(), timeout_ms);
+	struct instant heard = instant_now();
+	struct instant until = instant_add_ms(heard, timeout_ms);
 	cleanup(freep) char *text = malloc(1);
 	cleanup(closep) int fd = -1;
-	struct why said = {""};
 	size_t len = 0;
 	int r;
 
@@ -125,15 +148,15 @@ int control_ask(const char *state_dir, const char *name, const char *request, in
 		text = more;
 		if (len > ANSWER_MAX)
 			return -EMSGSIZE;
-		if (left <= 0)
-			return why_set(why, -ETIMEDOUT, "the answer does not end");
-		r = control_receive(fd, (int)left, text + len, CONTROL_PACKET_MAX, &n, &said);
+		r = left > 0 ? wait_for_packet(fd, (int)left) : 0;
 		if (!r)
+			return too_late(len, heard, timeout_ms, why);
+		if (r > 0)
+			r = control_receive(fd, 0, text + len, CONTROL_PACKET_MAX, &n, why);
+		if (!r) {
 			len += n;
-		else if (r < 0 && (said.text[0] || len))
-			why_set(why, r, "%s",
-				r == -ETIMEDOUT && len ? "the answer does not end"
-						       : why_text(&said, r));
+			heard = instant_now();
+		}
 	}
 	if (r != CONTROL_END)
 		return r;

@@ -529,41 +529,64 @@ static void test_stranger(void **state)
 	close(pipes[1]);
 }
 
-/* Answers a byte at a time, without end. */
+/* One who answers a byte at a time, without end or, as may be, once alone. */
+struct drip {
+	int listener;
+	bool once;
+};
+
 static void *drip(void *arg)
 {
 	const struct timespec tick = {.tv_nsec = 1000000};
-	const int *listener = arg;
-	struct pollfd pfd = {.fd = *listener, .events = POLLIN};
+	const struct drip *d = arg;
+	struct pollfd pfd = {.fd = d->listener, .events = POLLIN};
+	char c;
 	int fd;
 
 	poll(&pfd, 1, -1);
-	fd = accept(*listener, NULL, NULL);
-	while (send(fd, "mx", 2, MSG_NOSIGNAL) == 2)
+	fd = accept(d->listener, NULL, NULL);
+	recv(fd, &c, 1, 0); /* the request */
+	while (send(fd, "mx", 2, MSG_NOSIGNAL) == 2 && !d->once)
 		nanosleep(&tick, NULL);
+	recv(fd, &c, 1, 0); /* it hangs up */
 	close(fd);
 	return NULL;
 }
 
+/* Ask one who drips, in vain. */
+static void ask_drip(struct fixture *f, bool once, int timeout_ms, struct why *why)
+{
+	struct drip d = {.once = once};
+	pthread_t thread;
+	char *text = NULL;
+	size_t len;
+
+	assert_int_equal(control_listen(f->dir, "drip", &d.listener, why), 0);
+	pthread_create(&thread, NULL, drip, &d);
+	assert_int_equal(control_ask(f->dir, "drip", "x", timeout_ms, &text, &len, why),
+			 -ETIMEDOUT);
+	assert_null(text);
+	pthread_join(thread, NULL);
+	close(d.listener);
+	control_unlink(f->dir, "drip");
+}
+
+/* No answer, one that stops, and one without end: each is told as what it is. */
 static void test_patience(void **state)
 {
 	struct fixture *f = *state;
 	struct why why = {""};
-	pthread_t thread;
 	char *text = NULL;
-	int listener;
 	size_t len;
 
 	assert_int_equal(control_ask(f->dir, "it", "wait", 50, &text, &len, &why), -ETIMEDOUT);
 	assert_string_equal(why.text, "the server does not answer");
 	why = (struct why){""};
-	assert_int_equal(control_listen(f->dir, "drip", &listener, &why), 0);
-	pthread_create(&thread, NULL, drip, &listener);
-	assert_int_equal(control_ask(f->dir, "drip", "x", 200, &text, &len, &why), -ETIMEDOUT);
-	assert_string_equal(why.text, "the answer does not end");
-	pthread_join(thread, NULL);
-	close(listener);
-	assert_null(text);
+	ask_drip(f, true, 300, &why);
+	assert_non_null(strstr(why.text, "the answer stopped before its end: nothing came for "));
+	why = (struct why){""};
+	ask_drip(f, false, 2000, &why);
+	assert_string_equal(why.text, "the answer does not end: after 2000 ms it still came");
 }
 
 int main(void)
