@@ -136,11 +136,11 @@ int doctor_root(struct host_play *p, enum boot_dialect dialect);
 /* ---- doctor_mount.c ---- */
 
 struct rpc_client;
-struct rpc_handle;
+struct mounted;
 
-/* Over c[0], by TCP, and c[1], by UDP.  Returns with the handle of the root. */
+/* Over c[0], by TCP, and c[1], by UDP. */
 int doctor_mount(struct host_play *p, struct rpc_client *const c[2], const char *path,
-		 enum boot_dialect dialect, struct rpc_handle *out);
+		 enum boot_dialect dialect, struct mounted *out);
 
 /* ---- doctor_rpc.c ---- */
 
@@ -172,11 +172,21 @@ struct rpc_handle {
 	uint8_t bytes[RPC_HANDLE_MAX];
 };
 
-/* Each returns 0, a positive status of its protocol, or a negative errno with words. */
+/* What a kernel has of a root that it mounted. */
+struct mounted {
+	struct rpc_handle root;
+	uint32_t name_most; /* bytes of a name: it does not ask for a longer one */
+};
+
+enum { RPC_CALL_MS = 30000 };
+
+/* Each returns 0, a positive status of its protocol, or a negative errno with words:
+ * -ETIMEDOUT where no reply came, -EPIPE where the connection was closed (the next call opens
+ * another), -EACCES where the call is denied, -EBADMSG where its reply is not understood. */
 int rpc_getport(struct rpc_client *c, uint32_t program, uint32_t version, bool tcp, uint32_t *port);
-/* The procedure that does nothing, of version 3, as nobody.  -EPROTONOSUPPORT: it answers
- * that there is none. */
-int rpc_null(struct rpc_client *c, uint32_t program);
+/* The procedure that does nothing, of version 3, as nobody; no longer than `ms`.
+ * -EPROTONOSUPPORT: it answers that there is none. */
+int rpc_null(struct rpc_client *c, uint32_t program, int ms);
 int rpc_mount(struct rpc_client *c, const char *path, bool auth_sys, struct rpc_handle *out);
 int rpc_unmount(struct rpc_client *c, const char *path, bool auth_sys);
 

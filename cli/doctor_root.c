@@ -104,7 +104,7 @@ static bool root_version(struct host_play *p, const struct root *root, enum boot
 
 struct walk {
 	struct rpc_client *c;
-	struct rpc_handle root;
+	struct mounted at;
 	char where[300]; /* the name at which it stopped */
 	unsigned int links;
 };
@@ -112,13 +112,13 @@ struct walk {
 /* Returns 0, an NFS status at w->where, or a negative errno. */
 static int walk(struct walk *w, const char *path, struct rpc_file *out)
 {
-	struct rpc_handle at = w->root;
+	struct rpc_handle at = w->at.root;
 	char rest[1024];
 	char target[512];
 	int r = 0;
 
 	snprintf(rest, sizeof(rest), "%s", path);
-	*out = (struct rpc_file){.handle = w->root, .type = 2};
+	*out = (struct rpc_file){.handle = w->at.root, .type = 2};
 	while (!r) {
 		char *name = rest + strspn(rest, "/");
 		size_t len = strcspn(name, "/");
@@ -128,7 +128,10 @@ static int walk(struct walk *w, const char *path, struct rpc_file *out)
 			break;
 		snprintf(w->where, sizeof(w->where), "%.*s", (int)len, name);
 		snprintf(tail, sizeof(tail), "%s", name + len);
-		r = rpc_lookup(w->c, &at, name, len, out);
+		if (len > w->at.name_most)
+			r = 63; /* NFS3ERR_NAMETOOLONG, which the kernel says by itself */
+		else
+			r = rpc_lookup(w->c, &at, name, len, out);
 		if (!r && out->type == 5) {
 			r = rpc_readlink(w->c, &out->handle, target, sizeof(target));
 			if (!r && ++w->links > LINKS_MOST)
@@ -137,7 +140,7 @@ static int walk(struct walk *w, const char *path, struct rpc_file *out)
 					  sizeof(rest))
 				r = -ENAMETOOLONG;
 			if (!r && *target == '/')
-				at = w->root;
+				at = w->at.root;
 			continue;
 		}
 		at = out->handle;
@@ -299,8 +302,7 @@ static int play_root(struct host_play *p, const struct root *root, enum boot_dia
 	if (!r)
 		r = rpc_client_open(p->d, &as, "nfs", true, &udp);
 	if (!r)
-		r = doctor_mount(p, (struct rpc_client *[]){tcp, udp}, root->path, dialect,
-				 &w.root);
+		r = doctor_mount(p, (struct rpc_client *[]){tcp, udp}, root->path, dialect, &w.at);
 	if (r)
 		return r;
 	w.c = tcp;

@@ -23,37 +23,32 @@ enum {
 	PROGRAM_PORTMAP = 100000,
 	REPLY_MAX = 96 << 10,
 	CALL_MAX = 4096,
-	CALL_MS = 30000,
 };
 
 struct rpc_client {
 	struct doctor *d;
+	struct rpc_caller as; /* by the network `server` and `port` alone */
+	const char *service;  /* NULL: by the network */
 	int control;
-	int fd;
+	int fd; /* -1: a new one is to be had */
 	bool datagrams;
+	int patience_ms; /* with the call that is made */
 	uint32_t xid;
 	char reason[512];
 	struct cursor reply; /* the results of the last call */
 	uint8_t in[REPLY_MAX];
 };
 
-static struct rpc_client *client_new(struct doctor *d, bool udp)
+static void hang_up(struct rpc_client *c)
 {
-	struct rpc_client *c = calloc(1, sizeof(*c));
-
-	if (!c)
-		return NULL;
-	c->d = d;
-	c->control = c->fd = -1;
-	c->datagrams = udp;
-	return c;
+	closep(&c->fd);
+	closep(&c->control);
+	c->fd = c->control = -1;
 }
 
-int rpc_client_open(struct doctor *d, const struct rpc_caller *as, const char *service, bool udp,
-		    struct rpc_client **out)
+static int dial_child(struct rpc_client *c)
 {
-	cleanup(rpc_client_closep) struct rpc_client *c = client_new(d, udp);
-	struct why *why = &d->cli->why;
+	struct why *why = &c->d->cli->why;
 	char request[128];
 	char from_text[IP4_TEXT];
 	char to_text[IP4_TEXT];
@@ -63,52 +58,83 @@ int rpc_client_open(struct doctor *d, const struct rpc_caller *as, const char *s
 	size_t len;
 	int r;
 
-	if (!c)
-		return -ENOMEM;
-	r = control_open(d->cli->state_dir, "nfs", &c->control, why);
+	r = control_open(c->d->cli->state_dir, "nfs", &c->control, why);
 	if (r)
 		return r;
-	if (socketpair(AF_UNIX, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0, ends))
+	if (socketpair(AF_UNIX, (c->datagrams ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0, ends))
 		return -errno;
 	c->fd = ends[0];
 	snprintf(request, sizeof(request), "connect %s %u %s %s %s",
-		 ip4_format(as->address, from_text), as->port, mac_format(&as->mac, mac_text),
-		 ip4_format(as->server, to_text), service);
+		 ip4_format(c->as.address, from_text), c->as.port, mac_format(&c->as.mac, mac_text),
+		 ip4_format(c->as.server, to_text), c->service);
 	r = control_send(c->control, request, strlen(request), ends[1]);
 	close(ends[1]);
 	if (!r)
-		r = control_receive(c->control, CALL_MS, none, sizeof(none), &len, why);
+		r = control_receive(c->control, RPC_CALL_MS, none, sizeof(none), &len, why);
 	if (r != CONTROL_END)
 		return r ? r : -EBADMSG;
-	*out = take(&c);
 	return 0;
+}
+
+static int dial_network(struct rpc_client *c)
+{
+	const struct sockaddr_in sin = {
+		.sin_family = AF_INET,
+		.sin_port = htons(c->as.port),
+		.sin_addr.s_addr = htonl(c->as.server),
+	};
+
+	c->fd = socket(AF_INET, (c->datagrams ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
+	if (c->fd < 0 || connect(c->fd, (const struct sockaddr *)&sin, sizeof(sin)))
+		return why_set(&c->d->cli->why, -errno, "%s", strerror(errno));
+	return 0;
+}
+
+static int dial(struct rpc_client *c)
+{
+	int r = c->service ? dial_child(c) : dial_network(c);
+
+	if (r)
+		hang_up(c);
+	return r;
+}
+
+static int client_new(struct doctor *d, const struct rpc_caller *as, const char *service, bool udp,
+		      struct rpc_client **out)
+{
+	cleanup(rpc_client_closep) struct rpc_client *c = calloc(1, sizeof(*c));
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	c->d = d;
+	c->as = *as;
+	c->service = service;
+	c->control = c->fd = -1;
+	c->datagrams = udp;
+	r = dial(c);
+	if (!r)
+		*out = take(&c);
+	return r;
+}
+
+int rpc_client_open(struct doctor *d, const struct rpc_caller *as, const char *service, bool udp,
+		    struct rpc_client **out)
+{
+	return client_new(d, as, service, udp, out);
 }
 
 int rpc_client_connect(struct doctor *d, uint32_t address, uint16_t port, bool udp,
 		       struct rpc_client **out)
 {
-	cleanup(rpc_client_closep) struct rpc_client *c = client_new(d, udp);
-	const struct sockaddr_in sin = {
-		.sin_family = AF_INET,
-		.sin_port = htons(port),
-		.sin_addr.s_addr = htonl(address),
-	};
-
-	if (!c)
-		return -ENOMEM;
-	c->fd = socket(AF_INET, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
-	if (c->fd < 0 || connect(c->fd, (const struct sockaddr *)&sin, sizeof(sin)))
-		return why_set(&d->cli->why, -errno, "%s", strerror(errno));
-	*out = take(&c);
-	return 0;
+	return client_new(d, &(struct rpc_caller){.server = address, .port = port}, NULL, udp, out);
 }
 
 void rpc_client_close(struct rpc_client *c)
 {
 	if (!c)
 		return;
-	closep(&c->fd);
-	closep(&c->control);
+	hang_up(c);
 	free(c);
 }
 
@@ -123,6 +149,15 @@ const char *rpc_client_reason(struct rpc_client *c)
 	return c->reason;
 }
 
+/* The next call opens another.  `err` 0: by its end. */
+static int was_closed(struct rpc_client *c, int err)
+{
+	rpc_client_reason(c); /* what it still said */
+	hang_up(c);
+	return why_set(&c->d->cli->why, err ? -err : -EPIPE, "%s",
+		       err ? strerror(err) : "the connection was closed");
+}
+
 /* What comes next, as much as is there. */
 static int read_some(struct rpc_client *c, struct instant end, void *buf, size_t len, size_t *got)
 {
@@ -131,12 +166,11 @@ static int read_some(struct rpc_client *c, struct instant end, void *buf, size_t
 	ssize_t n;
 
 	if (poll(&pfd, 1, left > 0 ? (int)left : 0) == 0)
-		return why_set(&c->d->cli->why, -ETIMEDOUT, "no reply to a call");
+		return why_set(&c->d->cli->why, -ETIMEDOUT, "no reply to a call in %d s",
+			       c->patience_ms / 1000);
 	n = recv(c->fd, buf, len, 0);
-	if (n < 0 && errno != EINTR)
-		return why_set(&c->d->cli->why, -errno, "%s", strerror(errno));
-	if (n == 0)
-		return why_set(&c->d->cli->why, -EPIPE, "the connection was closed");
+	if (n == 0 || (n < 0 && errno != EINTR))
+		return was_closed(c, n ? errno : 0);
 	*got = n > 0 ? (size_t)n : 0;
 	return 0;
 }
@@ -171,11 +205,9 @@ static int read_record(struct rpc_client *c, struct instant end, size_t *len)
 	return read_all(c, end, c->in, *len);
 }
 
-static int receive(struct rpc_client *c)
+/* The next reply, whatever call it is to. */
+static int read_reply(struct rpc_client *c, struct instant end)
 {
-	struct instant end = instant_add_ms(instant_now(), CALL_MS);
-	uint32_t word;
-	uint32_t auth_len;
 	size_t len = 0;
 	int r = 0;
 
@@ -183,10 +215,24 @@ static int receive(struct rpc_client *c)
 		r = read_some(c, end, c->in, sizeof(c->in), &len);
 	if (!c->datagrams)
 		r = read_record(c, end, &len);
+	if (!r)
+		c->reply = cursor_of(c->in, len);
+	return r;
+}
+
+static int receive(struct rpc_client *c)
+{
+	struct instant end = instant_add_ms(instant_now(), c->patience_ms);
+	uint32_t word;
+	uint32_t auth_len;
+	int r;
+
+	do /* one that was given up may be answered late */
+		r = read_reply(c, end);
+	while (!r && (word = cursor_be32(&c->reply)) != c->xid && word && word < c->xid);
 	if (r)
 		return r;
-	c->reply = cursor_of(c->in, len);
-	if (cursor_be32(&c->reply) != c->xid || cursor_be32(&c->reply) != 1)
+	if (word != c->xid || cursor_be32(&c->reply) != 1)
 		return -EBADMSG;
 	if (cursor_be32(&c->reply)) /* MSG_DENIED */
 		return why_set(&c->d->cli->why, -EACCES, "the call is denied");
@@ -227,19 +273,26 @@ static void begin(struct rpc_client *c, struct outgoing *o, uint32_t program, ui
 	writer_zero(&o->w, 8);
 }
 
-static int call(struct rpc_client *c, struct outgoing *o)
+static int call_within(struct rpc_client *c, struct outgoing *o, int ms)
 {
 	size_t len = writer_len(&o->w);
 	struct writer mark = writer_of(o->data, 4);
 	size_t from = c->datagrams ? 4 : 0;
+	int r = c->fd < 0 ? dial(c) : 0;
 
-	if (o->w.full)
-		return -E2BIG;
+	if (r || o->w.full)
+		return r ? r : -E2BIG;
 	c->reason[0] = '\0';
+	c->patience_ms = ms;
 	writer_be32(&mark, (uint32_t)(len - 4) | 0x80000000);
 	if (send(c->fd, o->data + from, len - from, MSG_NOSIGNAL) != (ssize_t)(len - from))
-		return why_set(&c->d->cli->why, -EPIPE, "the connection was closed");
+		return was_closed(c, 0);
 	return receive(c);
+}
+
+static int call(struct rpc_client *c, struct outgoing *o)
+{
+	return call_within(c, o, RPC_CALL_MS);
 }
 
 static void put_opaque(struct writer *w, const void *data, uint32_t len)
@@ -301,12 +354,12 @@ int rpc_getport(struct rpc_client *c, uint32_t program, uint32_t version, bool t
 	return c->reply.bad ? -EBADMSG : 0;
 }
 
-int rpc_null(struct rpc_client *c, uint32_t program)
+int rpc_null(struct rpc_client *c, uint32_t program, int ms)
 {
 	struct outgoing o;
 
 	begin(c, &o, program, 3, 0, false);
-	return call(c, &o);
+	return call_within(c, &o, ms);
 }
 
 int rpc_unmount(struct rpc_client *c, const char *path, bool auth_sys)
@@ -474,11 +527,17 @@ const char *rpc_status_text(int status)
 		int status;
 		const char *text;
 	} words[] = {
-		{1, "not permitted"},	   {2, "no such file or directory"},
-		{5, "input/output error"}, {13, "permission denied"},
-		{20, "not a directory"},   {22, "invalid argument"},
-		{63, "name too long"},	   {70, "stale handle"},
-		{10001, "bad handle"},	   {10006, "server fault"},
+		{1, "not permitted"},
+		{2, "no such file or directory"},
+		{5, "input/output error"},
+		{13, "permission denied"},
+		{20, "not a directory"},
+		{22, "invalid argument"},
+		{63, "name too long"},
+		{70, "stale handle"},
+		{10001, "bad handle"},
+		{10006, "server fault"},
+		{10008, "to be asked again later"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(words); i++)

@@ -3,10 +3,10 @@
 """Between `doctor HOST` and the nfs child, on its control socket: all goes through as it is,
 but for the replies to one procedure.
 
-    meddler.py CONTROL-DIR PROGRAM PROCEDURE tcp|udp WORD=VALUE|cut|close
+    meddler.py CONTROL-DIR PROGRAM PROCEDURE tcp|udp WORD=VALUE|cut|close|late
 
-WORD counts from the reply's xid; `cut` leaves its header alone, `close` hangs up in its
-place."""
+WORD counts from the reply's xid; `cut` ends it in its header, `close` hangs up in its
+place, `late` holds it back until the next call is answered."""
 import os
 import socket
 import struct
@@ -34,13 +34,14 @@ def send(sock, stream, message):
 
 def altered(reply):
     if how == "cut":
-        return reply[:24]
+        return reply[:20]
     word, value = map(int, how.split("="))
     return reply[: word * 4] + struct.pack(">I", value) + reply[word * 4 + 4 :]
 
 
 def calls(client, server, stream):
     """One after another, as doctor makes them."""
+    held = b""
     while call := receive(client, stream):
         send(server, stream, call)
         reply = receive(server, stream)
@@ -49,7 +50,13 @@ def calls(client, server, stream):
         if struct.unpack(">12xI4xI", call[:24]) == target and stream == (proto == "tcp"):
             if how == "close":
                 break
+            if how == "late":
+                held = reply
+                continue
             reply = altered(reply)
+        if held:
+            send(client, stream, held)
+            held = b""
         send(client, stream, reply)
     client.close()
     server.close()
