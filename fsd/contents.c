@@ -128,6 +128,16 @@ static int open_known(struct contents *cs, struct version *version, uint32_t pos
 	return r == -ENOENT || r == -EBADMSG ? 1 : r;
 }
 
+/* Are what it is of, and what is told of the file, one state?  Another thread, or another
+ * process, may have learned since that the file is of another. */
+static bool is_as_told(const struct content *c, struct version *version, uint32_t pos)
+{
+	struct manifest_node n;
+
+	return !version_node(version, pos, &n) && c->record.size == n.size &&
+	       c->record.mtime_sec == n.mtime_sec && c->record.mtime_nsec == n.mtime_nsec;
+}
+
 static int open_file(struct contents *cs, struct version *version, uint32_t pos,
 		     const struct content *like, struct range range, struct content **out,
 		     struct content_wait *wait)
@@ -148,7 +158,9 @@ static int open_file(struct contents *cs, struct version *version, uint32_t pos,
 		partial_remove(cs, p);
 	if (r <= 0)
 		return r;
-	if (p && content_ready(p->content, range.offset, range.len)) {
+	/* Else the copier is asked which of them it is. */
+	if (p && content_ready(p->content, range.offset, range.len) &&
+	    is_as_told(p->content, version, pos)) {
 		*out = content_ref(p->content);
 		return 0;
 	}

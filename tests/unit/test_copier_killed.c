@@ -118,6 +118,47 @@ __attribute__((unused)) static void a_restarted_copier_does_not_mix(void **state
 	killed(*state, true);
 }
 
+/* Two of one process that read, as the threads of nfs do: what the one learns of a file are
+ * the attributes that the other tells. */
+__attribute__((unused)) static void a_part_goes_with_its_own_attributes(void **state)
+{
+	struct bench *b = *state;
+	struct reader reader = {0};
+	struct reader other = {0};
+	struct view_attr a;
+	pid_t pid;
+
+	bench_gate(b, 6 * MIB);
+	assert_int_equal(contents_new(b->site.state, 16, &other.contents, NULL), 0);
+	pid = bench_spawn(b);
+	wait_at(b, 0);
+	reader_ask(b, &reader, 0, 10);
+	gate_allow(b->gate, 1);
+	reader_end(&reader, 0);
+	wait_at(b, 1);
+	kill(pid, SIGKILL);
+	gate_allow(b->gate, 1);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	gate_change(b->gate, 7 * MIB);
+	pid = bench_spawn(b);
+	wait_at(b, 0);
+	gate_allow(b->gate, 1);
+	reader_ask(b, &other, 0, 10);
+	reader_end(&other, 0);
+	assert_bytes(other.content, 1, 0, 10);
+	assert_int_equal(view_attr(b->view, node_of(b, "big"), &a), 0);
+	assert_int_equal(a.size, 7 * MIB);
+	reader_ask(b, &reader, 0, 10);
+	reader_end(&reader, -EIO);
+	gate_allow(b->gate, UINT_MAX);
+	wait_sealed(b);
+	kill(pid, SIGTERM);
+	waitpid(pid, NULL, 0);
+	content_unref(reader.content);
+	content_unref(other.content);
+	contents_free(other.contents);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -125,6 +166,7 @@ int main(void)
 #ifndef __SANITIZE_THREAD__ /* it lets no child of a process with threads start threads */
 		BENCH(a_restarted_copier_goes_on),
 		BENCH(a_restarted_copier_does_not_mix),
+		BENCH(a_part_goes_with_its_own_attributes),
 #endif
 	};
 
