@@ -233,12 +233,23 @@ static void show_lines(struct pair *p, const uint32_t node[2])
 	closep(&fd[1]);
 }
 
-static int compare_bodies(struct pair *p, const uint32_t node[2], bool *same)
+/* A regular file's hash, and its attributes then: one that changed since the scan has others
+ * once its bytes are taken. */
+static int body_of(struct cli_view *v, struct view *view, uint32_t node, struct hash *hash,
+		   struct view_attr *attr)
+{
+	int r = view_body_hash(v->contents, view, node, hash);
+
+	return r ? r : view_attr(view, node, attr);
+}
+
+static int compare_bodies(struct pair *p, const uint32_t node[2], struct view_attr attr[2],
+			  bool *same)
 {
 	struct hash hash[2];
 
 	for (int i = 0; i < 2; i++) {
-		int r = view_body_hash(p->v->contents, p->side[i], node[i], &hash[i]);
+		int r = body_of(p->v, p->side[i], node[i], &hash[i], &attr[i]);
 
 		if (r)
 			return r;
@@ -271,7 +282,7 @@ static int compare_nodes(struct pair *p, const uint32_t node[2], char *path, siz
 		return 0;
 	}
 	if (S_ISREG(a[0].mode)) {
-		r = compare_bodies(p, node, &same);
+		r = compare_bodies(p, node, a, &same);
 		if (r)
 			return r;
 	}
@@ -389,6 +400,8 @@ static int digest_node(struct cli_view *v, struct hasher *hasher, const struct n
 	struct hash hash;
 	int r = view_attr(v->view, name->node, &a);
 
+	if (!r && S_ISREG(a.mode))
+		r = body_of(v, v->view, name->node, &hash, &a);
 	if (r)
 		return r;
 	writer_be32(&w, depth);
@@ -404,9 +417,7 @@ static int digest_node(struct cli_view *v, struct hasher *hasher, const struct n
 	hasher_add(hasher, record, writer_len(&w));
 	hasher_add(hasher, name->text, strlen(name->text));
 	if (S_ISREG(a.mode)) {
-		r = view_body_hash(v->contents, v->view, name->node, &hash);
-		if (!r)
-			hasher_add(hasher, hash.octet, sizeof(hash.octet));
+		hasher_add(hasher, hash.octet, sizeof(hash.octet));
 	} else if (S_ISLNK(a.mode)) {
 		r = view_readlink(v->view, name->node, &target);
 		if (!r)

@@ -241,3 +241,16 @@ for bad in "bad|bad:1: not a MAC address: zz" "none|none: No such file"; do
 	[[ ! -s $work/out ]] || fail "words of success: $(cat "$work/out")"
 done
 equal "hosts after what was refused" "$before" "$(rs host list)"
+
+# A file that changed since the scan: what is told of it are the attributes of its bytes.
+for name in digested compared; do
+	mkdir "$work/$name"
+	echo scanned >"$work/$name/f"
+	rs image add "$name" "$work/$name" >/dev/null
+	echo changed since >"$work/$name/f"
+	chmod 600 "$work/$name/f"
+done
+digest=$(rs view digest digested)
+equal "a digest" "$digest" "$(rs view digest digested)"
+rs image add whole "$work/compared" --wait >/dev/null
+equal "a comparison" "" "$(rs view diff compared whole)"
