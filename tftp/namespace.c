@@ -122,13 +122,47 @@ static int file_of_content(const struct tftp_wait *wait, struct content *content
 	return 0;
 }
 
+/* May everybody read this regular file, by every directory above it?  Returns 0 or
+ * -EACCES. */
+static int may_everybody(const struct view *view, uint32_t node)
+{
+	char path[4096];
+	struct view_attr attr;
+	uint32_t at = VIEW_ROOT;
+	ssize_t len;
+
+	if (view_secret(view, node) || view_attr(view, node, &attr) || !S_ISREG(attr.mode) ||
+	    !(attr.mode & S_IROTH))
+		return -EACCES;
+	len = view_path(view, node, path, sizeof(path));
+	if (len < 0)
+		return -EACCES;
+	for (const char *p = path, *end = path + len; p < end;) {
+		const char *slash = memchr(p, '/', (size_t)(end - p));
+		size_t n = (size_t)((slash ? slash : end) - p);
+
+		if (view_attr(view, at, &attr) || !S_ISDIR(attr.mode) || !(attr.mode & S_IXOTH))
+			return -EACCES;
+		if (n && view_lookup(view, at, p, n, &at))
+			return -EACCES;
+		p += n + 1;
+	}
+	return at == node ? 0 : -EACCES;
+}
+
 static void on_content(struct content_wait *cw, int r, struct content *content)
 {
 	struct tftp_wait *wait = container(cw, struct tftp_wait, content);
+	cleanup(view_unrefp) struct view *view = take(&wait->view);
 	struct tftp_file *file = NULL;
 
-	if (!r)
+	/* One that changed since the scan brings other permissions. */
+	if (!r && view && may_everybody(view, wait->node)) {
+		content_unref(content);
+		r = -EACCES;
+	} else if (!r) {
 		r = file_of_content(wait, content, &file);
+	}
 	wait->done(wait, r, file);
 }
 
@@ -258,34 +292,6 @@ static int need_host(struct namespace *ns, const struct tftp_ask *ask, const str
 }
 
 /* ---- what they get ---- */
-
-/* May everybody read this regular file, by every directory above it?  Returns 0 or
- * -EACCES. */
-static int may_everybody(const struct view *view, uint32_t node)
-{
-	char path[4096];
-	struct view_attr attr;
-	uint32_t at = VIEW_ROOT;
-	ssize_t len;
-
-	if (view_secret(view, node) || view_attr(view, node, &attr) || !S_ISREG(attr.mode) ||
-	    !(attr.mode & S_IROTH))
-		return -EACCES;
-	len = view_path(view, node, path, sizeof(path));
-	if (len < 0)
-		return -EACCES;
-	for (const char *p = path, *end = path + len; p < end;) {
-		const char *slash = memchr(p, '/', (size_t)(end - p));
-		size_t n = (size_t)((slash ? slash : end) - p);
-
-		if (view_attr(view, at, &attr) || !S_ISDIR(attr.mode) || !(attr.mode & S_IXOTH))
-			return -EACCES;
-		if (n && view_lookup(view, at, p, n, &at))
-			return -EACCES;
-		p += n + 1;
-	}
-	return at == node ? 0 : -EACCES;
-}
 
 static int get_view(struct namespace *ns, const struct caller *caller, uint32_t version,
 		    struct view **view, struct tftp_answer *answer)
@@ -452,7 +458,12 @@ static int open_of_view(struct namespace *ns, const struct caller *caller, const
 		return refused(answer, TFTP_ACCESS);
 	}
 	answer->stage = TFTP_STAGE_FILE;
-	return open_node(ns, view, node, wait, file);
+	r = open_node(ns, view, node, wait, file);
+	if (r == TFTP_TREE_WAIT) {
+		wait->view = take(&view);
+		wait->node = node;
+	}
+	return r;
 }
 
 static int open_plain(struct namespace *ns, const struct tftp_ask *ask, const char *name,
@@ -500,6 +511,7 @@ static int namespace_open(struct tftp_tree *tree, const struct tftp_ask *ask,
 
 	*answer = (struct tftp_answer){.stage = TFTP_STAGE_FILE};
 	wait->add = false;
+	wait->view = NULL;
 	if (tftp_name_clean(ask->name, ask->name_len, name, &what)) {
 		why_set(&answer->why, 0, "%s", what);
 		return refused(answer, TFTP_ACCESS);
@@ -522,6 +534,7 @@ static int namespace_open(struct tftp_tree *tree, const struct tftp_ask *ask,
 static void namespace_cancel(struct tftp_tree *tree, struct tftp_wait *wait)
 {
 	contents_cancel(((struct namespace *)tree)->config.contents, &wait->content);
+	view_unref(take(&wait->view));
 }
 
 int namespace_new(const struct namespace_config *config, struct namespace **out)

@@ -56,6 +56,8 @@ struct tftp_wait {
 	struct contents *contents;
 	bool add; /* to what arrives: tftp/addition.h, in these words */
 	enum boot_dialect dialect;
+	struct view *view; /* whose file everybody must be allowed to read; or NULL */
+	uint32_t node;
 };
 
 enum tftp_tree_code {

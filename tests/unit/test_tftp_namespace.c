@@ -9,7 +9,7 @@
 #include "tftp/namespace.h"
 #include "tftp/plan.h"
 
-static const struct fake_file files[] = {
+static struct fake_file files[] = {
 	{"", D, NULL, false},
 	{"boot", D, NULL, false},
 	{"boot/vmlinuz-6.1.0-18-amd64", S_IFREG | 0600, "the kernel", false},
@@ -460,6 +460,22 @@ static void a_body_that_is_not_there_yet_is_waited_for(void **state)
 	assert_int_equal(cancelled, 1);
 }
 
+/* Its origin changed since the scan. */
+static void a_body_that_only_some_may_read_is_not_given_out(void **state)
+{
+	struct world *w = *state;
+	struct fake_file *hostname = &files[8];
+
+	assert_string_equal(hostname->path, "etc/hostname");
+	parked = true;
+	w->wait.done = on_done;
+	assert_int_equal(ask(w, H7, "etc/hostname"), TFTP_TREE_WAIT);
+	hostname->mode = S_IFREG | 0600;
+	parked_wait->done(parked_wait, 0, content_of(9));
+	hostname->mode = F;
+	assert_int_equal(done_r, -EACCES);
+}
+
 static void a_menu_offers_the_maintenance_image(void **state)
 {
 	struct world *w = *state;
@@ -614,6 +630,7 @@ int main(void)
 		TEST(a_mac_in_the_name_serves_where_the_address_is_unknown),
 		TEST(a_folder_of_the_users_comes_first_and_has_an_edge),
 		TEST(a_body_that_is_not_there_yet_is_waited_for),
+		TEST(a_body_that_only_some_may_read_is_not_given_out),
 		TEST(a_menu_offers_the_maintenance_image),
 		TEST(the_mode_is_the_one_that_the_boot_pinned),
 		TEST(in_overlay_mode_an_initrd_without_linuxrc_gets_a_hook_behind_it),
