@@ -82,14 +82,6 @@ void caller_refresh(struct nfs *nfs, struct caller *caller);
 void caller_forget(struct caller *caller); /* drops the view */
 void caller_fini(struct caller *caller);
 
-/* A credential, squashed. */
-struct cred {
-	uint32_t uid;
-	uint32_t gid;
-	unsigned int ngids;
-	uint32_t gids[16];
-};
-
 struct call {
 	struct nfs *nfs;
 	struct caller *caller;

@@ -74,6 +74,13 @@ static void note_read(struct nfs *nfs, struct caller *caller, const struct rpc_p
 		reads_note(caller->reads, read->node - 1, nfs->now_ns);
 }
 
+/* The owner reads what it opened before a chmod, and who may execute a file must be able to
+ * page it in (RFC 1813, 4.4). */
+static bool may_read(const struct cred *cred, const struct view_attr *attr)
+{
+	return (proc_permission(cred, attr) & 5) || cred->uid == attr->uid;
+}
+
 void read_finish(struct nfs *nfs, struct caller *caller, const struct rpc_parked *read, int r,
 		 struct content *consumed, struct reply *reply)
 {
@@ -92,6 +99,10 @@ void read_finish(struct nfs *nfs, struct caller *caller, const struct rpc_parked
 	if (r) {
 		tell_unreadable(nfs, caller, read, r);
 		put_failure(reply, read->view, attr_status(r), &attr);
+		return;
+	}
+	if (read->waited && !may_read(&read->cred, &attr)) {
+		put_failure(reply, read->view, NFS3ERR_ACCES, &attr);
 		return;
 	}
 	size = content_size(content);
@@ -139,10 +150,7 @@ int nfs3_read(struct call *call, struct reply *reply)
 		status = NFS3ERR_ISDIR;
 	else if (!status && !S_ISREG(object.attr.mode))
 		status = NFS3ERR_INVAL;
-	/* The owner reads what it opened before a chmod, and who may execute a
-	 * file must be able to page it in (RFC 1813, 4.4). */
-	else if (!status && !(proc_permission(&call->cred, &object.attr) & 5) &&
-		 call->cred.uid != object.attr.uid)
+	else if (!status && !may_read(&call->cred, &object.attr))
 		status = NFS3ERR_ACCES;
 	if (status) {
 		put_failure(reply, object.view, status, found ? &object.attr : NULL);

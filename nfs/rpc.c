@@ -291,6 +291,8 @@ static enum rpc_verdict answer(struct nfs *nfs, struct caller *caller, struct by
 		return put_accept_error(w, call.xid, PROC_UNAVAIL);
 	case CALL_PARK:
 		reply->parked.xid = call.xid;
+		reply->parked.waited = true;
+		reply->parked.cred = call.cred;
 		reply->parked.since_ns = nfs->now_ns;
 		return RPC_PARK;
 	case CALL_HOLD:

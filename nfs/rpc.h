@@ -27,6 +27,14 @@ enum {
 	RPC_REPLY_HEADER = 24	      /* of an accepted call */
 };
 
+/* A credential, squashed. */
+struct cred {
+	uint32_t uid;
+	uint32_t gid;
+	unsigned int ngids;
+	uint32_t gids[16];
+};
+
 /* A READ whose bytes are being fetched: all that its reply will need. */
 struct rpc_parked {
 	uint32_t xid;
@@ -34,6 +42,8 @@ struct rpc_parked {
 	uint32_t node;
 	uint64_t offset;
 	uint32_t count;
+	bool waited; /* it may have other permissions by now, for: */
+	struct cred cred;
 	int64_t since_ns; /* when it came, monotonic */
 };
 

@@ -171,6 +171,8 @@ static bool node_fine(uint32_t node)
 	return node && node <= nnodes;
 }
 
+uint32_t fake_mode;
+
 int view_attr(const struct view *view, uint32_t node, struct view_attr *out)
 {
 	const struct fake *n = &nodes[node];
@@ -181,7 +183,7 @@ int view_attr(const struct view *view, uint32_t node, struct view_attr *out)
 	*out = (struct view_attr){
 		.node = node,
 		.parent = S_ISDIR(n->mode) ? (n->parent ? n->parent : VIEW_ROOT) : 0,
-		.mode = n->mode,
+		.mode = fake_mode && S_ISREG(n->mode) ? fake_mode : n->mode,
 		.nlink = S_ISDIR(n->mode) ? 2 : 1,
 		.uid = strcmp(n->name, "secret") ? 0 : 1000,
 		.gid = strcmp(n->name, "secret") ? 0 : 1000,

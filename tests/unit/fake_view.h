@@ -39,6 +39,7 @@ extern bool fake_lost;	 /* and then it is -EIO */
 extern bool fake_short;	 /* bodies end 10 bytes before what content_size() says */
 
 extern int fake_no_view;     /* a negative errno: what views_get() returns */
+extern uint32_t fake_mode;   /* of every regular file; 0: its own */
 extern uint64_t fake_change; /* that the last view was asked for at */
 
 int fake_views_new(struct views **out);

@@ -376,6 +376,39 @@ static void a_read_miss_parks_and_goes_on_later(void **state)
 	assert_string_equal(e.text, "node 9: Input/output error");
 }
 
+/* Its origin changed since the scan. */
+static void a_read_miss_brings_other_permissions(void **state)
+{
+	struct unit_nfs *u = *state;
+	READ3args args = {unit_handle(u, "/dir/a"), 1, 100};
+	READ3res res = {0};
+	struct waiting w = {.wait.done = waiting_done, .u = u};
+	struct content *none = NULL;
+	uint32_t xid;
+
+	u->uid = u->gid = 5;
+	fake_miss(true);
+	unit_write(u, NFS3_PROGRAM, 3, NFSPROC3_READ, XDR_OF(xdr_READ3args), &args);
+	xid = u->xid;
+	unit_send(u, false);
+	assert_int_equal(u->verdict, RPC_PARK);
+	w.parked = u->reply.parked;
+	assert_int_equal(
+		contents_open(u->nfs.contents, w.parked.view, w.parked.node, &none, &w.wait),
+		CONTENT_WAIT);
+	fake_miss(false);
+	fake_mode = S_IFREG | 0600;
+	fake_arrive(u->nfs.contents, 0);
+	fake_mode = 0;
+	u->xid = xid;
+	unit_read(u, XDR_OF(xdr_READ3res), &res);
+	assert_int_equal(res.status, NFS3ERR_ACCES);
+	assert_int_equal(res.READ3res_u.resfail.obj_attributes.post_op_attr_u.attributes.mode,
+			 0600);
+	assert_int_equal(w.done, 1);
+	xdr_free(XDR_OF(xdr_READ3res), &res);
+}
+
 /* Where there is no memory for it, or the database fails. */
 static void a_tree_that_cannot_be_had_is_told(void **state)
 {
@@ -708,6 +741,7 @@ int main(void)
 		T(read_gives_bytes_count_and_eof),
 		T(read_is_for_files_that_may_be_read),
 		T(a_read_miss_parks_and_goes_on_later),
+		T(a_read_miss_brings_other_permissions),
 		T(a_tree_that_cannot_be_had_is_told),
 		T(init_is_told_at_its_first_read),
 		T(reading_a_secret_is_told),
