@@ -17,7 +17,10 @@
 #include "common/pulse.h"
 #include "common/schema.h"
 
-enum { COPIER_POLL_MS = 250 }; /* looking for new versions */
+enum {
+	COPIER_POLL_MS = 250, /* looking for new versions */
+	COPIER_PATIENCE_MS = 60000
+};
 
 void copier_wake(struct copier *c)
 {
@@ -77,6 +80,7 @@ static void on_woken(struct loop_source *source, uint32_t events)
 static void on_poll(struct loop_timer *timer, struct instant now)
 {
 	struct copier *c = container(timer, struct copier, poll);
+	struct instant before = instant_add_ms(now, -(int64_t)c->config.patience_ms);
 
 	room_poll(c, now);
 	copying_tend(c, now);
@@ -85,7 +89,9 @@ static void on_poll(struct loop_timer *timer, struct instant now)
 		if (!s->there)
 			source_look(c, s);
 		jobs_again(c, s, now);
+		jobs_give_up(c, s, before);
 	}
+	mends_give_up(c, before);
 	copier_turn(c);
 	loop_timer_set(c->loop, timer, instant_add_ms(now, COPIER_POLL_MS));
 }
@@ -165,6 +171,8 @@ static int copier_init(const struct copier_config *config, struct copier **out, 
 	if (!c)
 		return -ENOMEM;
 	c->config = *config;
+	if (!c->config.patience_ms)
+		c->config.patience_ms = COPIER_PATIENCE_MS;
 	c->db_seen = -2;
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_mutex_init(&c->room_lock, NULL);

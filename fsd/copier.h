@@ -76,6 +76,8 @@ struct copier_config {
 	uid_t clients[2];
 	int event_fd;	 /* of a child: who hears that it serves */
 	bool asked_only; /* no fill: for a command that reads a file and ends */
+	/* How long somebody waits for an origin that does not answer; 0: a minute. */
+	unsigned int patience_ms;
 };
 
 /* tftp's and nfs's users, for `clients`.  To be asked before /etc/passwd is out of sight.

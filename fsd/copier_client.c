@@ -163,6 +163,17 @@ static int reply_some(const struct job *job, struct client *client, const struct
 	return reply_send(client, &reply, fds, status || ask->flight == f->id ? 0 : 2);
 }
 
+static void close_bad(struct copier *c)
+{
+	struct client *next;
+
+	for (struct client *client = c->clients; client; client = next) {
+		next = client->next;
+		if (client->bad)
+			client_close(client);
+	}
+}
+
 void job_answer_some(struct copier *c, struct job *job)
 {
 	struct waiter *before = NULL;
@@ -188,11 +199,33 @@ void job_answer_some(struct copier *c, struct job *job)
 		free(w);
 	}
 	pthread_mutex_unlock(&c->lock);
-	for (struct client *client = c->clients, *other; bad && client; client = other) {
-		other = client->next;
-		if (client->bad)
-			client_close(client);
+	if (bad)
+		close_bad(c);
+}
+
+/* The job may be with a thread: of it nothing but its waiters is looked at. */
+unsigned int job_give_up(struct copier *c, struct job *job, struct instant before)
+{
+	const struct fill_record record = {.pos = job->pos};
+	struct waiter *next;
+	unsigned int n = 0;
+	bool bad = false;
+
+	pthread_mutex_lock(&c->lock);
+	/* The longest first. */
+	for (struct waiter *w = job->waiters; w && w->since.ns < before.ns; w = next) {
+		next = w->next;
+		waiter_unlink(job, NULL, w);
+		w->client->waiting--;
+		if (reply_whole(w->client, &w->ask, -EIO, 0, &record, -1))
+			bad = w->client->bad = true;
+		free(w);
+		n++;
 	}
+	pthread_mutex_unlock(&c->lock);
+	if (bad)
+		close_bad(c);
+	return n;
 }
 
 /* The version was sealed since whoever asks mapped its manifest.  The record carries
@@ -228,7 +261,7 @@ static int ask_wait(struct copier *c, struct client *client, const struct copier
 	w = job ? malloc(sizeof(*w)) : NULL;
 	if (!w)
 		return reply_whole(client, ask, -ENOMEM, 0, &record, -1);
-	*w = (struct waiter){client, *ask, NULL};
+	*w = (struct waiter){client, *ask, instant_now(), NULL};
 	client->waiting++;
 	pthread_mutex_lock(&c->lock);
 	if (job->last)

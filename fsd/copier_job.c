@@ -342,6 +342,21 @@ void job_kept(struct copier *c, struct job *job)
 	job_free(c, job);
 }
 
+void jobs_give_up(struct copier *c, struct source *s, struct instant before)
+{
+	unsigned int n = 0;
+	bool stuck;
+
+	pthread_mutex_lock(&c->lock);
+	stuck = (s->hangs && s->moved.ns < before.ns) || c->moved.ns < before.ns;
+	pthread_mutex_unlock(&c->lock);
+	for (int b = 0; b < JOB_BUCKETS && stuck; b++)
+		for (struct job *job = s->jobs[b]; job; job = job->chain)
+			n += job_give_up(c, job, before);
+	if (n || !stuck)
+		source_tell_stuck(s, n);
+}
+
 void jobs_again(struct copier *c, struct source *s, struct instant now)
 {
 	struct job *next;

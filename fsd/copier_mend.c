@@ -19,6 +19,7 @@ enum {
 struct mend_wait {
 	struct client *client; /* NULL: gone */
 	struct copier_ask ask;
+	struct instant since;
 	struct mend_wait *next;
 };
 
@@ -99,11 +100,22 @@ int mend_ask(struct copier *c, struct client *client, const struct copier_ask *a
 	}
 	(*p)->copier = c;
 	(*p)->hash = *hash;
-	*w = (struct mend_wait){client, *ask, (*p)->waits};
+	*w = (struct mend_wait){client, *ask, instant_now(), (*p)->waits};
 	(*p)->waits = w;
 	client->waiting++;
 	copier_wake(c); /* not from here: an answer may close this very client */
 	return 0;
+}
+
+/* As it is by now. */
+static void wait_answer(struct copier *c, struct mend_wait *w)
+{
+	if (w->client) {
+		w->client->waiting--;
+		if (ask_sealed(c, w->client, &w->ask, false))
+			client_close(w->client);
+	}
+	free(w);
 }
 
 static void mend_answer(struct copier *c, struct mend *m)
@@ -115,12 +127,27 @@ static void mend_answer(struct copier *c, struct mend *m)
 		struct mend_wait *w = m->waits;
 
 		m->waits = w->next;
-		if (w->client) {
-			w->client->waiting--;
-			if (ask_sealed(c, w->client, &w->ask, false))
-				client_close(w->client);
+		wait_answer(c, w);
+	}
+}
+
+void mends_give_up(struct copier *c, struct instant before)
+{
+	for (struct mend *m = c->mends; m; m = m->next) {
+		struct mend_wait **p = &m->waits;
+
+		/* The longest last. */
+		while (*p && (*p)->since.ns >= before.ns)
+			p = &(*p)->next;
+		if (*p)
+			log_error("a damaged file is not mended yet: an error for who waits for "
+				  "it");
+		while (*p) {
+			struct mend_wait *w = *p;
+
+			*p = w->next;
+			wait_answer(c, w);
 		}
-		free(w);
 	}
 }
 

@@ -49,6 +49,7 @@ enum {
 struct waiter {
 	struct client *client;
 	struct copier_ask ask;
+	struct instant since;
 	struct waiter *next;
 };
 
@@ -98,12 +99,14 @@ struct source {
 	struct look *look;    /* under way, or NULL */
 	bool there;	      /* the origin, at the last look */
 	bool hangs;	      /* a thread waits for it, and no other is to; under the lock */
+	struct instant moved; /* a thread came back from a turn for it; under the lock */
 	bool strict;
 	bool removed;	/* its row is gone: let go when nothing is under way */
 	bool listed;	/* at this look at the database */
 	bool told_gone; /* each said once, until it is good again */
 	bool told_kept;
 	bool told_bad;
+	bool told_stuck;
 	struct log_limit bad; /* lines; a client may read the same file again and again */
 	int journal;
 	struct instant fill_again; /* no fill before */
@@ -184,6 +187,7 @@ struct copier {
 	struct queue grounded; /* large files that wait for others to land */
 	unsigned int nflights;
 	unsigned int nopen;
+	struct instant moved; /* a thread came back from a turn */
 	struct job *news;    /* large files with more extents than their waiters know */
 	struct queue done;   /* copied, not answered yet */
 	struct queue copied; /* answered, not durable yet */
@@ -215,6 +219,8 @@ void client_close(struct client *client); /* with all its waiters */
 void job_answer(struct copier *c, struct job *job, int status);
 /* Tell those who wait for extents that are there. */
 void job_answer_some(struct copier *c, struct job *job);
+/* Tell those who have waited since before `before` that it is in vain.  Returns how many. */
+unsigned int job_give_up(struct copier *c, struct job *job, struct instant before);
 
 /* What there is of a file whose version was sealed; `mend`: where it is damaged or lost, it
  * is mended first.  Returns other than 0 when the client is to be closed. */
@@ -229,6 +235,8 @@ int mend_ask(struct copier *c, struct client *client, const struct copier_ask *a
 /* The loop's turn: answers where one is done, begins the next. */
 void mends_turn(struct copier *c);
 void mends_leave(struct copier *c, const struct client *client);
+/* As job_give_up(): an origin that hangs holds the mending up. */
+void mends_give_up(struct copier *c, struct instant before);
 void mends_fini(struct copier *c);
 
 /* ---- copier_job.c ---- */
@@ -251,6 +259,8 @@ void job_copied(struct copier *c, struct job *job);
 void job_kept(struct copier *c, struct job *job);
 /* Jobs that waited for their origin go into the queue again. */
 void jobs_again(struct copier *c, struct source *s, struct instant now);
+/* Where nothing has come since before `before`, nobody waits for longer. */
+void jobs_give_up(struct copier *c, struct source *s, struct instant before);
 /* Somebody wants a file that was seen: from the beginning. */
 void job_renew(struct copier *c, struct job *job);
 /* The flight is over, if there was one: another may start. */
@@ -305,6 +315,7 @@ void source_tell_odd(struct source *s, const struct fill_record *record);
 void source_tell_kept(struct source *s, int err);
 void source_tell_broken(struct source *s, uint32_t pos);
 void source_tell_bad(struct source *s, uint32_t pos, int err);
+void source_tell_stuck(struct source *s, bool stuck); /* nothing comes from its origin */
 
 /* ---- copier_origin.c ---- */
 

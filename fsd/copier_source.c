@@ -73,6 +73,17 @@ void source_tell_bad(struct source *s, uint32_t pos, int err)
 		  strerror(-err));
 }
 
+void source_tell_stuck(struct source *s, bool stuck)
+{
+	if (stuck && !s->told_stuck)
+		log_error("version %u: nothing is copied from %s any more, which may hang: an "
+			  "error for who waits for it",
+			  s->id, s->path);
+	else if (!stuck && s->told_stuck)
+		log_info("version %u: files are copied from %s again", s->id, s->path);
+	s->told_stuck = stuck;
+}
+
 void source_free(struct copier *c, struct source *s)
 {
 	for (struct source **p = &c->sources; *p; p = &(*p)->next)

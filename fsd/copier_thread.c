@@ -387,6 +387,7 @@ static void *copying_main(void *arg)
 		pthread_mutex_unlock(&c->lock);
 		turn = job_turn(c, job);
 		pthread_mutex_lock(&c->lock);
+		t->at->moved = c->moved = instant_now();
 		if (t->at->hangs) {
 			t->at->hangs = false;
 			pthread_cond_broadcast(&c->work);

@@ -26,6 +26,7 @@ struct site {
 	char origin[160]; /* dir/origin, empty at first */
 	struct db *db;
 	struct objects *objects;
+	unsigned int patience_ms; /* of its copiers; 0: as always */
 };
 
 static inline void site_init_below(struct site *s, const char *place)
@@ -99,7 +100,10 @@ struct site_copier {
 
 static inline void site_copier_start(struct site *s, struct site_copier *c)
 {
-	struct copier_config config = {.state_dir = s->state, .sealed = site_sealed, .ctx = s};
+	struct copier_config config = {.state_dir = s->state,
+				       .sealed = site_sealed,
+				       .ctx = s,
+				       .patience_ms = s->patience_ms};
 	struct why why = {""};
 
 	if (copier_listen(s->state, &config.listen_fd, &config.lock_fd, &why) ||

@@ -287,6 +287,36 @@ static void origins_that_begin_to_hang_hold_nobody_else_up(void **state)
 	close(fd);
 }
 
+/* Nobody waits for it for ever, and who comes when it goes on gets the file. */
+static void who_waits_for_one_that_hangs_is_told(void **state)
+{
+	struct bench *b = *state;
+	struct copier_ask ask = {.magic = COPIER_MAGIC, .pos = 1, .id = 1, .len = COPIER_WHOLE};
+	struct copier_reply reply;
+	int fds[2];
+	int fd;
+
+	bench_gate(b, 6 * MIB);
+	ask.version = b->version;
+	b->site.patience_ms = 300;
+	bench_copier(b);
+	site_wait(gate_waiting(b->gate) == 1);
+	fd = raw_client(b);
+	for (; ask.id < 3; ask.id++) {
+		assert_int_equal(send(fd, &ask, sizeof(ask), 0), sizeof(ask));
+		if (!has_answer(fd, 20000))
+			fail_msg("who waits for an origin that hangs is told nothing");
+		raw_answer(fd, &reply, fds);
+		assert_int_equal(reply.id, ask.id);
+		assert_int_equal(reply.status, -EIO);
+	}
+	gate_allow(b->gate, UINT_MAX);
+	assert_int_equal(raw_ask(fd, &ask, &reply, fds), 0);
+	closep(&fds[0]);
+	close(fd);
+	wait_sealed(b);
+}
+
 static void who_ends_does_not_wait_for_one_that_hangs(void **state)
 {
 	struct bench *b = *state;
@@ -341,6 +371,7 @@ int main(void)
 		BENCH(many_at_once_wait_for_each_other),
 		BENCH(an_origin_that_hangs_holds_nobody_else_up),
 		BENCH(origins_that_begin_to_hang_hold_nobody_else_up),
+		BENCH(who_waits_for_one_that_hangs_is_told),
 		BENCH(who_ends_does_not_wait_for_one_that_hangs),
 		BENCH(the_first_ask_waits_for_the_look_alone),
 	};
