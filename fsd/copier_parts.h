@@ -99,7 +99,7 @@ struct source {
 	struct look *look;    /* under way, or NULL */
 	bool there;	      /* the origin, at the last look */
 	bool hangs;	      /* a thread waits for it, and no other is to; under the lock */
-	struct instant moved; /* a thread came back from a turn for it; under the lock */
+	struct instant moved; /* a thread had something from it; under the lock */
 	bool strict;
 	bool removed;	/* its row is gone: let go when nothing is under way */
 	bool listed;	/* at this look at the database */
@@ -144,7 +144,7 @@ struct copying {
 	struct copier *copier;
 	pthread_t thread;
 	struct source *at;    /* whose file it has a turn for; NULL: none */
-	struct instant since; /* of the turn */
+	struct instant since; /* of what it copies now, an extent or a small file */
 };
 
 struct copier {
@@ -187,7 +187,7 @@ struct copier {
 	struct queue grounded; /* large files that wait for others to land */
 	unsigned int nflights;
 	unsigned int nopen;
-	struct instant moved; /* a thread came back from a turn */
+	struct instant moved; /* a thread had something from anywhere */
 	struct job *news;    /* large files with more extents than their waiters know */
 	struct queue done;   /* copied, not answered yet */
 	struct queue copied; /* answered, not durable yet */

@@ -6,7 +6,7 @@
 
 enum {
 	COPY_TRIES = 8,
-	HANGS_MS = 2000 /* a turn copies a mebibyte, or a small file */
+	HANGS_MS = 2000 /* for a mebibyte, or a small file */
 };
 
 static bool is_full(int r)
@@ -69,11 +69,23 @@ struct next {
 	uint64_t extent; /* when asked: not there, and wanted for longest */
 };
 
-static struct next look(struct copier *c, struct job *job)
+/* It comes from there, however long the turn is. */
+static void moved_locked(struct copying *t)
 {
+	t->since = t->at->moved = t->copier->moved = instant_now();
+	if (t->at->hangs) {
+		t->at->hangs = false;
+		pthread_cond_broadcast(&t->copier->work);
+	}
+}
+
+static struct next look(struct copying *t, struct job *job)
+{
+	struct copier *c = t->copier;
 	struct next next = {0};
 
 	pthread_mutex_lock(&c->lock);
+	moved_locked(t);
 	next.stop = c->stop;
 	next.others = c->wanted.first != NULL;
 	for (const struct waiter *w = job->waiters; w && !next.asked; w = w->next)
@@ -292,10 +304,12 @@ static int flight_failed(struct copier *c, struct job *job, int r)
 
 enum turn { TURN_DONE, TURN_MORE, TURN_GROUNDED };
 
-/* A turn for the job: small files are done then, of a large one there is an extent more,
- * and it is to go on after those that others wait for. */
-static enum turn job_turn(struct copier *c, struct job *job)
+/* A turn for the job: small files are done then, of a large one there are extents more, one
+ * where others wait for theirs, and it is to go on after those. */
+static enum turn job_turn(struct copying *t, struct job *job)
 {
+	struct copier *c = t->copier;
+
 	for (;;) {
 		struct hash hash;
 		struct next next;
@@ -309,7 +323,7 @@ static enum turn job_turn(struct copier *c, struct job *job)
 			if (job->r || !job->flight || job->unkept)
 				return TURN_DONE;
 		}
-		next = look(c, job);
+		next = look(t, job);
 		if (next.stop)
 			return TURN_MORE;
 		job->r = next.asked ? flight_copy(job->flight, next.extent)
@@ -385,13 +399,9 @@ static void *copying_main(void *arg)
 		t->at = job->source;
 		t->since = instant_now();
 		pthread_mutex_unlock(&c->lock);
-		turn = job_turn(c, job);
+		turn = job_turn(t, job);
 		pthread_mutex_lock(&c->lock);
-		t->at->moved = c->moved = instant_now();
-		if (t->at->hangs) {
-			t->at->hangs = false;
-			pthread_cond_broadcast(&c->work);
-		}
+		moved_locked(t);
 		t->at = NULL;
 		job_turned_locked(c, job, turn);
 	}

@@ -317,6 +317,32 @@ static void who_waits_for_one_that_hangs_is_told(void **state)
 	wait_sealed(b);
 }
 
+/* A large file takes long, which is no reason to give it up. */
+static void who_waits_for_a_slow_one_gets_it(void **state)
+{
+	struct bench *b = *state;
+	struct copier_ask ask = {.magic = COPIER_MAGIC, .pos = 1, .id = 1, .len = COPIER_WHOLE};
+	struct copier_reply reply;
+	int fds[2];
+	int fd;
+
+	bench_gate(b, 6 * MIB);
+	ask.version = b->version;
+	b->site.patience_ms = 4000;
+	bench_copier(b);
+	fd = raw_client(b);
+	assert_int_equal(send(fd, &ask, sizeof(ask), 0), sizeof(ask));
+	for (uint64_t extent = 0; extent < 6; extent++) {
+		wait_at(b, extent);
+		usleep(1000000);
+		gate_allow(b->gate, 1);
+	}
+	raw_answer(fd, &reply, fds);
+	assert_int_equal(reply.status, 0);
+	closep(&fds[0]);
+	close(fd);
+}
+
 static void who_ends_does_not_wait_for_one_that_hangs(void **state)
 {
 	struct bench *b = *state;
@@ -372,6 +398,7 @@ int main(void)
 		BENCH(an_origin_that_hangs_holds_nobody_else_up),
 		BENCH(origins_that_begin_to_hang_hold_nobody_else_up),
 		BENCH(who_waits_for_one_that_hangs_is_told),
+		BENCH(who_waits_for_a_slow_one_gets_it),
 		BENCH(who_ends_does_not_wait_for_one_that_hangs),
 		BENCH(the_first_ask_waits_for_the_look_alone),
 	};
