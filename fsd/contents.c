@@ -22,6 +22,7 @@ int contents_new(const char *state_dir, unsigned int max_open, struct contents *
 	if (!cs)
 		return -ENOMEM;
 	cs->epoll_fd = cs->timer_fd = cs->socket = -1;
+	cs->patience_ms = CONTENTS_PATIENCE_MS;
 	cs->max_open = max_open < 16 ? 16 : max_open;
 	cs->state_dir = strdup(state_dir);
 	if (!cs->state_dir)

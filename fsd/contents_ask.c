@@ -1,4 +1,9 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * Questions to the copier.  One that is not there is waited for, and one that is silent is
+ * asked whether it is there at all: a copy may take as long as it takes, but a process that
+ * stands still would be waited for without end.
+ */
 #include "fsd/contents_parts.h"
 
 #include <errno.h>
@@ -11,17 +16,30 @@
 #include <sys/timerfd.h>
 #include <sys/un.h>
 
+#include "common/log.h"
+
 enum {
-	COPIER_PATIENCE_SECS = 30, /* for a copier that went away to come back */
 	COPIER_RETRY_MS = 100,
 	COPIER_STOOD_MS = 1000 /* a connection that did not was refused */
 };
 
-static void retry_later(struct contents *cs)
+static void tick_in(struct contents *cs, int64_t ns)
 {
-	const struct itimerspec in = {.it_value = {.tv_nsec = COPIER_RETRY_MS * NS_PER_MS}};
+	const struct itimerspec in = {
+		.it_value = {.tv_sec = ns / NS_PER_SEC, .tv_nsec = ns % NS_PER_SEC}};
 
 	timerfd_settime(cs->timer_fd, 0, &in, NULL);
+	cs->ticking = true;
+}
+
+static void retry_later(struct contents *cs)
+{
+	tick_in(cs, COPIER_RETRY_MS * NS_PER_MS);
+}
+
+static bool is_over(const struct contents *cs, struct instant since, struct instant now)
+{
+	return now.ns - since.ns > cs->patience_ms * NS_PER_MS;
 }
 
 static int copier_connect(struct contents *cs)
@@ -40,8 +58,17 @@ static int copier_connect(struct contents *cs)
 	if (epoll_ctl(cs->epoll_fd, EPOLL_CTL_ADD, fd, &ev))
 		return -errno;
 	cs->socket = take_fd(&fd);
-	cs->connected = instant_now();
+	cs->connected = cs->heard = instant_now();
+	cs->probed = false;
 	return 0;
+}
+
+static void watch_later(struct contents *cs)
+{
+	int64_t due = cs->heard.ns + (cs->patience_ms + 1) * NS_PER_MS;
+	int64_t now = instant_now().ns;
+
+	tick_in(cs, due > now ? due - now : NS_PER_MS);
 }
 
 /* Send what is unsent, as far as the copier takes it. */
@@ -71,6 +98,8 @@ static void asks_send(struct contents *cs)
 		}
 		ask->sent = true;
 	}
+	if (cs->asks && !cs->ticking)
+		watch_later(cs);
 }
 
 static void ask_free(struct ask *ask)
@@ -150,6 +179,8 @@ int ask_new(struct contents *cs, const struct ask *what, struct content_wait *wa
 		ask->id = ++cs->next_id;
 		ask->version = version_ref(want.version);
 		ask->since = instant_now();
+		if (!cs->asks)
+			cs->heard = ask->since;
 		ask->next = cs->asks;
 		cs->asks = ask;
 		asks_send(cs);
@@ -296,14 +327,49 @@ static void copier_lost(struct contents *cs)
 		retry_later(cs);
 }
 
-static void asks_expire(struct contents *cs)
+/* All that were asked until now, in vain. */
+static void copier_give_up(struct contents *cs)
 {
-	struct instant now = instant_now();
+	uint64_t last = cs->next_id;
+	unsigned int n = 0;
+
+	close(cs->socket);
+	cs->socket = -1;
+	for (struct ask *ask = cs->asks; ask;) {
+		if (ask->finished || ask->id > last) {
+			ask = ask->next;
+			continue;
+		}
+		ask_finish(cs, ask, -EIO, NULL);
+		n++;
+		ask = cs->asks; /* who was told may have asked for more */
+	}
+	log_error("the copier gives no answer: %u questions are given up", n);
+}
+
+static void copier_watch(struct contents *cs, struct instant now)
+{
+	const struct copier_ask probe = {.magic = COPIER_MAGIC};
+
+	if (cs->socket < 0 || !cs->asks || !is_over(cs, cs->heard, now))
+		return;
+	if (cs->probed) {
+		copier_give_up(cs);
+		return;
+	}
+	cs->probed = true;
+	cs->heard = now;
+	if (send(cs->socket, &probe, sizeof(probe), MSG_NOSIGNAL) < 0)
+		return; /* it has not taken what it was sent before */
+}
+
+static void asks_expire(struct contents *cs, struct instant now)
+{
 	struct ask *next;
 
 	for (struct ask *ask = cs->asks; ask; ask = next) {
 		next = ask->next;
-		if (!ask->sent && now.ns - ask->since.ns > COPIER_PATIENCE_SECS * NS_PER_SEC)
+		if (!ask->sent && is_over(cs, ask->since, now))
 			ask_finish(cs, ask, -EIO, NULL);
 	}
 }
@@ -314,7 +380,11 @@ void contents_dispatch(struct contents *cs)
 	uint64_t ticks;
 
 	if (read(cs->timer_fd, &ticks, sizeof(ticks)) == sizeof(ticks)) {
-		asks_expire(cs);
+		struct instant now = instant_now();
+
+		cs->ticking = false;
+		asks_expire(cs, now);
+		copier_watch(cs, now);
 		if (cs->asks)
 			asks_send(cs);
 	}
@@ -324,10 +394,13 @@ void contents_dispatch(struct contents *cs)
 
 		if (r == -EAGAIN)
 			return;
-		if (r)
+		if (r) {
 			copier_lost(cs);
-		else
+		} else {
+			cs->heard = instant_now();
+			cs->probed = false;
 			reply_take(cs, &reply, fds);
+		}
 		closep(&fds[0]);
 		closep(&fds[1]);
 	}

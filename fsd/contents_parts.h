@@ -17,7 +17,11 @@
 #include "fsd/objects.h"
 #include "fsd/version.h"
 
-enum { CONTENT_BUCKETS = 1024 };
+enum {
+	CONTENT_BUCKETS = 1024,
+	/* For a copier that went away to come back, and for one that is silent to speak. */
+	CONTENTS_PATIENCE_MS = 30000
+};
 
 struct content {
 	unsigned int refs;
@@ -78,6 +82,10 @@ struct contents {
 	int timer_fd;
 	int socket; /* -1: not connected */
 	struct instant connected;
+	struct instant heard; /* of the copier, or since when that is waited for */
+	bool probed;	      /* it was asked whether it is there, and has not said so */
+	bool ticking;	      /* the timer runs */
+	unsigned int patience_ms;
 	uint64_t next_id;
 	struct ask *asks;
 	struct instant prune_again;

@@ -37,8 +37,8 @@ enum { COPIER_MAGIC = 0x52534351 };
 /* Over SOCK_SEQPACKET, one packet each. */
 struct copier_ask {
 	uint32_t magic;
-	uint32_t version;
-	uint32_t pos; /* of the file's first name */
+	uint32_t version; /* 0: is anybody there?  Answered at once, with EINVAL */
+	uint32_t pos;	  /* of the file's first name */
 	uint32_t reserved;
 	uint64_t id;	 /* comes back */
 	uint64_t offset; /* what is wanted of a large file, */

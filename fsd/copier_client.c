@@ -285,6 +285,8 @@ static int ask_take(struct copier *c, struct client *client, const struct copier
 	const struct manifest_node *n;
 	struct job *job;
 
+	if (!ask->version)
+		return reply_whole(client, ask, -EINVAL, 0, &record, -1);
 	c->counts.asks++;
 	if (!s) {
 		sources_poll(c);

@@ -188,9 +188,9 @@ struct copier {
 	unsigned int nflights;
 	unsigned int nopen;
 	struct instant moved; /* a thread had something from anywhere */
-	struct job *news;    /* large files with more extents than their waiters know */
-	struct queue done;   /* copied, not answered yet */
-	struct queue copied; /* answered, not durable yet */
+	struct job *news;     /* large files with more extents than their waiters know */
+	struct queue done;    /* copied, not answered yet */
+	struct queue copied;  /* answered, not durable yet */
 	struct queue durable;
 	unsigned int ncopied;
 	bool stop;

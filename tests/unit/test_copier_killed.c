@@ -4,6 +4,8 @@
  */
 #include "tests/unit/extents_unit.h"
 
+#include "fsd/contents_parts.h"
+
 static void a_killed_copier_loses_nothing(void **state)
 {
 	struct bench *b = *state;
@@ -159,14 +161,46 @@ __attribute__((unused)) static void a_part_goes_with_its_own_attributes(void **s
 	contents_free(other.contents);
 }
 
+/* One that takes its time is waited for; one that stands still is not. */
+__attribute__((unused)) static void a_copier_that_stands_is_given_up(void **state)
+{
+	struct bench *b = *state;
+	struct reader reader = {0};
+	struct instant began;
+	pid_t pid;
+
+	bench_gate(b, 6 * MIB);
+	b->contents->patience_ms = 300;
+	pid = bench_spawn(b);
+	wait_at(b, 0);
+	reader_ask(b, &reader, 0, 10);
+	began = instant_now();
+	while (instant_now().ns - began.ns < 1500 * NS_PER_MS)
+		assert_false(reader_turn(&reader));
+	kill(pid, SIGSTOP);
+	reader_end(&reader, -EIO);
+	/* who asks anew waits no longer than that */
+	reader_ask(b, &reader, 0, 10);
+	reader_end(&reader, -EIO);
+	kill(pid, SIGCONT);
+	gate_allow(b->gate, UINT_MAX);
+	b->contents->patience_ms = CONTENTS_PATIENCE_MS;
+	reader_ask(b, &reader, 0, 10);
+	reader_end(&reader, 0);
+	assert_bytes(reader.content, 0, 0, 10);
+	wait_sealed(b);
+	kill(pid, SIGTERM);
+	waitpid(pid, NULL, 0);
+	content_unref(reader.content);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		BENCH(a_killed_copier_loses_nothing),
 #ifndef __SANITIZE_THREAD__ /* it lets no child of a process with threads start threads */
-		BENCH(a_restarted_copier_goes_on),
-		BENCH(a_restarted_copier_does_not_mix),
-		BENCH(a_part_goes_with_its_own_attributes),
+		BENCH(a_restarted_copier_goes_on),	    BENCH(a_restarted_copier_does_not_mix),
+		BENCH(a_part_goes_with_its_own_attributes), BENCH(a_copier_that_stands_is_given_up),
 #endif
 	};
 
