@@ -314,8 +314,11 @@ static int mend(struct db *db, struct verifying *ing, struct why *why)
 		r = hold_alone(ing);
 		if (!r)
 			r = faults_set_aside(ing);
+		/* Whoever names them has its row, and who comes now puts bytes of his own:
+		 * others may go on, for an origin may take long, or hang. */
+		if (!r)
+			r = objects_hold(ing->objects, false);
 	}
-	/* Now whoever names them has its row. */
 	if (!r)
 		r = named_each(db, ing->v->state_dir, name_fault, ing, why);
 	if (!r)

@@ -75,8 +75,10 @@ static inline int bench_teardown(void **state)
 {
 	struct bench *b = *state;
 
-	if (b->gate)
+	if (b->gate) {
 		gate_allow(b->gate, UINT_MAX);
+		gate_hold(b->gate, false);
+	}
 	bench_close(b);
 	if (b->gate)
 		gate_free(b->gate);

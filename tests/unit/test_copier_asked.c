@@ -343,6 +343,45 @@ static void who_waits_for_a_slow_one_gets_it(void **state)
 	close(fd);
 }
 
+/* What is lost is copied again from an origin that hangs: others go on to put files into the
+ * store, and who asked for it is told. */
+static void a_mend_that_hangs_holds_nobody_else_up(void **state)
+{
+	struct bench *b = *state;
+	struct copier_ask ask = {.magic = COPIER_MAGIC, .pos = 1, .id = 1, .len = COPIER_WHOLE};
+	cleanup(version_unrefp) struct version *v = NULL;
+	struct copier_reply reply;
+	struct fill_record record;
+	uint32_t good;
+	char path[200];
+	int fds[2];
+	int fd;
+
+	bench_gate(b, 6 * MIB);
+	gate_allow(b->gate, UINT_MAX);
+	b->site.patience_ms = 300;
+	bench_copier(b);
+	wait_sealed(b);
+	ask.version = b->version;
+	assert_int_equal(version_open(b->site.state, b->version, &v, NULL), 0);
+	assert_true(version_known(v, ask.pos, &record));
+	assert_int_equal(objects_drop(b->site.objects, &record.hash), 0);
+	gate_hold(b->gate, true);
+	fd = raw_client(b);
+	assert_int_equal(raw_ask(fd, &ask, &reply, fds), -EIO);
+	assert_int_equal(gate_held(b->gate), 1);
+	snprintf(path, sizeof(path), "%s/../good", b->site.state);
+	assert_int_equal(mkdir(path, 0755), 0);
+	site_write(path, "f", "f", 1);
+	good = add_from(b, path, "good");
+	site_wait(site_is_sealed(&b->site, good));
+	gate_hold(b->gate, false);
+	site_wait(objects_has(b->site.objects, &record.hash));
+	assert_int_equal(raw_ask(fd, &ask, &reply, fds), 0);
+	closep(&fds[0]);
+	close(fd);
+}
+
 static void who_ends_does_not_wait_for_one_that_hangs(void **state)
 {
 	struct bench *b = *state;
@@ -399,6 +438,7 @@ int main(void)
 		BENCH(origins_that_begin_to_hang_hold_nobody_else_up),
 		BENCH(who_waits_for_one_that_hangs_is_told),
 		BENCH(who_waits_for_a_slow_one_gets_it),
+		BENCH(a_mend_that_hangs_holds_nobody_else_up),
 		BENCH(who_ends_does_not_wait_for_one_that_hangs),
 		BENCH(the_first_ask_waits_for_the_look_alone),
 	};
