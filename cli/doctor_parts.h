@@ -3,8 +3,10 @@
  * What the files of `doctor` share, and nobody else includes.
  *
  *	doctor.c           the command
- *	doctor_net.c       interfaces, ports, other DHCP servers
+ *	doctor_net.c       interfaces, other DHCP servers
+ *	doctor_ports.c     who has the ports that the server needs
  *	doctor_sockets.c   which sockets have a port
+ *	doctor_holder.c    the program that has a socket, and how to be rid of it
  *	doctor_portmap.c   where MOUNT and NFS are, by our port mapper or an rpcbind
  *	doctor_firewall.c  rules that drop what has to come in
  *	doctor_system.c    packages, clock, disk, limits, FUSE, confinement
@@ -35,10 +37,25 @@ struct doctor {
 
 /* ---- doctor_net.c ---- */
 
-/* `serve` would not start, or is not heard: interfaces, ports, rpcbind, others' DHCP. */
+/* `serve` would not start, or is not heard: interfaces, others' DHCP. */
 void doctor_interfaces(struct doctor *d);
-void doctor_ports(struct doctor *d);
 void doctor_others(struct doctor *d);
+
+/* ---- doctor_ports.c ---- */
+
+/* A port that has to be reached. */
+struct need {
+	bool tcp;
+	uint16_t port;
+	const char *what;
+	/* To what our socket is bound; to its address only where there is one interface. */
+	enum { NEED_DEVICE, NEED_DEVICE_ADDRESS, NEED_ADDRESS } bound;
+};
+/* All of them; *n how many.  NFS's is as the configuration says. */
+const struct need *doctor_needs(const struct doctor *d, unsigned int *n);
+
+/* All of them, and the rpcbind that may have port 111. */
+void doctor_ports(struct doctor *d);
 enum port_mapper { MAPPER_OURS, MAPPER_RPCBIND, MAPPER_WRONG };
 /* Who has port 111, where a server runs: said only where it is wrong. */
 enum port_mapper doctor_port_mapper(struct doctor *d);
@@ -47,26 +64,32 @@ enum port_mapper doctor_port_mapper(struct doctor *d);
 
 void doctor_firewall(struct doctor *d);
 
-/* A port that has to be reached. */
-struct need {
-	bool tcp;
-	uint16_t port;
-	const char *what;
-	bool device; /* our socket is bound to the interface: other devices' are not in its way */
-};
-/* All of them; *n how many.  NFS's is as the configuration says. */
-const struct need *doctor_needs(const struct doctor *d, unsigned int *n);
-
 /* ---- doctor_sockets.c ---- */
 
 struct port_socket {
 	uint32_t address;    /* 0: all */
 	unsigned int device; /* the index of the one it is bound to; 0: of none, or not known */
 	unsigned long inode;
+	bool ipv6;	/* of IPv6, which takes IPv4 */
+	bool connected; /* UDP: to one other */
 };
-/* Those of IPv4 that have the port, by TCP those that listen.  The caller frees *out.
- * Returns 0 or a negative errno. */
+/* Those that have the port of IPv4, those of IPv6 that take it among them; by TCP those that
+ * listen.  The caller frees *out.  Returns 0 or a negative errno. */
 int port_sockets(bool tcp, uint16_t port, struct port_socket **out, size_t *n);
+
+/* ---- doctor_holder.c ---- */
+
+enum { HOLDER_NAME = 40 };
+
+struct holder {
+	int pid;		/* 0: no process that can be seen */
+	char name[HOLDER_NAME]; /* of its program */
+	char where[80];		/* the caller's; "": where clients come in */
+};
+
+struct holder holder_find(unsigned long inode);
+/* The command that takes a port from it. */
+void holder_mend(const struct holder *h, uint16_t port, char out[200]);
 
 /* ---- doctor_system.c ---- */
 

@@ -33,7 +33,9 @@ void nfs_fds_close(struct nfs_fds *fds)
 	*fds = NFS_FDS_NONE;
 }
 
-static int listen_one(uint32_t address, uint16_t port, int type, int *out, struct why *why)
+/* `shared`: with one of ours that has it, too. */
+static int listen_one(uint32_t address, uint16_t port, int type, bool shared, int *out,
+		      struct why *why)
 {
 	const struct sockaddr_in sin = {
 		.sin_family = AF_INET,
@@ -59,7 +61,8 @@ static int listen_one(uint32_t address, uint16_t port, int type, int *out, struc
 		if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)))
 			setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
 	}
-	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
+	if (shared)
+		setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof(on));
 	if (bind(fd, (const struct sockaddr *)&sin, sizeof(sin)) ||
 	    (type == SOCK_STREAM && listen(fd, BACKLOG))) {
 		int err = errno;
@@ -79,13 +82,16 @@ static int listen_one(uint32_t address, uint16_t port, int type, int *out, struc
 }
 
 /* Our own port mapper, or a place in the one that is there. */
-static int listen_portmap(uint32_t address, uint16_t port, struct nfs_fds *fds, struct why *why)
+static int listen_portmap(uint32_t address, uint16_t port, bool shared, struct nfs_fds *fds,
+			  struct why *why)
 {
 	struct why in_use = {0};
-	int err = listen_one(address, NFS_PORTMAP_PORT, SOCK_STREAM, &fds->portmap_tcp, &in_use);
+	int err = listen_one(address, NFS_PORTMAP_PORT, SOCK_STREAM, shared, &fds->portmap_tcp,
+			     &in_use);
 
 	if (!err)
-		err = listen_one(address, NFS_PORTMAP_PORT, SOCK_DGRAM, &fds->portmap_udp, &in_use);
+		err = listen_one(address, NFS_PORTMAP_PORT, SOCK_DGRAM, shared, &fds->portmap_udp,
+				 &in_use);
 	if (!err)
 		return 0;
 	closep(&fds->portmap_tcp);
@@ -102,18 +108,19 @@ void nfs_unregister(const struct nfs_fds *fds)
 		rpcbind_unregister();
 }
 
-static int listen_all(uint32_t address, uint16_t port, struct nfs_fds *out, struct why *why)
+static int listen_all(uint32_t address, uint16_t port, bool shared, struct nfs_fds *out,
+		      struct why *why)
 {
 	struct nfs_fds fds = NFS_FDS_NONE;
 	int err;
 
 	if (!port)
 		port = NFS_PORT;
-	err = listen_one(address, port, SOCK_STREAM, &fds.tcp, why);
+	err = listen_one(address, port, SOCK_STREAM, shared, &fds.tcp, why);
 	if (!err)
-		err = listen_one(address, port, SOCK_DGRAM, &fds.udp, why);
+		err = listen_one(address, port, SOCK_DGRAM, shared, &fds.udp, why);
 	if (!err)
-		err = listen_portmap(address, port, &fds, why);
+		err = listen_portmap(address, port, shared, &fds, why);
 	if (err) {
 		nfs_fds_close(&fds);
 		return err;
@@ -139,7 +146,7 @@ int nfs_listen(const struct nfs_fds *old, uint32_t address, uint16_t port, struc
 	int r;
 
 	share_ports(old, 1);
-	r = listen_all(address, port, out, why);
+	r = listen_all(address, port, old->tcp >= 0, out, why);
 	share_ports(old, 0);
 	if (!r)
 		share_ports(out, 0);

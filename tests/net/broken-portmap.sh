@@ -14,13 +14,13 @@ done
 doctor_up
 doctor_add
 cat >"$work/stranger.py" <<END
-import socket, time
-s = socket.socket()
-s.bind(("10.77.0.1", 111))
+import socket, sys, time
+s = socket.socket(socket.AF_INET6 if ":" in sys.argv[1] else socket.AF_INET)
+s.bind((sys.argv[1], 111))
 s.listen()
 time.sleep(600)
 END
-spawn stranger nsenter --net="/run/netns/$net_ns" python3 "$work/stranger.py"
+spawn stranger nsenter --net="/run/netns/$net_ns" python3 "$work/stranger.py" 10.77.0.1
 wait_for 20 "the stranger" net_listening tcp 111
 ! net_run "$rootstock" serve --interface br0 2>"$work/err" || fail "it serves"
 grep -q "port 111" "$work/err" || fail "serve: $(cat "$work/err")"
@@ -85,9 +85,9 @@ done
 stop "$rpcbind_pid"
 doctor north
 doctor_names "TCP 111 (the port mapper): nobody listens, though a server runs"
-# By a way that leaves it without a name of its own.
+# By a way that leaves it without a name of its own, and by IPv6, which takes IPv4.
 spawn stranger nsenter --net="/run/netns/$net_ns" \
-	python3 -c 'import os, sys; os.execv("/proc/self/exe", sys.argv)' "$work/stranger.py"
+	python3 -c 'import os, sys; os.execv("/proc/self/exe", sys.argv)' "$work/stranger.py" ::
 wait_for 20 "the stranger" net_listening tcp 111
 machine_loads
 machine_initrd
