@@ -24,6 +24,7 @@ same rules.
 """
 import argparse
 import hashlib
+import itertools
 import os
 import shutil
 import sys
@@ -146,17 +147,26 @@ def record(scene):
 
 
 def events(log, data, dirs):
+    """A file system gives the number of a file that is gone to the next that is made, or to
+    somebody else's: what is made here has one below 0, which is nobody's after it."""
     inodes = {}  # path -> inode, of what was made here
+    numbers = {path: number for number, path in dirs.items()}
+    made, now = itertools.count(-1, -1), {}
     for line in log:
         verb, *args = line.rstrip("\n").split("\t")
+        if verb in ("create", "draft"):
+            now[args[0]] = next(made)
+        elif verb == "mkdir":
+            now.pop(str(numbers.get(args[0])), None)
+        if verb in ("create", "draft", "link", "write", "cut", "sync"):
+            args[0] = inode = now.get(args[0], int(args[0]))
         if verb == "write":
-            inode, at, size = map(int, args)
-            yield Change("bytes", inode, "write", at, data.read(size))
+            yield Change("bytes", inode, "write", int(args[1]), data.read(int(args[2])))
         elif verb == "cut":
-            yield Change("bytes", int(args[0]), "cut", int(args[1]))
+            yield Change("bytes", inode, "cut", int(args[1]))
         elif verb in ("create", "link"):
-            inodes[args[1]] = int(args[0])
-            yield Change("name", os.path.dirname(args[1]), verb, args[1], int(args[0]))
+            inodes[args[1]] = inode
+            yield Change("name", os.path.dirname(args[1]), verb, args[1], inode)
         elif verb == "mkdir":
             yield Change("name", os.path.dirname(args[0]), verb, args[0], None)
         elif verb == "rename":
@@ -166,8 +176,7 @@ def events(log, data, dirs):
         elif verb in ("unlink", "rmdir"):
             yield Change("name", os.path.dirname(args[0]), verb, args[0])
         elif verb == "sync":
-            inode = int(args[0])
-            yield ("sync", dirs[inode]) if inode in dirs else ("sync", inode)
+            yield ("sync", dirs.get(inode, inode))
         elif verb == "answer":
             yield ("answer", int(args[0]))
         elif verb == "syncfs":
