@@ -68,7 +68,7 @@ static inline bool reader_turn(struct reader *reader)
 
 static inline void reader_end(struct reader *reader, int want)
 {
-	site_wait(reader_turn(reader));
+	unit_wait(reader_turn(reader));
 	assert_int_equal(reader->r, want);
 }
 
@@ -88,7 +88,7 @@ static inline void wait_at(struct bench *b, uint64_t extent)
 {
 	uint64_t at;
 
-	site_wait(gate_waits(b->gate, &at) && at == extent);
+	unit_wait(gate_waits(b->gate, &at) && at == extent);
 }
 
 static inline bool no_draft(struct bench *b)

@@ -177,9 +177,7 @@ static inline void world_mount(struct world *w)
 	assert_true(w->pid >= 0);
 	if (!w->pid)
 		_exit(mount_run(&config));
-	for (int i = 0; i < 5000 && !world_mounted(w); i++)
-		usleep(1000);
-	assert_true(world_mounted(w));
+	unit_wait(world_mounted(w));
 }
 
 /* Returns the exit status. */

@@ -131,17 +131,6 @@ static inline bool site_is_sealed(struct site *s, uint32_t version)
 	return sealed;
 }
 
-/* Wait for a condition; 30 seconds is for ever. */
-#define site_wait(condition)                                                                       \
-	do {                                                                                       \
-		struct instant site_until = instant_add_ms(instant_now(), 30000);                  \
-		while (!(condition)) {                                                             \
-			if (instant_now().ns > site_until.ns)                                      \
-				fail_msg("never came about: %s", #condition);                      \
-			usleep(2000);                                                              \
-		}                                                                                  \
-	} while (0)
-
 /* One change in its own transaction.  Returns what overlay_change() does. */
 static inline int site_change(struct site *s, struct scope scope, const char *path,
 			      const struct entry_spec *spec, uint32_t *id, struct why *why)

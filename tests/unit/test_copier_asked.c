@@ -222,18 +222,18 @@ static void an_origin_that_hangs_holds_nobody_else_up(void **state)
 	gate_hold(b->gate, true);
 	bench_copier(b);
 	fd = raw_client(b);
-	site_wait(gate_held(b->gate) == 1);
+	unit_wait(gate_held(b->gate) == 1);
 	assert_int_equal(send(fd, &stuck, sizeof(stuck), 0), sizeof(stuck));
 	for (ask.id = 2; ask.id < 20; ask.id++) {
 		assert_int_equal(send(fd, &ask, sizeof(ask), 0), sizeof(ask));
-		if (!has_answer(fd, 20000))
+		if (!has_answer(fd, UNIT_PATIENCE_MS))
 			fail_msg("nobody is answered while an origin hangs");
 		raw_answer(fd, &reply, fds);
 		assert_int_equal(reply.id, ask.id);
 		assert_int_equal(reply.status, 0);
 		closep(&fds[0]);
 	}
-	site_wait(site_is_sealed(&b->site, ask.version));
+	unit_wait(site_is_sealed(&b->site, ask.version));
 	assert_int_equal(gate_held(b->gate), 1); /* no other look was begun */
 	gate_allow(b->gate, UINT_MAX);
 	gate_hold(b->gate, false);
@@ -265,7 +265,7 @@ static void origins_that_begin_to_hang_hold_nobody_else_up(void **state)
 	snprintf(path, sizeof(path), "%s/../good", b->site.state);
 	assert_int_equal(mkdir(path, 0755), 0);
 	bench_copier(b);
-	site_wait(gate_waiting(b->gate) >= COPIER_THREADS);
+	unit_wait(gate_waiting(b->gate) >= COPIER_THREADS);
 	fd = raw_client(b);
 	for (unsigned int i = 0; i < 4; i++) {
 		snprintf(name, sizeof(name), "f%u", i);
@@ -273,7 +273,7 @@ static void origins_that_begin_to_hang_hold_nobody_else_up(void **state)
 		snprintf(name, sizeof(name), "good%u", i);
 		ask.version = add_from(b, path, name);
 		assert_int_equal(send(fd, &ask, sizeof(ask), 0), sizeof(ask));
-		if (!has_answer(fd, 30000))
+		if (!has_answer(fd, UNIT_PATIENCE_MS))
 			fail_msg("nobody is answered while origins hang");
 		raw_answer(fd, &reply, fds);
 		assert_int_equal(reply.status, 0);
@@ -283,7 +283,7 @@ static void origins_that_begin_to_hang_hold_nobody_else_up(void **state)
 	gate_allow(b->gate, UINT_MAX);
 	wait_sealed(b);
 	for (unsigned int i = 0; i < ARRAY_SIZE(images); i++)
-		site_wait(site_is_sealed(&b->site, images[i]));
+		unit_wait(site_is_sealed(&b->site, images[i]));
 	close(fd);
 }
 
@@ -300,7 +300,7 @@ static void who_waits_for_one_that_hangs_is_told(void **state)
 	ask.version = b->version;
 	b->site.patience_ms = 300;
 	bench_copier(b);
-	site_wait(gate_waiting(b->gate) == 1);
+	unit_wait(gate_waiting(b->gate) == 1);
 	fd = raw_client(b);
 	for (; ask.id < 3; ask.id++) {
 		assert_int_equal(send(fd, &ask, sizeof(ask), 0), sizeof(ask));
@@ -374,9 +374,9 @@ static void a_mend_that_hangs_holds_nobody_else_up(void **state)
 	assert_int_equal(mkdir(path, 0755), 0);
 	site_write(path, "f", "f", 1);
 	good = add_from(b, path, "good");
-	site_wait(site_is_sealed(&b->site, good));
+	unit_wait(site_is_sealed(&b->site, good));
 	gate_hold(b->gate, false);
-	site_wait(objects_has(b->site.objects, &record.hash));
+	unit_wait(objects_has(b->site.objects, &record.hash));
 	assert_int_equal(raw_ask(fd, &ask, &reply, fds), 0);
 	closep(&fds[0]);
 	close(fd);
@@ -389,7 +389,7 @@ static void who_ends_does_not_wait_for_one_that_hangs(void **state)
 	bench_gate(b, 6 * MIB);
 	gate_hold(b->gate, true);
 	bench_copier(b);
-	site_wait(gate_held(b->gate) == 1);
+	unit_wait(gate_held(b->gate) == 1);
 	bench_stop(b);
 	assert_int_equal(gate_held(b->gate), 1);
 	gate_hold(b->gate, false);
@@ -403,11 +403,10 @@ static void the_first_ask_waits_for_the_look_alone(void **state)
 
 	site_write(b->site.origin, "f", "f", 1);
 	bench_copier(b);
-	for (int i = 0; i < 10; i++) {
+	for (int i = 0; i < 30; i++) {
 		char name[8];
 
 		snprintf(name, sizeof(name), "v%d", i);
-		began = instant_now();
 		{
 			const uint32_t version = add_from(b, b->site.origin, name);
 			const struct copier_ask ask = {.magic = COPIER_MAGIC,
@@ -419,6 +418,7 @@ static void the_first_ask_waits_for_the_look_alone(void **state)
 			int fds[2];
 			int fd = raw_client(b);
 
+			began = instant_now();
 			assert_int_equal(raw_ask(fd, &ask, &reply, fds), 0);
 			closep(&fds[0]);
 			close(fd);

@@ -119,12 +119,19 @@ static void what_was_given_out_is_known_to_the_next(void **state)
 }
 
 /* "big", as the n-th state of a gate's. */
-static void write_large(struct bench *b, unsigned int state)
+static uint8_t *large_body(unsigned int state)
 {
-	cleanup(freep) uint8_t *body = malloc(LARGE);
+	uint8_t *body = malloc(LARGE);
 
 	for (uint64_t i = 0; i < LARGE; i++)
 		body[i] = gate_byte(state, i);
+	return body;
+}
+
+static void write_large(struct bench *b)
+{
+	cleanup(freep) uint8_t *body = large_body(0);
+
 	site_write(b->site.origin, "big", body, LARGE);
 }
 
@@ -153,7 +160,7 @@ static void large_files_are_answered(void **state)
 {
 	struct bench *b = *state;
 
-	write_large(b, 0);
+	write_large(b);
 	bench_add(b, false);
 	with_room(b, "3M", by_pieces);
 }
@@ -162,6 +169,7 @@ static void large_files_are_answered(void **state)
 static int seen(struct bench *b)
 {
 	cleanup(freep) uint8_t *buf = malloc(MIB);
+	cleanup(freep) uint8_t *other = large_body(1); /* it is remembered for seconds alone */
 	uint32_t node = node_of(b, "big");
 	struct content *c = NULL;
 	int64_t end;
@@ -174,13 +182,13 @@ static int seen(struct bench *b)
 	content_unref(c);
 	contents_free(b->contents);
 	usleep(100000); /* the copier has nothing of it in hand any more */
-	write_large(b, 1);
+	site_write(b->site.origin, "big", other, LARGE);
 	assert_int_equal(contents_new(b->site.state, 16, &b->contents, NULL), 0);
 	r = contents_open_at_wait(b->contents, b->view, node, 2 * MIB, MIB, &c);
 	if (r != -EIO)
 		return 2;
 	/* In some seconds nobody remembers, and it is taken as it is. */
-	end = instant_add_ms(instant_now(), 60000).ns;
+	end = instant_add_ms(instant_now(), UNIT_PATIENCE_MS).ns;
 	while ((r = contents_open_at_wait(b->contents, b->view, node, 2 * MIB, MIB, &c)) &&
 	       instant_now().ns < end)
 		usleep(200000);
@@ -193,7 +201,7 @@ static void what_was_seen_outlives_its_flight(void **state)
 {
 	struct bench *b = *state;
 
-	write_large(b, 0);
+	write_large(b);
 	bench_add(b, false);
 	with_room(b, "3M", seen);
 }

@@ -226,7 +226,7 @@ static void whoever_puts_keeps_all(void **state)
 
 #define must_be(x)                                                                                 \
 	do {                                                                                       \
-		struct instant must_until = instant_add_ms(instant_now(), 30000);                  \
+		struct instant must_until = instant_add_ms(instant_now(), UNIT_PATIENCE_MS);       \
 		while (!(x)) {                                                                     \
 			must(instant_now().ns < must_until.ns);                                    \
 			usleep(5000);                                                              \

@@ -211,7 +211,7 @@ static void the_fill_goes_by_it(void **state)
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &small), 0);
 	snprintf(path, sizeof(path), "%s/manifests", b->site.state);
 	site_copier_start(&b->site, &copier);
-	site_wait((j.n = 0, !fill_read(path, second, journal_add, &j, &good) && j.n >= HOT));
+	unit_wait((j.n = 0, !fill_read(path, second, journal_add, &j, &good) && j.n >= HOT));
 	assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	site_copier_stop(&copier);
 	assert_true(j.n >= HOT);

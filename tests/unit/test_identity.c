@@ -220,7 +220,7 @@ static void a_sweep_is_not_waited_for(void **state)
 	create(&s, 1, "amy"); /* both stores are there */
 	assert_int_equal(objects_open(s.state, STORE_OBJECTS, false, &swept, NULL), 0);
 	assert_int_equal(objects_hold(swept, true), 0);
-	alarm(20); /* ends us, rather than to wait for ever */
+	alarm(UNIT_PATIENCE_MS / 1000); /* ends us, rather than to wait for ever */
 	assert_int_equal(identity_create(s.db, s.state, 2, "mia", &has_keys, &why), -EWOULDBLOCK);
 	alarm(0);
 	objects_release(swept);

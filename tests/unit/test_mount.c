@@ -283,8 +283,8 @@ static void in_the_background_it_returns_once_it_is_mounted(void **state)
 	}
 	assert_true(text_is(w, "hosts/one/etc/motd", "of the image\n"));
 	snprintf(command, sizeof(command), "fusermount3 -u %s", w->mnt);
-	site_wait(system(command) == 0);
-	site_wait(lock_is_free(w));
+	unit_wait(system(command) == 0);
+	unit_wait(lock_is_free(w));
 	world_mount(w);
 }
 
@@ -315,7 +315,7 @@ static void signals_unmount(void **state)
 	}
 	world_mount(w);
 	snprintf(command, sizeof(command), "fusermount3 -u %s", w->mnt);
-	site_wait(system(command) == 0);
+	unit_wait(system(command) == 0);
 	assert_int_equal(waitpid(w->pid, &status, 0), w->pid);
 	assert_int_equal(status, 0);
 	w->pid = 0;

@@ -4,6 +4,8 @@
  */
 #include "tests/unit/mount_unit.h"
 
+#include "tests/model.h"
+
 static void a_put_shows_even_where_an_absence_was_remembered(void **state)
 {
 	struct world *w = world_of(state);
@@ -14,8 +16,8 @@ static void a_put_shows_even_where_an_absence_was_remembered(void **state)
 		assert_false(is_there(w, "hosts/one/etc/new"));
 	assert_false(is_listed(w, "hosts/one/etc", "new"));
 	put(w, host_scope(w), "etc/new", "here\n");
-	site_wait(text_is(w, "hosts/one/etc/new", "here\n"));
-	site_wait(is_listed(w, "hosts/one/etc", "new"));
+	unit_wait(text_is(w, "hosts/one/etc/new", "here\n"));
+	unit_wait(is_listed(w, "hosts/one/etc", "new"));
 	after = stat_of(w, "hosts/one/etc");
 	assert_true(after.st_mtim.tv_sec > before.st_mtim.tv_sec ||
 		    after.st_mtim.tv_nsec != before.st_mtim.tv_nsec);
@@ -24,7 +26,7 @@ static void a_put_shows_even_where_an_absence_was_remembered(void **state)
 	/* In directories that the overlay makes. */
 	assert_false(is_there(w, "hosts/one/srv/a/b"));
 	put(w, all, "srv/a/b", "deep\n");
-	site_wait(text_is(w, "hosts/one/srv/a/b", "deep\n"));
+	unit_wait(text_is(w, "hosts/one/srv/a/b", "deep\n"));
 }
 
 static void a_replaced_file_shows_its_new_bytes_and_an_open_one_its_old(void **state)
@@ -39,17 +41,17 @@ static void a_replaced_file_shows_its_new_bytes_and_an_open_one_its_old(void **s
 	fd = open(path, O_RDONLY);
 	assert_true(fd >= 0);
 	put(w, all, "etc/motd", "of all\n");
-	site_wait(text_is(w, "hosts/one/etc/motd", "of all\n"));
+	unit_wait(text_is(w, "hosts/one/etc/motd", "of all\n"));
 	put(w, host_scope(w), "etc/motd", "of the host, which is longer\n");
-	site_wait(text_is(w, "hosts/one/etc/motd", "of the host, which is longer\n"));
+	unit_wait(text_is(w, "hosts/one/etc/motd", "of the host, which is longer\n"));
 	posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
 	assert_int_equal(read(fd, buf, sizeof(buf)), 13);
 	assert_memory_equal(buf, "of the image\n", 13);
 	close(fd);
 	reset(w, host_scope(w), "etc/motd");
-	site_wait(text_is(w, "hosts/one/etc/motd", "of all\n"));
+	unit_wait(text_is(w, "hosts/one/etc/motd", "of all\n"));
 	reset(w, all, "etc/motd");
-	site_wait(text_is(w, "hosts/one/etc/motd", "of the image\n"));
+	unit_wait(text_is(w, "hosts/one/etc/motd", "of the image\n"));
 }
 
 static void a_hidden_tree_goes_and_comes_back(void **state)
@@ -63,17 +65,17 @@ static void a_hidden_tree_goes_and_comes_back(void **state)
 	assert_true(text_is(w, deep, "here\n"));
 	assert_int_equal(stat_of(w, "hosts/one/usr/share/one").st_nlink, 3);
 	put_kind(w, all, "deep", ENTRY_WHITEOUT);
-	site_wait(!is_there(w, "hosts/one/deep"));
+	unit_wait(!is_there(w, "hosts/one/deep"));
 	assert_false(is_there(w, deep));
-	site_wait(!is_listed(w, "hosts/one", "deep"));
-	site_wait(stat_of(w, "hosts/one/usr/share/one").st_nlink == 2);
+	unit_wait(!is_listed(w, "hosts/one", "deep"));
+	unit_wait(stat_of(w, "hosts/one/usr/share/one").st_nlink == 2);
 	put(w, host_scope(w), "deep", "a file now\n");
-	site_wait(text_is(w, "hosts/one/deep", "a file now\n"));
+	unit_wait(text_is(w, "hosts/one/deep", "a file now\n"));
 	reset(w, host_scope(w), "deep");
-	site_wait(!is_there(w, "hosts/one/deep"));
+	unit_wait(!is_there(w, "hosts/one/deep"));
 	reset(w, all, "deep");
-	site_wait(text_is(w, deep, "here\n"));
-	site_wait(stat_of(w, "hosts/one/usr/share/one").st_nlink == 3);
+	unit_wait(text_is(w, deep, "here\n"));
+	unit_wait(stat_of(w, "hosts/one/usr/share/one").st_nlink == 3);
 }
 
 static void an_opaque_directory_shows_only_what_is_put(void **state)
@@ -82,13 +84,13 @@ static void an_opaque_directory_shows_only_what_is_put(void **state)
 
 	assert_true(is_there(w, "hosts/one/usr/share/nothing"));
 	put_kind(w, all, "usr/share", ENTRY_OPAQUE);
-	site_wait(!is_there(w, "hosts/one/usr/share/nothing"));
+	unit_wait(!is_there(w, "hosts/one/usr/share/nothing"));
 	assert_false(is_there(w, "hosts/one/usr/share/big"));
 	put(w, host_scope(w), "usr/share/mine", "mine\n");
-	site_wait(text_is(w, "hosts/one/usr/share/mine", "mine\n"));
+	unit_wait(text_is(w, "hosts/one/usr/share/mine", "mine\n"));
 	reset(w, host_scope(w), "usr/share/mine");
 	reset(w, all, "usr/share");
-	site_wait(is_there(w, "hosts/one/usr/share/big"));
+	unit_wait(is_there(w, "hosts/one/usr/share/big"));
 	assert_false(is_there(w, "hosts/one/usr/share/mine"));
 }
 
@@ -120,15 +122,15 @@ static void the_directory_above_is_listed_as_what_it_became(void **state)
 
 	put_kind(w, host_scope(w), "empty/sub", ENTRY_DIR);
 	put_kind(w, host_scope(w), "empty", ENTRY_DIR);
-	site_wait(is_there(w, "hosts/one/empty/sub"));
+	unit_wait(is_there(w, "hosts/one/empty/sub"));
 	snprintf(path, sizeof(path), "%s/hosts/one/empty/sub", w->mnt);
 	inside = open(path, O_RDONLY | O_DIRECTORY);
 	assert_true(inside >= 0);
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(number_listed(w, "hosts/one/empty/sub", ".."), before);
 	put(w, all, "empty", "a file\n");
-	site_wait(stat_of(w, "hosts/one/empty").st_ino != before);
-	site_wait(number_listed(w, "hosts/one/empty/sub", "..") ==
+	unit_wait(stat_of(w, "hosts/one/empty").st_ino != before);
+	unit_wait(number_listed(w, "hosts/one/empty/sub", "..") ==
 		  stat_of(w, "hosts/one/empty").st_ino);
 	close(inside);
 	reset(w, all, "empty");
@@ -143,12 +145,12 @@ static void attributes_change_alone(void **state)
 
 	assert_int_equal(stat_of(w, "hosts/one/usr/share/nothing").st_mode, S_IFREG | 0444);
 	change(w, all, "usr/share/nothing", &mode);
-	site_wait(stat_of(w, "hosts/one/usr/share/nothing").st_mode == (S_IFREG | 0640));
+	unit_wait(stat_of(w, "hosts/one/usr/share/nothing").st_mode == (S_IFREG | 0640));
 	assert_int_equal(stat_of(w, "images/img@1/usr/share/nothing").st_mode, S_IFREG | 0444);
 	/* One name of a linked file leaves the group. */
 	change(w, all, "usr/bin/two", &mode);
-	site_wait(stat_of(w, "hosts/one/usr/bin/two").st_mode == (S_IFREG | 0640));
-	site_wait(stat_of(w, "hosts/one/usr/share/one").st_nlink == 2);
+	unit_wait(stat_of(w, "hosts/one/usr/bin/two").st_mode == (S_IFREG | 0640));
+	unit_wait(stat_of(w, "hosts/one/usr/share/one").st_nlink == 2);
 	assert_int_equal(stat_of(w, "hosts/one/usr/bin/two").st_nlink, 1);
 	assert_true(text_is(w, "hosts/one/usr/bin/two", "linked\n"));
 }
@@ -163,13 +165,13 @@ static void a_template_follows_its_keys(void **state)
 
 	set(w, "mood", "glad");
 	change(w, all, "etc/who", &spec);
-	site_wait(text_is(w, "hosts/one/etc/who", "I am one, glad\n"));
+	unit_wait(text_is(w, "hosts/one/etc/who", "I am one, glad\n"));
 	before = stat_of(w, "hosts/one/etc/who");
 	set(w, "mood", "most displeased");
-	site_wait(text_is(w, "hosts/one/etc/who", "I am one, most displeased\n"));
+	unit_wait(text_is(w, "hosts/one/etc/who", "I am one, most displeased\n"));
 	assert_int_equal(stat_of(w, "hosts/one/etc/who").st_ino, before.st_ino);
 	set(w, "mood", "furious no less"); /* as long as the one before */
-	site_wait(text_is(w, "hosts/one/etc/who", "I am one, furious no less\n"));
+	unit_wait(text_is(w, "hosts/one/etc/who", "I am one, furious no less\n"));
 }
 
 static void hosts_come_and_go(void **state)
@@ -181,17 +183,17 @@ static void hosts_come_and_go(void **state)
 	assert_false(is_there(w, "hosts/two"));
 	assert_false(is_listed(w, "hosts", "two"));
 	id = world_host(w, "two");
-	site_wait(text_is(w, "hosts/two/etc/motd", "of the image\n"));
-	site_wait(is_listed(w, "hosts", "two"));
+	unit_wait(text_is(w, "hosts/two/etc/motd", "of the image\n"));
+	unit_wait(is_listed(w, "hosts", "two"));
 	assert_int_equal(stat_of(w, "hosts").st_nlink, before.st_nlink + 1);
 	assert_true(stat_of(w, "hosts").st_mtim.tv_sec > before.st_mtim.tv_sec ||
 		    stat_of(w, "hosts").st_mtim.tv_nsec != before.st_mtim.tv_nsec);
 	assert_int_equal(db_run(w->site.db, "UPDATE host SET name = 'three' WHERE id = ?", "u", id),
 			 0);
-	site_wait(is_there(w, "hosts/three") && !is_there(w, "hosts/two"));
+	unit_wait(is_there(w, "hosts/three") && !is_there(w, "hosts/two"));
 	assert_int_equal(db_run(w->site.db, "DELETE FROM host WHERE id = ?", "u", id), 0);
-	site_wait(!is_there(w, "hosts/three"));
-	site_wait(!is_listed(w, "hosts", "three"));
+	unit_wait(!is_there(w, "hosts/three"));
+	unit_wait(!is_listed(w, "hosts", "three"));
 	assert_true(is_there(w, "hosts/one"));
 }
 
@@ -211,9 +213,9 @@ static void an_open_boot_holds_it(struct world *w)
 				 "INSERT INTO boot (mac, address, version, change, opened) VALUES"
 				 " (x'525400000001', 5, 1, 7, 0)"),
 			 0);
-	site_wait(!is_there(w, "hosts/one/etc/second"));
+	unit_wait(!is_there(w, "hosts/one/etc/second"));
 	assert_int_equal(db_exec(leases, "UPDATE boot SET ended = 1"), 0);
-	site_wait(is_there(w, "hosts/one/etc/second"));
+	unit_wait(is_there(w, "hosts/one/etc/second"));
 	db_close(leases);
 }
 
@@ -231,11 +233,11 @@ static void a_host_moves_to_the_active_version(void **state)
 	inside = open(path, O_RDONLY | O_DIRECTORY);
 	make_file(w->site.origin, "etc/second", "version\n", 0644);
 	version = world_image(w, false);
-	site_wait(text_is(w, "images/img@2/etc/second", "version\n"));
+	unit_wait(text_is(w, "images/img@2/etc/second", "version\n"));
 	assert_true(is_listed(w, "images", "img@2"));
 	assert_false(is_there(w, "hosts/one/etc/second"));
 	assert_int_equal(image_activate(w->site.db, version, &why), 0);
-	site_wait(text_is(w, "hosts/one/etc/second", "version\n"));
+	unit_wait(text_is(w, "hosts/one/etc/second", "version\n"));
 	assert_int_not_equal(stat_of(w, "hosts/one").st_ino, before.st_ino);
 	/* Those who are in stay where they are. */
 	assert_int_equal(openat(inside, "etc/second", O_RDONLY), -1);
@@ -245,8 +247,20 @@ static void a_host_moves_to_the_active_version(void **state)
 	close(inside);
 	an_open_boot_holds_it(w);
 	assert_int_equal(image_rollback(w->site.db, "img", &version, &why), 0);
-	site_wait(!is_there(w, "hosts/one/etc/second"));
+	unit_wait(!is_there(w, "hosts/one/etc/second"));
 	assert_int_equal(stat_of(w, "hosts/one").st_ino, before.st_ino);
+}
+
+static bool all_are_sealed(struct world *w)
+{
+	sqlite3_stmt *stmt =
+		db_stmt(w->site.db, "SELECT count(*) FROM version WHERE sealed IS NULL");
+	int64_t unsealed;
+
+	assert_int_equal(db_query(w->site.db, stmt, ""), DB_ROW);
+	unsealed = sqlite3_column_int64(stmt, 0);
+	sqlite3_reset(stmt);
+	return !unsealed;
 }
 
 static void it_is_sealed_and_outlives_its_origin(void **state)
@@ -254,18 +268,8 @@ static void it_is_sealed_and_outlives_its_origin(void **state)
 	struct world *w = world_of(state);
 	char from[256];
 	char to[256];
-	int64_t unsealed = 1;
 
-	for (int i = 0; i < 10000 && unsealed; i++) {
-		sqlite3_stmt *stmt =
-			db_stmt(w->site.db, "SELECT count(*) FROM version WHERE sealed IS NULL");
-
-		assert_int_equal(db_query(w->site.db, stmt, ""), DB_ROW);
-		unsealed = sqlite3_column_int64(stmt, 0);
-		sqlite3_reset(stmt);
-		usleep(1000);
-	}
-	assert_int_equal(unsealed, 0);
+	unit_wait(all_are_sealed(w));
 	snprintf(from, sizeof(from), "%s/origin", w->site.dir);
 	snprintf(to, sizeof(to), "%s/away", w->site.dir);
 	assert_int_equal(rename(from, to), 0);
@@ -330,13 +334,13 @@ static void caches_are_right_after_any_change(void **state)
 {
 	struct world *w = world_of(state);
 	struct world fresh = *w;
-	uint32_t seed = (uint32_t)wall_now_ns();
+	uint32_t seed = (uint32_t)model_seed();
 	char from[256];
 	char to[256];
 
 	if (geteuid() != 0)
 		skip(); /* random modes: directories that only root can list */
-	print_message("# seed %u\n", seed);
+	print_message("# SEED=%u\n", seed);
 	snprintf(fresh.mnt, sizeof(fresh.mnt), "%s/fresh", w->site.dir);
 	assert_int_equal(mkdir(fresh.mnt, 0755), 0);
 	snprintf(from, sizeof(from), "%s/hosts/one", fresh.mnt);
@@ -351,7 +355,7 @@ static void caches_are_right_after_any_change(void **state)
 			snprintf(name, sizeof(name), "marks/%d.%d", round, i);
 			put(w, host_scope(w), name, "seen");
 			snprintf(name, sizeof(name), "hosts/one/marks/%d.%d", round, i);
-			site_wait(text_is(w, name, "seen"));
+			unit_wait(text_is(w, name, "seen"));
 		}
 		world_mount(&fresh);
 		compare(from, to);

@@ -64,11 +64,11 @@ static void a_miss_holds_up_nobody_else(void **state)
 	for (unsigned int i = 0; i < ARRAY_SIZE(waiting); i++)
 		waiting[i] = reader_of(w, "images/img@1/still", "as it was\n");
 	killed = reader_of(w, "images/img@1/killed", "");
-	site_wait(text_is(w, "hosts/one/mine", "at once\n"));
+	unit_wait(text_is(w, "hosts/one/mine", "at once\n"));
 	assert_int_equal(stat_of(w, "images/img@1/drifts").st_size, 8);
 	assert_true(is_running(killed));
 	kill(killed, SIGKILL);
-	site_wait(waitpid(killed, &status, WNOHANG) == killed);
+	unit_wait(waitpid(killed, &status, WNOHANG) == killed);
 
 	/* It changed after the scan, and nobody has read it: its new state stands. */
 	make_file(w->site.origin, "drifts", "of a later hour\n", 0600);
@@ -192,12 +192,12 @@ __attribute__((unused)) static void pages_of_a_copy_that_was_given_up_are_not_ke
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	assert_true(fd >= 0);
 	assert_true(piece_is(fd, 0, 1));
-	site_wait(gate_waits(gate, &at) && at == 1);
+	unit_wait(gate_waits(gate, &at) && at == 1);
 	gate_change(gate, 8 * MIB);
 	gate_allow(gate, UINT_MAX);
 	assert_int_equal(pread(fd, path, 1, 3 * MIB), -1);
 	assert_int_equal(errno, EIO);
-	site_wait(piece_is(fd, 3 * MIB, 2));
+	unit_wait(piece_is(fd, 3 * MIB, 2));
 	for (off_t offset = 0; offset < 8 * MIB; offset += 4096)
 		if (!piece_is(fd, offset, 2))
 			fail_msg("bytes of another state at %lld", (long long)offset);

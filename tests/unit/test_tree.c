@@ -299,7 +299,7 @@ static void views_change_under_many_threads(void **state)
 	site_copier_start(&m->site, &copier); /* seals: the version is opened anew */
 	for (size_t i = 0; i < ARRAY_SIZE(threads); i++)
 		assert_int_equal(pthread_create(&threads[i], NULL, look_about, &race), 0);
-	for (int i = 0; i < 60 || !site_is_sealed(&m->site, m->version); i++) {
+	for (int i = 0; i < 60 || !race.looked || !site_is_sealed(&m->site, m->version); i++) {
 		char text[16];
 
 		snprintf(text, sizeof(text), "body %d", i);

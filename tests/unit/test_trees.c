@@ -44,8 +44,8 @@ static bool eventually(struct run *run, bool (*same)(struct run *run, unsigned i
 		       unsigned int door)
 {
 	const char *patience = getenv("PATIENCE");
-	struct instant until =
-		instant_add_ms(instant_now(), patience ? strtol(patience, NULL, 10) : 20000);
+	struct instant until = instant_add_ms(instant_now(), patience ? strtol(patience, NULL, 10)
+								      : UNIT_PATIENCE_MS);
 
 	while (!same(run, door)) {
 		run->why = run->sights[door].why;

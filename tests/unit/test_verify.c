@@ -115,7 +115,7 @@ static uint32_t sealed_image(struct site *s)
 	struct site_copier copier;
 
 	site_copier_start(s, &copier);
-	site_wait(site_is_sealed(s, version));
+	unit_wait(site_is_sealed(s, version));
 	site_copier_stop(&copier);
 	return version;
 }
@@ -357,14 +357,14 @@ static void the_next_copier_verifies(void **state)
 			_exit(1);
 		_exit(copier_child(&config));
 	}
-	site_wait(site_is_sealed(s, version));
+	unit_wait(site_is_sealed(s, version));
 	kill(pid, SIGKILL);
 	waitpid(pid, NULL, 0);
 	spoil(s, "hello", "hullo");
 	spoil(s, "world", "");
 	site_write(s->origin, "g", "later", 5);
 	site_copier_start(s, &copier);
-	site_wait(!objects_suspect(s->objects, &since));
+	unit_wait(!objects_suspect(s->objects, &since));
 	assert_string_equal(read_file(s, version, "f", &r), "hello");
 	assert_string_equal(read_file(s, version, "g", &r), "");
 	assert_int_equal(r, -EIO);

@@ -21,6 +21,22 @@
 #include <cmocka.h>
 
 #include "common/cleanup.h"
+#include "common/clock.h"
+
+/* For ever: on a busy machine, under a sanitizer, what takes a second takes a minute.  A test
+ * that waits so long says for what; Meson's own limit is later. */
+enum { UNIT_PATIENCE_MS = 100 * 1000 };
+
+/* Wait for a condition. */
+#define unit_wait(condition)                                                                       \
+	do {                                                                                       \
+		struct instant unit_until = instant_add_ms(instant_now(), UNIT_PATIENCE_MS);       \
+		while (!(condition)) {                                                             \
+			if (instant_now().ns > unit_until.ns)                                      \
+				fail_msg("never came about: %s", #condition);                      \
+			usleep(2000);                                                              \
+		}                                                                                  \
+	} while (0)
 
 static inline int unit_unlink(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
