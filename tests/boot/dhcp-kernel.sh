@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=default limit=400
+# check: when=default limit=900
 # Clients that never renew: the kernel's ip=dhcp (in QEMU, with nothing on its command
 # line but that) and klibc's ipconfig.  Their leases run out; while they call NFS, their
 # addresses stay theirs, whoever else wants one.
@@ -64,7 +64,7 @@ spawn kernel.qemu nsenter --net="/run/netns/$net_ns" \
 	-device virtio-net-pci,netdev=net,mac=52:54:00:12:34:01,romfile= \
 	-kernel "$kernel" -append "console=ttyS0 panic=-1 ip=dhcp root=/dev/nfs ro"
 qemu_pid[kernel]=$spawned
-qemu_wait kernel 200 "init runs"
+qemu_wait kernel 600 "init runs"
 kernel_address=$(address_of 525400123401)
 grep -q "52:54:00:12:34:01 stage=kernel $kernel_address class=kernel" "$work/serve.log" ||
 	fail "the kernel was not known for one"

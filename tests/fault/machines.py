@@ -12,6 +12,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../net"))
@@ -392,9 +393,12 @@ class Machines:
         """A file of every machine is changed by a command, so that services load it."""
         self.changes = getattr(self, "changes", 0) + 1
         body = b"%d\n" % self.changes
-        with open(os.path.join(self.server.work, "body"), "wb") as file:
+        # Two may do so at once.
+        with tempfile.NamedTemporaryFile(dir=self.server.work) as file:
             file.write(body)
-        self.server.run("overlay", "put", "all", "/etc/now", "--from", file.name)
+            file.flush()
+            os.chmod(file.name, 0o644)
+            self.server.run("overlay", "put", "all", "/etc/now", "--from", file.name)
         return {"etc/now": body}
 
     def boot_files(self):

@@ -75,14 +75,21 @@ class Load(threading.Thread):
 
 
 def children(server, machines, seconds="60"):
-    stop, rng = threading.Event(), random.Random()
+    stop, seed = threading.Event(), int(os.environ.get("SEED", random.randrange(1 << 30)))
+    rng = random.Random(seed)
     loads = [Load(machines, "dhcp", stop), Load(machines, "fill", stop),
              *(Load(machines, "boot_files", stop) for _ in range(2)),
              *(Load(machines, "nfs", stop) for _ in range(4))]
     end, kills = time.monotonic() + int(seconds), dict.fromkeys(SERVICES[1:], 0)
     for load in loads:
         load.start()
-    while time.monotonic() < end and not any(load.wrong for load in loads):
+    print("seed %d" % seed, flush=True)
+    # On a busy machine a whole fill between two deaths is rare: a little longer, until each
+    # kind of work was done.
+    while not any(load.wrong for load in loads):
+        undone = {load.work for load in loads} - {load.work for load in loads if load.done}
+        if time.monotonic() > end + PATIENCE * bool(undone):
+            break
         time.sleep(rng.uniform(0, 1.5))
         # Who is dead waits, longer from death to death: the others meanwhile.
         there = server.children()

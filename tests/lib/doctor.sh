@@ -146,7 +146,7 @@ machine_is_silent() {
 }
 
 was_told() {
-	"$rootstock" boot show north 2>/dev/null | grep -q "$1"
+	grep -q "$1" < <("$rootstock" boot show north 2>/dev/null)
 }
 
 # shown STAGE REASON: what `boot show` says of the machine's last boot.

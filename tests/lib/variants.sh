@@ -128,7 +128,7 @@ fuzz_run() {
 	for fuzzer in build-fuzz/tests/fuzz_*; do
 		[[ -f $fuzzer && -x $fuzzer ]] || continue
 		while (($(jobs -rp | wc -l) >= 2)); do
-			wait -n
+			wait -n || true # it may have ended since
 		done
 		fuzz_one "${fuzzer##*/fuzz_}" &
 	done
