@@ -22,6 +22,7 @@ struct db {
 	} stmts[DB_STMTS];
 	unsigned int nstmts;
 	int unprepared; /* why db_stmt() last gave none: a negative errno */
+	int patience_ms;
 	sqlite3_stmt *data_version;
 	sqlite3_stmt *rollback; /* made ready before: to be run without memory, too */
 };
@@ -57,13 +58,59 @@ static int db_errno(int code)
 	}
 }
 
+/* A reader who may not write is told that the WAL's index has to be recovered, or made,
+ * where he only met a writer in the middle of a change to it: SQLite looks again for who may
+ * write alone (walIndexReadHdr(), walTryBeginRead()).  One that a writer who died left like
+ * that is mended by the next. */
+static bool look_again(struct db *db, int code, int *looks)
+{
+	if ((code & 0xff) != SQLITE_READONLY)
+		return false;
+	code = sqlite3_extended_errcode(db->handle);
+	if ((code != SQLITE_READONLY_RECOVERY && code != SQLITE_READONLY_CANTINIT) ||
+	    *looks == db->patience_ms)
+		return false;
+	++*looks;
+	usleep(1000);
+	return true;
+}
+
+static int db_prepare(struct db *db, const char *sql, unsigned int flags, sqlite3_stmt **out)
+{
+	int looks = 0;
+	int code;
+
+	do
+		code = sqlite3_prepare_v3(db->handle, sql, -1, flags, out, NULL);
+	while (look_again(db, code, &looks));
+	return db_errno(code);
+}
+
+/* Returns SQLite's code. */
+static int db_step(struct db *db, sqlite3_stmt *stmt)
+{
+	int looks = 0;
+	int code;
+
+	while (look_again(db, code = sqlite3_step(stmt), &looks))
+		sqlite3_reset(stmt);
+	return code;
+}
+
 int db_exec(struct db *db, const char *sql)
 {
-	return db_errno(sqlite3_exec(db->handle, sql, NULL, NULL, NULL));
+	int looks = 0;
+	int code;
+
+	do
+		code = sqlite3_exec(db->handle, sql, NULL, NULL, NULL);
+	while (look_again(db, code, &looks));
+	return db_errno(code);
 }
 
 void db_patience(struct db *db, int ms)
 {
+	db->patience_ms = ms;
 	sqlite3_busy_timeout(db->handle, ms);
 }
 
@@ -77,10 +124,10 @@ static int db_pragma_int(struct db *db, const char *sql, int64_t *out)
 	sqlite3_stmt *stmt;
 	int r;
 
-	r = sqlite3_prepare_v2(db->handle, sql, -1, &stmt, NULL);
+	r = db_prepare(db, sql, 0, &stmt);
 	if (r)
-		return db_errno(r);
-	r = sqlite3_step(stmt);
+		return r;
+	r = db_step(db, stmt);
 	if (r == SQLITE_ROW) {
 		*out = sqlite3_column_int64(stmt, 0);
 		r = SQLITE_OK;
@@ -95,10 +142,10 @@ int db_check(struct db *db, struct why *why)
 	sqlite3_stmt *stmt;
 	int r;
 
-	r = sqlite3_prepare_v2(db->handle, "PRAGMA quick_check(1)", -1, &stmt, NULL);
+	r = db_prepare(db, "PRAGMA quick_check(1)", 0, &stmt);
 	if (r)
-		return why_set(why, db_errno(r), "%s: %s", path, db_error(db));
-	r = sqlite3_step(stmt);
+		return why_set(why, r, "%s: %s", path, db_error(db));
+	r = db_step(db, stmt);
 	if (r != SQLITE_ROW)
 		r = why_set(why, -EUCLEAN, "%s: %s", path, db_error(db));
 	else if (strcmp((const char *)sqlite3_column_text(stmt, 0), "ok"))
@@ -207,7 +254,7 @@ int db_open(const char *dir, const struct db_schema *schema, enum db_mode mode, 
 	if (r)
 		return why_set(why, db_errno(r), "%s: %s", path,
 			       db->handle ? db_error(db) : "out of memory");
-	sqlite3_busy_timeout(db->handle, DB_PATIENCE_MS);
+	db_patience(db, DB_PATIENCE_MS);
 	/* Rows come from a file that a child which was taken over, or somebody else, may
 	 * have edited: what is no table in it is not run (a view may have no end), and
 	 * defaults must not run functions with side effects. */
@@ -229,8 +276,7 @@ int db_open(const char *dir, const struct db_schema *schema, enum db_mode mode, 
 						: "PRAGMA synchronous = OFF");
 	/* After all that makes statements be prepared again. */
 	if (!r)
-		r = db_errno(sqlite3_prepare_v3(db->handle, "ROLLBACK", -1,
-						SQLITE_PREPARE_PERSISTENT, &db->rollback, NULL));
+		r = db_prepare(db, "ROLLBACK", SQLITE_PREPARE_PERSISTENT, &db->rollback);
 	if (r)
 		return why_set(why, r, "%s: %s", path, db_error(db));
 	*out = take(&db);
@@ -254,10 +300,9 @@ int64_t db_data_version(struct db *db)
 	int64_t v = -1;
 
 	if (!db->data_version &&
-	    sqlite3_prepare_v3(db->handle, "PRAGMA data_version", -1, SQLITE_PREPARE_PERSISTENT,
-			       &db->data_version, NULL))
+	    db_prepare(db, "PRAGMA data_version", SQLITE_PREPARE_PERSISTENT, &db->data_version))
 		return -1;
-	if (sqlite3_step(db->data_version) == SQLITE_ROW)
+	if (db_step(db, db->data_version) == SQLITE_ROW)
 		v = sqlite3_column_int64(db->data_version, 0);
 	sqlite3_reset(db->data_version);
 	return v;
@@ -329,9 +374,9 @@ sqlite3_stmt *db_stmt(struct db *db, const char *sql)
 		db->unprepared = -ENOBUFS;
 		return NULL;
 	}
-	r = sqlite3_prepare_v3(db->handle, sql, -1, SQLITE_PREPARE_PERSISTENT, &stmt, NULL);
+	r = db_prepare(db, sql, SQLITE_PREPARE_PERSISTENT, &stmt);
 	if (r) {
-		db->unprepared = db_errno(r);
+		db->unprepared = r;
 		return NULL;
 	}
 	db->stmts[db->nstmts++] = (struct db_stmt){sql, stmt};
@@ -373,9 +418,8 @@ static int db_bind(sqlite3_stmt *stmt, const char *format, va_list ap)
 
 int db_next(struct db *db, sqlite3_stmt *stmt)
 {
-	int r = sqlite3_step(stmt);
+	int r = db_step(db, stmt);
 
-	(void)db;
 	if (r == SQLITE_ROW)
 		return DB_ROW;
 	sqlite3_reset(stmt);
@@ -451,12 +495,12 @@ int64_t db_changes(struct db *db)
 int db_copy(struct db *db, const char *path)
 {
 	sqlite3_stmt *stmt;
-	int r = sqlite3_prepare_v2(db->handle, "VACUUM INTO ?", -1, &stmt, NULL);
+	int r = db_prepare(db, "VACUUM INTO ?", 0, &stmt);
 
 	if (r)
-		return db_errno(r);
+		return r;
 	sqlite3_bind_text(stmt, 1, path, -1, SQLITE_STATIC);
-	while ((r = sqlite3_step(stmt)) == SQLITE_ROW)
+	while ((r = db_step(db, stmt)) == SQLITE_ROW)
 		;
 	sqlite3_finalize(stmt);
 	return db_errno(r);

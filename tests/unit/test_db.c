@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "tests/unit/unit.h"
 
+#include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
+#include "common/clock.h"
 #include "common/schema.h"
 
 static int scratch_db(void **state, enum db_mode mode, struct db **db, struct why *why)
@@ -210,6 +214,106 @@ static void a_transaction_ends_without_memory(void **state)
 	db_close(db);
 }
 
+/* ---- a reader who may not write to the WAL's index, as no service may ---- */
+
+struct reader {
+	pid_t pid;
+	int go;
+};
+
+static void reader_step(const struct reader *reader)
+{
+	char byte;
+
+	assert_int_equal(send(reader->go, "", 1, 0), 1);
+	assert_int_equal(recv(reader->go, &byte, 1, 0), 1);
+}
+
+/* A step opens it, another reads; or one does both.  Made before this process opens the
+ * database: what SQLite knows of it goes along with a fork. */
+static struct reader reader_new(const char *dir, bool opens_first)
+{
+	struct why why = {""};
+	struct db *db = NULL;
+	struct reader reader;
+	int go[2];
+	char byte;
+	int r;
+
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, go), 0);
+	reader = (struct reader){fork(), go[0]};
+	if (reader.pid) {
+		close(go[1]);
+		return reader;
+	}
+	close(go[0]);
+	if ((!geteuid() && (setgid(65534) || setuid(65534))) || recv(go[1], &byte, 1, 0) != 1)
+		_exit(2);
+	if (!opens_first)
+		send(go[1], "", 1, 0);
+	r = db_open(dir, &schema_rootstock, DB_READ, &db, &why);
+	if (opens_first && (send(go[1], "", 1, 0) != 1 || recv(go[1], &byte, 1, 0) != 1 ||
+			    send(go[1], "", 1, 0) != 1))
+		_exit(2);
+	if (r)
+		fprintf(stderr, "%s\n", why.text);
+	if (!r && db_query(db, db_stmt(db, "SELECT name FROM image"), "") != DB_ROW) {
+		fprintf(stderr, "%s\n", db_error(db));
+		r = -1;
+	}
+	_exit(r ? 1 : 0);
+}
+
+/* It looks while a writer is in the middle of a change to the index: these bytes are not yet
+ * what they will be. */
+static void meets_a_writer(const char *dir, bool opens_first, off_t at)
+{
+	const struct reader reader = reader_new(dir, opens_first);
+	uint8_t whole[16];
+	uint8_t part[16];
+	char path[PATH_MAX];
+	struct db *db;
+	int status;
+	int shm;
+
+	assert_int_equal(db_open(dir, &schema_rootstock, DB_CREATE, &db, NULL), 0);
+	assert_int_equal(db_run(db, "INSERT INTO image (name) VALUES ('a')", ""), 0);
+	for (const char *const *name = (const char *const[]){"", "-wal", "-shm", NULL}; *name;
+	     name++) {
+		snprintf(path, sizeof(path), "%s/rootstock.db%s", dir, *name);
+		assert_int_equal(chmod(path, 0444), 0);
+	}
+	if (opens_first)
+		reader_step(&reader);
+	shm = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(shm >= 0);
+	memset(part, 0xff, sizeof(part));
+	assert_int_equal(pread(shm, whole, sizeof(whole), at), sizeof(whole));
+	assert_memory_not_equal(whole, part, sizeof(whole));
+	assert_int_equal(pwrite(shm, part, sizeof(part), at), sizeof(part));
+	reader_step(&reader);
+	usleep(300000);
+	assert_int_equal(waitpid(reader.pid, &status, WNOHANG), 0);
+	assert_int_equal(pwrite(shm, whole, sizeof(whole), at), sizeof(whole));
+	assert_int_equal(waitpid(reader.pid, &status, 0), reader.pid);
+	assert_int_equal(status, 0);
+	assert_int_equal(db_run(db, "DELETE FROM image", ""), 0);
+	db_close(db);
+	close(shm); /* not before: the database's locks are this process's, too */
+	close(reader.go);
+}
+
+/* The index has its header (48 bytes) twice; then how much is back in the database, and five
+ * marks of readers, the first of which is always 0. */
+static void a_reader_that_may_not_write_meets_a_writer(void **state)
+{
+	assert_int_equal(chmod(*state, 0755), 0);
+	for (int opens_first = 0; opens_first < 2; opens_first++) {
+		meets_a_writer(*state, opens_first, 48);
+		meets_a_writer(*state, opens_first, 104);
+	}
+}
+
 #define SCRATCH(fn) cmocka_unit_test_setup_teardown(fn, unit_dir_setup, unit_dir_teardown)
 
 int main(void)
@@ -220,6 +324,7 @@ int main(void)
 		SCRATCH(a_foreign_or_broken_file_is_refused),
 		SCRATCH(a_damaged_page_is_found_by_a_look_through_all),
 		SCRATCH(a_reader_sees_that_a_writer_committed),
+		SCRATCH(a_reader_that_may_not_write_meets_a_writer),
 		SCRATCH(an_early_return_rolls_back),
 		SCRATCH(a_statement_that_cannot_be_prepared_says_why),
 		SCRATCH(a_view_in_place_of_a_table_is_not_run),
