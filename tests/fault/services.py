@@ -212,6 +212,7 @@ def main():
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     parser.add_argument("only", nargs="*")
     args = parser.parse_intermixed_args()
+    print("seed %d" % args.seed, flush=True)
     server = Server(args.ns, args.folder)
     machines = Machines(server)
     machines.settle()
@@ -224,8 +225,8 @@ def main():
         judge.judge(server.state)
     finally:
         server.end()
-    print("seed %d: %d runs, %d of them with a call that failed, %d bad" % (
-        args.seed, runs.runs, runs.hits, runs.bad))
+    print("%d runs, %d of them with a call that failed, %d bad" % (
+        runs.runs, runs.hits, runs.bad))
     missed = [] if args.only else runs.missed()
     if missed:
         print("no call failed of " + ", ".join(missed))

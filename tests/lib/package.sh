@@ -15,8 +15,8 @@ package_top=$(dirname "$(dirname "$lib")")
 
 # What is of the tree, without what was built.
 package_files() {
-	(cd "$package_top" && find . \( -name 'build*' -o -name .git \) -prune -o -type f -print |
-		LC_ALL=C sort)
+	(cd "$package_top" && find . \( -name 'build*' -o -name .git -o -name __pycache__ \) -prune \
+		-o -type f -print | LC_ALL=C sort)
 }
 
 # Another test needs no new package.
