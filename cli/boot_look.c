@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "cli/doctor.h"
 #include "cli/initrd.h"
@@ -51,14 +52,41 @@ static void look_at_port(struct cli *cli, struct verdict *v, struct boot_look *r
 	v->mend = room->mend;
 }
 
+/* The remedy's HOST and MAC are this machine's. */
+static void name_machine(const struct host *host, const struct story *s, struct verdict *v,
+			 struct boot_look *room)
+{
+	char mac[MAC_TEXT];
+	const char *from = v->mend;
+	size_t len = 0;
+	char text[sizeof(room->mend)];
+
+	mac_format(&s->mac, mac);
+	while (*from && len < sizeof(text) - 1) {
+		size_t word = strspn(from, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-");
+		const char *name = word == 4 && !memcmp(from, "HOST", 4)  ? host ? host->name : mac
+				   : word == 3 && !memcmp(from, "MAC", 3) ? mac
+									  : NULL;
+		size_t n = word ? word : 1;
+
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%.*s",
+					name ? (int)strlen(name) : (int)n, name ? name : from);
+		from += n;
+	}
+	snprintf(room->mend, sizeof(room->mend), "%s", text);
+	v->mend = room->mend;
+}
+
 void boot_look(struct cli *cli, const struct inventory *inv, const struct host *host,
 	       const struct story *s, struct verdict *v, struct boot_look *room)
 {
-	if (v->state != VERDICT_FAILED || v->said)
-		return;
-	if (v->stopped == STEP_INITRD_DHCP && host && host->version == s->version)
+	bool silent = v->state == VERDICT_FAILED && !v->said;
+
+	if (silent && v->stopped == STEP_INITRD_DHCP && host && host->version == s->version)
 		look_at_initrd(cli, inv, host, v, room);
-	else if (v->stopped == STEP_MOUNT && !s->next &&
+	else if (silent && v->stopped == STEP_MOUNT && !s->next &&
 		 (v->reached == STEP_INITRD_DHCP || v->reached == STEP_KERNEL_DHCP))
 		look_at_port(cli, v, room);
+	if (v->mend)
+		name_machine(host, s, v, room);
 }

@@ -16,8 +16,8 @@ struct boot_look {
 	char mend[400];
 };
 
-/* Put the one cause into `v`, where it is found, and leave it as it is otherwise.  `host`
- * NULL: not registered. */
+/* Put the one cause into `v`, where it is found, and leave it as it is otherwise, but for the
+ * machine's own name in the remedy.  `host` NULL: not registered. */
 void boot_look(struct cli *cli, const struct inventory *inv, const struct host *host,
 	       const struct story *s, struct verdict *v, struct boot_look *room);
 

@@ -102,11 +102,11 @@ static void surroundings(struct doctor *d)
 {
 	if (d->runs)
 		finding(d->f, FINDING_OK, "server", NULL, "runs on %s", d->cli->state_dir);
-	else
-		finding(d->f, FINDING_WARN, "server", "systemctl start rootstock",
-			"none runs on %s", d->cli->state_dir);
 	doctor_interfaces(d);
 	doctor_ports(d);
+	if (!d->runs) /* what keeps it from that comes first */
+		finding(d->f, FINDING_WARN, "server", "systemctl start rootstock",
+			"none runs on %s", d->cli->state_dir);
 	doctor_firewall(d);
 	doctor_others(d);
 	doctor_system(d);

@@ -117,7 +117,7 @@ void holder_mend(const struct holder *h, uint16_t port, char out[200])
 
 	unit_of(h->pid, unit);
 	proc_line(h->pid, "status", "PPid:\t", parent, sizeof(parent));
-	if (!strcmp(h->name, "rpcbind"))
+	if (port == NFS_PORTMAP_PORT && !strcmp(h->name, "rpcbind"))
 		snprintf(out, 200,
 			 "take -h out of OPTIONS in /etc/default/rpcbind; systemctl "
 			 "restart rpcbind");

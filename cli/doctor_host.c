@@ -18,6 +18,25 @@
 
 /* ---- remedies ---- */
 
+/* The network of the interface that has none in the configuration. */
+static const char *mend_subnet(const struct host_play *p, char out[200])
+{
+	const struct config *c = &p->d->config;
+	const char *given = cli_option(p->d->cli, 'i');
+	struct dhcp_interface face;
+
+	if (!given && c->ninterfaces == 1)
+		given = c->interfaces[0];
+	if (!given || dhcp_link_query(given, &face, NULL))
+		snprintf(out, 200,
+			 "write a [subnet NETWORK/PREFIX] for %s into "
+			 "/etc/rootstock.conf; rootstock reload",
+			 p->name);
+	else
+		doctor_subnet(&face, out);
+	return out;
+}
+
 const char *doctor_mend(const struct host_play *p, const char *words, char out[200])
 {
 	static const struct {
@@ -30,8 +49,6 @@ const char *doctor_mend(const struct host_play *p, const char *words, char out[2
 		 "rootstock host set %s address=ADDRESS-OF-THAT-NETWORK"},
 		{"reserved address is in use",
 		 "rootstock lease list  # who has the address of %s?"},
-		{"is in no subnet",
-		 "write a [subnet NETWORK/PREFIX] with a range for %s into /etc/rootstock.conf"},
 		{"no address is left", "give a larger range in /etc/rootstock.conf"},
 		{"no kernel in its view",
 		 "install a kernel into the image (apt-get install linux-image-amd64), then "
@@ -44,6 +61,8 @@ const char *doctor_mend(const struct host_play *p, const char *words, char out[2
 		{"version 1 (NFS version 2)", "add vers=3 to the options of nfsroot="},
 	};
 
+	if (strstr(words, "is in no subnet"))
+		return mend_subnet(p, out);
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 		if (strstr(words, known[i].words)) {
 			const char *at = strstr(known[i].mend, "%s");
@@ -95,6 +114,7 @@ static int look_at_view(struct host_play *p, const struct inventory *inv, struct
 	if (!version) {
 		finding(p->d->f, FINDING_ERROR, "image", doctor_mend(p, "has no image", mend),
 			"%s has no image", p->name);
+		p->menuless = true;
 		return 1;
 	}
 	snprintf(p->image, sizeof(p->image), "%s@%u", version->image_name, version->number);
@@ -108,6 +128,7 @@ static int look_at_view(struct host_play *p, const struct inventory *inv, struct
 	if (r)
 		finding(p->d->f, FINDING_ERROR, "kernel", doctor_mend(p, why.text, mend), "%s",
 			why.text);
+	p->menuless = r;
 	return r;
 }
 
@@ -116,9 +137,11 @@ static int play(struct host_play *p, const struct boot_files *files, const char 
 	int r = doctor_dhcp(p, interface);
 
 	if (!r)
-		r = doctor_tftp(p);
+		r = doctor_menu(p);
 	if (!r && files)
 		r = doctor_boot_files(p, files);
+	if (!r)
+		r = doctor_loaders(p);
 	if (!r && files)
 		r = doctor_root(p, files->dialect);
 	if (!r && files && !p->walled)
@@ -165,10 +188,10 @@ static int host_run(struct host_play *p, const struct inventory *inv)
 	if (!found)
 		doctor_kernel(p->d, &v, &files);
 	if (!p->d->runs) {
-		finding(p->d->f, FINDING_ERROR, "server", "systemctl start rootstock",
-			"no server runs on %s: nobody answers %s", p->d->cli->state_dir, p->name);
 		doctor_interfaces(p->d);
 		doctor_ports(p->d);
+		finding(p->d->f, FINDING_ERROR, "server", "systemctl start rootstock",
+			"no server runs on %s: nobody answers %s", p->d->cli->state_dir, p->name);
 		return 0;
 	}
 	if (p->host && !p->host->nmacs) {

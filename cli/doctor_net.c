@@ -38,12 +38,22 @@ static bool has_carrier(const char *name)
 	return fd >= 0 && !ioctl(fd, SIOCGIFFLAGS, &ifr) && ifr.ifr_flags & IFF_RUNNING;
 }
 
+void doctor_subnet(const struct dhcp_interface *face, char out[200])
+{
+	char text[IP4_TEXT];
+
+	snprintf(out, 200,
+		 "write [subnet %s/%d] and its range = into the configuration; rootstock reload",
+		 ip4_format(face->address & face->netmask, text),
+		 __builtin_popcount(face->netmask));
+}
+
 static void look_at(struct doctor *d, const char *name)
 {
 	struct dhcp_interface face;
 	struct why why = {""};
 	char text[IP4_TEXT];
-	char mend[120];
+	char mend[200];
 	bool served = !d->config.dhcp.nsubnets;
 	int r;
 
@@ -68,11 +78,12 @@ static void look_at(struct doctor *d, const char *name)
 	for (unsigned int i = 0; i < d->config.dhcp.nsubnets; i++)
 		served |= (face.address & d->config.dhcp.subnets[i].mask) ==
 			  d->config.dhcp.subnets[i].network;
-	snprintf(mend, sizeof(mend), "ip link show %s  # is its cable plugged in?", name);
+	if (served)
+		snprintf(mend, sizeof(mend), "ip link show %s  # is its cable plugged in?", name);
+	else
+		doctor_subnet(&face, mend);
 	if (!served)
-		finding(d->f, FINDING_WARN, "interface",
-			"write a [subnet ...] of its network into the configuration, or mend that "
-			"which is there",
+		finding(d->f, FINDING_WARN, "interface", mend,
 			"%s: its address %s is in no subnet of the configuration: only what comes "
 			"by a relay is answered",
 			name, text);

@@ -40,6 +40,8 @@ struct doctor {
 /* `serve` would not start, or is not heard: interfaces, others' DHCP. */
 void doctor_interfaces(struct doctor *d);
 void doctor_others(struct doctor *d);
+/* The words that serve its network. */
+void doctor_subnet(const struct dhcp_interface *face, char out[200]);
 
 /* ---- doctor_ports.c ---- */
 
@@ -133,7 +135,9 @@ struct host_play {
 	char image[80];
 	struct dhcp_part parts[DHCP_PARTS]; /* those that it may have */
 	unsigned int nparts;
-	bool walled; /* the firewall keeps it out */
+	bool walled;   /* the firewall keeps it out */
+	bool menuless; /* it gets no menu, and why has been said */
+	enum { KERNEL_ANY, KERNEL_X86, KERNEL_ARM, KERNEL_ARM64, KERNEL_RISCV } kernel;
 };
 
 /* The command that mends what a service refuses in these words; NULL: none is known. */
@@ -148,8 +152,11 @@ int doctor_dhcp(struct host_play *p, const char *interface);
 
 /* ---- doctor_tftp.c ---- */
 
-int doctor_tftp(struct host_play *p);
+/* What the firmwares ask for alike: the menu, and what that names. */
+int doctor_menu(struct host_play *p);
 int doctor_boot_files(struct host_play *p, const struct boot_files *files);
+/* Then what each asks for before that, of those that can start such a kernel. */
+int doctor_loaders(struct host_play *p);
 
 /* ---- doctor_root.c ---- */
 

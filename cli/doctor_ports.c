@@ -30,6 +30,7 @@ const struct need *doctor_needs(const struct doctor *d, unsigned int *n)
 		{false, 67, "DHCP", NEED_DEVICE},
 		{false, 4011, "PXE", NEED_DEVICE},
 		{false, 69, "TFTP", NEED_DEVICE_ADDRESS},
+		/* Those of TCP are followed by the same of UDP. */
 		{true, 111, "the port mapper", NEED_ADDRESS},
 		{false, 111, "the port mapper", NEED_ADDRESS},
 		{true, NFS_PORT, "NFS", NEED_ADDRESS},
@@ -163,9 +164,48 @@ static bool is_spare(const struct doctor *d, const struct need *need)
 	return need->port == DHCP_PORT_PXE && d->config.dhcp.mode != DHCP_MODE_PROXY;
 }
 
-static void tell_taken(struct doctor *d, const struct need *need, const struct holder *h)
+/* What was found at a port. */
+struct found {
+	enum { FOUND_WELL, FOUND_UNHEARD, FOUND_TAKEN } kind;
+	struct holder holder; /* UNHEARD: who keeps ours from there; WELL: without a name, nobody */
+	const char *face;     /* where; "": everywhere */
+};
+
+static struct found found_at(const struct doctor *d, const struct need *need)
 {
-	const char *proto = need->tcp ? "TCP" : "UDP";
+	cleanup(freep) struct port_socket *sockets = NULL;
+	struct port port = {.need = need};
+	struct place places[CONFIG_INTERFACES_MAX];
+	unsigned int n = places_of(d, places);
+	struct found f = {.face = ""};
+
+	port_sockets(need->tcp, need->port, &sockets, &port.n);
+	port.sockets = sockets;
+	for (unsigned int i = 0; i < n && !f.kind; i++) {
+		const struct port_socket *heard = who_hears(&port, &places[i]);
+		const struct port_socket *s = heard ? heard : who_is_in_way(d, &port, &places[i]);
+
+		if (s)
+			f.holder = holder_of(s, &places[i]);
+		if (d->runs && !heard)
+			f.kind = FOUND_UNHEARD;
+		else if (s && !is_ours(&f.holder) && !is_mapper(need, &f.holder))
+			f.kind = FOUND_TAKEN;
+		if (f.kind && n > 1)
+			f.face = places[i].name;
+	}
+	return f;
+}
+
+static bool is_same(const struct found *a, const struct found *b)
+{
+	return a->kind == b->kind && a->holder.pid == b->holder.pid &&
+	       !strcmp(a->holder.name, b->holder.name) && !strcmp(a->holder.where, b->holder.where);
+}
+
+static void tell_taken(struct doctor *d, const struct need *need, const char *proto,
+		       const struct holder *h)
+{
 	bool spare = is_spare(d, need);
 	enum finding_level level = spare ? FINDING_WARN : FINDING_ERROR;
 	const char *without = spare ? ": of use in mode = proxy alone" : "";
@@ -189,34 +229,25 @@ static void tell_taken(struct doctor *d, const struct need *need, const struct h
 }
 
 /* A server runs, and nobody hears clients there. */
-static void tell_unheard(struct doctor *d, const struct port *port, const struct place *at)
+static void tell_unheard(struct doctor *d, const struct need *need, const char *proto,
+			 const struct found *f)
 {
-	const struct need *need = port->need;
-	const struct port_socket *s = who_is_in_way(d, port, at);
-	const char *proto = need->tcp ? "TCP" : "UDP";
-	bool several = d->config.ninterfaces > 1;
-	char mend[240] = "systemctl restart rootstock";
+	const struct holder *h = &f->holder;
+	char mend[200] = "systemctl restart rootstock";
 	char way[200] = "";
 
-	if (s) {
-		struct holder h = holder_of(s, at);
-		char end[200];
-
-		holder_mend(&h, need->port, end);
-		if (!is_ours(&h) && h.pid) {
-			snprintf(way, sizeof(way), ": %s (process %d) has it%s", h.name, h.pid,
-				 h.where);
-			snprintf(mend, sizeof(mend), "%s", end);
-		}
+	if (h->pid && !is_ours(h)) {
+		holder_mend(h, need->port, mend);
+		snprintf(way, sizeof(way), ": %s (process %d) has it%s", h->name, h->pid, h->where);
 	}
 	finding(d->f, is_spare(d, need) ? FINDING_WARN : FINDING_ERROR, "port", mend,
 		"%s %u (%s): nobody listens%s%s, though a server runs%s", proto, need->port,
-		need->what, several ? " on " : "", several ? at->name : "", way);
+		need->what, *f->face ? " on " : "", f->face, way);
 }
 
-static void tell_well(struct doctor *d, const struct need *need, const struct holder *h)
+static void tell_well(struct doctor *d, const struct need *need, const char *proto,
+		      const struct holder *h)
 {
-	const char *proto = need->tcp ? "TCP" : "UDP";
 	char mend[160];
 
 	snprintf(mend, sizeof(mend), "rootstock --state ITS-STATE doctor  # or end process %d",
@@ -237,35 +268,40 @@ static void tell_well(struct doctor *d, const struct need *need, const struct ho
 }
 
 /* Who has it is of interest where it is port 111.  `errors`: what is well is not said. */
-static enum port_mapper look_at_port(struct doctor *d, const struct need *need, bool errors)
+static enum port_mapper tell(struct doctor *d, const struct need *need, const char *proto,
+			     const struct found *f, bool errors)
 {
-	cleanup(freep) struct port_socket *sockets = NULL;
-	struct port port = {.need = need};
-	struct place places[CONFIG_INTERFACES_MAX];
-	unsigned int n = places_of(d, places);
-	struct holder holder = {0};
+	if (f->kind == FOUND_TAKEN)
+		tell_taken(d, need, proto, &f->holder);
+	else if (f->kind == FOUND_UNHEARD)
+		tell_unheard(d, need, proto, f);
+	else if (!errors)
+		tell_well(d, need, proto, &f->holder);
+	if (f->kind)
+		return MAPPER_WRONG;
+	return f->holder.name[0] && !is_ours(&f->holder) ? MAPPER_RPCBIND : MAPPER_OURS;
+}
 
-	port_sockets(need->tcp, need->port, &sockets, &port.n);
-	port.sockets = sockets;
-	for (unsigned int i = 0; i < n; i++) {
-		const struct port_socket *s = d->runs ? who_hears(&port, &places[i])
-						      : who_is_in_way(d, &port, &places[i]);
+static enum port_mapper worse(enum port_mapper a, enum port_mapper b)
+{
+	return a > b ? a : b;
+}
 
-		if (s) {
-			holder = holder_of(s, &places[i]);
-			if (is_ours(&holder) || is_mapper(need, &holder))
-				continue;
-			tell_taken(d, need, &holder);
-			return MAPPER_WRONG;
-		}
-		if (d->runs) {
-			tell_unheard(d, &port, &places[i]);
-			return MAPPER_WRONG;
-		}
-	}
-	if (!errors)
-		tell_well(d, need, &holder);
-	return holder.name[0] && !is_ours(&holder) ? MAPPER_RPCBIND : MAPPER_OURS;
+/* By TCP and by UDP: once, where both are alike.  Who has taken the one is the reason why
+ * nobody listens at the other: to begin anew would not help. */
+static enum port_mapper look_at_both(struct doctor *d, const struct need need[2], bool errors)
+{
+	const struct found tcp = found_at(d, &need[0]);
+	const struct found udp = found_at(d, &need[1]);
+	enum port_mapper r = MAPPER_OURS;
+
+	if (is_same(&tcp, &udp))
+		return tell(d, need, "TCP and UDP", &tcp, errors);
+	if (tcp.kind != FOUND_UNHEARD || udp.kind != FOUND_TAKEN)
+		r = tell(d, &need[0], "TCP", &tcp, errors);
+	if (udp.kind != FOUND_UNHEARD || tcp.kind != FOUND_TAKEN)
+		r = worse(r, tell(d, &need[1], "UDP", &udp, errors));
+	return r;
 }
 
 /* Of port 111 by TCP and UDP; of two that differ, the worse. */
@@ -275,14 +311,20 @@ static enum port_mapper look_at_ports(struct doctor *d, bool mapper_alone)
 	unsigned int n;
 	const struct need *needs = doctor_needs(d, &n);
 
-	for (unsigned int i = 0; i < n; i++) {
+	for (unsigned int i = 0; i < n; i += needs[i].tcp ? 2 : 1) {
 		bool mapper = needs[i].port == NFS_PORTMAP_PORT;
 		enum port_mapper who;
 
 		if (mapper_alone && !mapper)
 			continue;
-		who = look_at_port(d, &needs[i], mapper_alone);
-		if (mapper && who > found)
+		if (needs[i].tcp) {
+			who = look_at_both(d, &needs[i], mapper_alone);
+		} else {
+			const struct found f = found_at(d, &needs[i]);
+
+			who = tell(d, &needs[i], "UDP", &f, mapper_alone);
+		}
+		if (mapper)
 			found = who;
 	}
 	return found;

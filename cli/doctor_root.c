@@ -89,7 +89,9 @@ static bool root_version(struct host_play *p, const struct root *root, enum boot
 	if (*word == '3')
 		return true;
 	snprintf(mend, sizeof(mend),
-		 "rootstock host set %s cmdline=...  # with vers=3 behind the path", p->name);
+		 "rootstock host set %s cmdline=  # what is set there, or for its group, or vers=3 "
+		 "behind its path",
+		 p->name);
 	if (!*word && dialect != BOOT_KERNEL)
 		return true; /* these take 3 by themselves */
 	finding(p->d->f, FINDING_ERROR, "nfs", mend,
@@ -149,6 +151,14 @@ static int walk(struct walk *w, const char *path, struct rpc_file *out)
 	return r;
 }
 
+/* Then that it was there says nothing more. */
+static bool is_last(const char *path, const char *name)
+{
+	const char *slash = strrchr(path, '/');
+
+	return !strcmp(slash ? slash + 1 : path, name);
+}
+
 static void tell_walk(struct host_play *p, struct walk *w, const char *path, int r,
 		      const char *doing)
 {
@@ -156,15 +166,16 @@ static void tell_walk(struct host_play *p, struct walk *w, const char *path, int
 	char mend[200];
 
 	if (r == 5) /* NFS3ERR_IO */
-		snprintf(
-			mend, sizeof(mend),
-			"look for its origin: rootstock image show %.80s; then rootstock image add",
-			p->image);
+		snprintf(mend, sizeof(mend),
+			 "rootstock image show %.80s  # is its origin there? then rootstock image "
+			 "add %.*s DIR --activate",
+			 p->image, (int)strcspn(p->image, "@"), p->image);
 	else
 		snprintf(mend, sizeof(mend), "rootstock view explain %.63s %.100s", p->name, path);
-	finding(p->d->f, FINDING_ERROR, "root", mend, "%s cannot be %s%s%s: %s%s%s", path, doing,
-		strcmp(w->where, path) ? ", at " : "", strcmp(w->where, path) ? w->where : "",
-		r > 0 ? rpc_status_text(r) : why_text(&p->d->cli->why, r), *reason ? ": " : "",
+	if (!*reason)
+		reason = r > 0 ? rpc_status_text(r) : why_text(&p->d->cli->why, r);
+	finding(p->d->f, FINDING_ERROR, "root", mend, "%s cannot be %s%s%s: %s", path, doing,
+		is_last(path, w->where) ? "" : ", at ", is_last(path, w->where) ? "" : w->where,
 		reason);
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later
  *
- * The files of a boot, as the tftp child would send them to the host that is played: each
- * firmware's own, what DHCP named besides, the menu, kernel and initrd.
+ * The files of a boot, as the tftp child would send them to the host that is played: the
+ * menu, kernel and initrd, then each firmware's own, and what DHCP named besides.  A firmware
+ * that could not start that kernel is no machine's that boots it.
  */
 #include "cli/doctor_parts.h"
 
@@ -92,6 +93,24 @@ static int play_file(struct host_play *p, const char *who, const char *name)
 	return 1;
 }
 
+/* Can the firmware that starts this loader start that kernel? */
+static bool is_of_kernel(const struct host_play *p, const char *loader)
+{
+	static const struct {
+		const char *loader;
+		int kernel;
+	} known[] = {
+		{"pxelinux.0", KERNEL_X86},   {"bootx64.efi", KERNEL_X86},
+		{"bootia32.efi", KERNEL_X86}, {"bootaa64.efi", KERNEL_ARM64},
+		{"bootarm.efi", KERNEL_ARM},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(known) && p->kernel != KERNEL_ANY; i++)
+		if (!strcmp(loader, known[i].loader))
+			return (int)p->kernel == known[i].kernel;
+	return true;
+}
+
 /* The files that a firmware asks for one after another.  Returns 0, 1: it stops at one, or
  * a negative errno. */
 static int play_firmware(struct host_play *p, const struct tftp_firmware *fw)
@@ -128,13 +147,13 @@ static int play_named(struct host_play *p)
 	int r = 0;
 
 	for (unsigned int i = 0; i < p->nparts && r >= 0; i++)
-		if (*p->parts[i].file && !is_played(p, i))
+		if (*p->parts[i].file && !is_played(p, i) && is_of_kernel(p, p->parts[i].file))
 			r = play_file(p, p->parts[i].name, p->parts[i].file);
 	return r < 0 ? r : 0;
 }
 
 /* The menu has the kernel's command line; without one, no firmware comes further. */
-static int play_menu(struct host_play *p)
+int doctor_menu(struct host_play *p)
 {
 	cleanup(fetched_fini) struct fetched got;
 	char name[TFTP_NAME_MAX];
@@ -154,8 +173,10 @@ static int play_menu(struct host_play *p)
 		return 1;
 	}
 	if (got.played.code >= 0) {
-		finding(p->d->f, FINDING_ERROR, "menu", doctor_mend(p, got.played.why, mend),
-			"there is no menu for it: %s", got.played.why);
+		if (!p->menuless)
+			finding(p->d->f, FINDING_ERROR, "menu",
+				doctor_mend(p, got.played.why, mend), "there is no menu for it: %s",
+				got.played.why);
 		return 1;
 	}
 	at = strstr(got.head, "APPEND ");
@@ -167,20 +188,29 @@ static int play_menu(struct host_play *p)
 	return 0;
 }
 
-static const char *kernel_kind(const uint8_t *b, size_t len)
+static const char *kernel_kind(struct host_play *p, const uint8_t *b, size_t len)
 {
-	if (len > 0x206 && !memcmp(b + 0x202, "HdrS", 4))
-		return "a kernel for x86";
-	if (len > 0x40 && !memcmp(b + 56, "ARM\x64", 4))
-		return "a kernel for arm64";
-	if (len > 0x28 && !memcmp(b + 0x24, "\x18\x28\x6f\x01", 4))
-		return "a kernel for arm";
-	if (len > 0x34 && !memcmp(b + 0x30, "RSC\x05", 4))
-		return "a kernel for riscv";
-	if (len > 2 && !memcmp(b, "MZ", 2))
-		return "an EFI program";
-	if (len > 2 && !memcmp(b, "\x1f\x8b", 2))
-		return "a compressed kernel";
+	static const struct {
+		size_t at;
+		const char *magic;
+		size_t len;
+		const char *kind;
+		int kernel;
+	} known[] = {
+		{0x202, "HdrS", 4, "a kernel for x86", KERNEL_X86},
+		{56, "ARM\x64", 4, "a kernel for arm64", KERNEL_ARM64},
+		{0x24, "\x18\x28\x6f\x01", 4, "a kernel for arm", KERNEL_ARM},
+		{0x30, "RSC\x05", 4, "a kernel for riscv", KERNEL_RISCV},
+		{0, "MZ", 2, "an EFI program", KERNEL_ANY},
+		{0, "\x1f\x8b", 2, "a compressed kernel", KERNEL_ANY},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
+		if (len >= known[i].at + known[i].len &&
+		    !memcmp(b + known[i].at, known[i].magic, known[i].len)) {
+			p->kernel = known[i].kernel;
+			return known[i].kind;
+		}
 	return NULL;
 }
 
@@ -199,7 +229,7 @@ int doctor_boot_files(struct host_play *p, const struct boot_files *files)
 			"it gets no kernel: %s", kernel.played.why);
 		return 1;
 	}
-	kind = kernel_kind((const uint8_t *)kernel.head, kernel.head_len);
+	kind = kernel_kind(p, (const uint8_t *)kernel.head, kernel.head_len);
 	if (!kind) {
 		finding(p->d->f, FINDING_ERROR, "kernel",
 			"install the kernel's package into the image again", "%s is no kernel",
@@ -223,14 +253,14 @@ int doctor_boot_files(struct host_play *p, const struct boot_files *files)
 	return 0;
 }
 
-int doctor_tftp(struct host_play *p)
+int doctor_loaders(struct host_play *p)
 {
 	unsigned int good = 0;
-	int r = play_menu(p);
+	int r = 0;
 
-	if (r)
-		return r;
 	for (const struct tftp_firmware *fw = tftp_firmwares; fw->name && r >= 0; fw++) {
+		if (!is_of_kernel(p, fw->files[0]))
+			continue;
 		r = play_firmware(p, fw);
 		good += r == 0;
 	}

@@ -12,7 +12,9 @@ doctor_add
 rm "$work/image/usr/lib/systemd/systemd"
 doctor_serve
 doctor north
-doctor_only "/sbin/init cannot be read.*input/output error"
+doctor_only "/sbin/init cannot be read, at systemd: /usr/lib/systemd/systemd: Input/output error$"
+grep -q -- "-> rootstock image show lab@1 .* rootstock image add lab DIR" "$work/doctor" ||
+	fail "no remedy: $(cat "$work/doctor")"
 machine_loads
 machine_initrd
 ! machine nfs-cat nfs://10.77.0.1/usr/lib/systemd/systemd >"$work/lost" 2>&1 || fail "it was read"
@@ -23,7 +25,7 @@ doctor north
 doctor_only "/sbin/init is not executable"
 echo "#!/usr/bin/python9" | overlay_text all /usr/lib/systemd/systemd --mode 0755
 doctor north
-doctor_only "/usr/bin/python9 cannot be found.*no such file"
+doctor_only "/usr/bin/python9 cannot be found: no such file"
 "$rootstock" overlay link host:north /usr/sbin/init /nowhere/init
 doctor north
 doctor_only "/sbin/init cannot be found, at nowhere"

@@ -11,9 +11,10 @@ rm "$work"/image/boot/vmlinuz-*
 doctor_add
 doctor_serve
 doctor north
-doctor_names "no kernel in its view"
+doctor_only "no kernel in its view"
 grep -q "install a kernel into the image" "$work/doctor" || fail "no remedy: $(cat "$work/doctor")"
 
 machine_rom
 machine_files pxelinux.0 pxelinux.cfg/01-52-54-00-aa-00-01
 shown menu "its image has no kernel"
+grep -q "^remedy: .*rootstock host set north kernel=PATH" "$work/show" || fail "$(cat "$work/show")"

@@ -28,6 +28,11 @@ doctor_only "no vers=3: one with NFS version 2"
 "$rootstock" host set north cmdline="nfsroot=10.77.0.1:/,vers=2,tcp"
 doctor north
 doctor_only "told vers=2"
+mend=$(sed -n "/^error *nfs/{n;s/^ *-> //p}" "$work/doctor")
+bash -c "${mend/rootstock/"$rootstock"}" || fail "the remedy is no command: $mend"
+doctor north
+equal "exit of doctor, mended: $(grep ^error "$work/doctor")" 0 "$doctor_status"
+"$rootstock" host set north cmdline="nfsroot=10.77.0.1:/,vers=2,tcp"
 
 # One that does so: MOUNT version 1, as a kernel with CONFIG_NFS_V2 asks.
 machine_rom
@@ -41,3 +46,4 @@ assert len(s.recv(100)) >= 24
 END
 machine python3 "$work/v1.py"
 shown mount "asks for NFS version 2 or 4"
+grep -q "^remedy: .*: rootstock boot plan north" "$work/show" || fail "$(cat "$work/show")"

@@ -27,6 +27,8 @@ grep -q "port 111" "$work/err" || fail "serve: $(cat "$work/err")"
 doctor north --interface br0
 doctor_names "TCP 111 (the port mapper): taken by python3 (process $spawned), which is no rpcbind"
 doctor_names "no server runs on"
+[[ $(grep -m1 ^error "$work/doctor") == *"taken by python3"* ]] ||
+	fail "the cause is not first: $(cat "$work/doctor")"
 doctor --interface br0
 doctor_only "TCP 111 (the port mapper): taken by python3"
 equal "as JSON" "taken by python3" "$(net_run "$rootstock" doctor --interface br0 --json |
@@ -84,7 +86,7 @@ for _ in 1 2 3 4; do
 done
 stop "$rpcbind_pid"
 doctor north
-doctor_names "TCP 111 (the port mapper): nobody listens, though a server runs"
+doctor_only "TCP and UDP 111 (the port mapper): nobody listens, though a server runs"
 # By a way that leaves it without a name of its own, and by IPv6, which takes IPv4.
 spawn stranger nsenter --net="/run/netns/$net_ns" \
 	python3 -c 'import os, sys; os.execv("/proc/self/exe", sys.argv)' "$work/stranger.py" ::
@@ -101,7 +103,7 @@ grep -q "^reason: .*TCP 111 (the port mapper): taken by ${program##*/} (process 
 	"$work/show" || fail "boot show does not name it: $(cat "$work/show")"
 grep -q "^remedy: kill $spawned" "$work/show" || fail "no remedy: $(cat "$work/show")"
 doctor north
-doctor_names "TCP 111 (the port mapper): taken by ${program##*/} (process $spawned)"
+doctor_only "TCP 111 (the port mapper): taken by ${program##*/} (process $spawned)"
 
 # One that knows nobody, and takes no registration.
 stop "$spawned"

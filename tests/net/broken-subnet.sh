@@ -17,9 +17,10 @@ END
 doctor_serve --config "$work/conf"
 doctor north --config "$work/conf"
 doctor_only "BIOS ROM, .*, initrd: no answer: .* in no subnet of the configuration"
-grep -q "write a \[subnet" "$work/doctor" || fail "no remedy: $(cat "$work/doctor")"
+grep -q -- "-> write \[subnet 10.77.0.0/24\] and its range = into" "$work/doctor" || fail "no remedy: $(cat "$work/doctor")"
 doctor --config "$work/conf"
-grep -q "^warn *interface *br0: .* in no subnet" "$work/doctor" || fail "$(cat "$work/doctor")"
+grep -A1 "^warn *interface *br0: .* in no subnet" "$work/doctor" |
+	grep -q -- "-> write \[subnet 10.77.0.0/24\]" || fail "$(cat "$work/doctor")"
 
 ! machine_rom || fail "it has an address"
 shown "rom dhcp" "the configuration has no subnet for"

@@ -104,7 +104,7 @@ done 3<<'END'
 100003 20 tcp 6=10008 error by TCP, at PATHCONF: to be asked again later
 100003 20 tcp close error by TCP, at PATHCONF: the connection was closed
 100003 20 tcp 30=14 warn PATHCONF by TCP: it allows names of no more than 14 bytes: a kernel mounts / all
-100003 20 tcp 30=5 error cannot be found, at .*: name too long
+100003 20 tcp 30=5 error /linuxrc cannot be found: name too long$
 100003 1 udp 7=1 error by UDP, at GETATTR: the root is no directory
 END
 mv "$ROOTSTOCK_STATE/control/nfs.real" "$ROOTSTOCK_STATE/control/nfs"

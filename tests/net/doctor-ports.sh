@@ -44,9 +44,10 @@ strangers() {
 	have "$@"
 	look "$1"
 	while read -r proto port said; do
+		proto="[A-Za-z ]*${proto^^}[A-Za-z ]*"
 		case $said in
-		taken) said="[a-z]*  *port  *${proto^^} $port (.*): taken by strangers.py (process $spawned)" ;;
-		free) said="ok  *port  *${proto^^} $port (.*): free" ;;
+		taken) said="[a-z]*  *port  *$proto $port (.*): taken by strangers.py (process $spawned)" ;;
+		free) said="ok  *port  *$proto $port (.*): free" ;;
 		*) continue ;;
 		esac
 		grep -q "^$said" "$work/doctor" ||
@@ -122,7 +123,7 @@ look_at_parts
 says error "TCP 111 (the port mapper): taken by rpcbind (process $spawned) at 10.79.0.1" \
 	"take -h out of OPTIONS in /etc/default/rpcbind; systemctl restart rpcbind"
 look "$one"
-says ok "TCP 111 (the port mapper): free"
+says ok "TCP and UDP 111 (the port mapper): free"
 stop "$spawned"
 
 # One that would share NFS's port is not let to.
