@@ -1,4 +1,10 @@
-/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* SPDX-License-Identifier: GPL-2.0-or-later
+ *
+ * A DISCOVER alone is not enough: dnsmasq tries for three seconds, by ping, whether the
+ * address is free before it offers it to somebody new (PING_WAIT), and does nothing else; ISC's
+ * dhcpd tries for one.  An INFORM is answered at once, where it comes first, but by who knows
+ * our address's network alone.
+ */
 #include "dhcp/probe.h"
 
 #include <arpa/inet.h>
@@ -43,16 +49,18 @@ static int open_listener(int index, int *out)
 	return 0;
 }
 
-static int send_discover(const struct dhcp_interface *ifc, int fd, uint32_t xid,
-			 struct dhcp_reply *packet)
+static int send_one(const struct dhcp_interface *ifc, int fd, enum dhcp_type type, uint32_t xid,
+		    struct dhcp_reply *packet)
 {
 	static const uint8_t asked[] = {OPTION_NETMASK, OPTION_SERVER_ID};
 	struct dhcp_message m = {.op = 1, .xid = xid, .flags = DHCP_BROADCAST_FLAG};
 	struct dhcp_options list;
 
 	memcpy(m.chaddr, &ifc->mac, sizeof(ifc->mac));
+	if (type == DHCP_INFORM)
+		m.ciaddr = ifc->address;
 	dhcp_options_init(&list);
-	dhcp_options_add_u8(&list, OPTION_TYPE, DHCP_DISCOVER);
+	dhcp_options_add_u8(&list, OPTION_TYPE, (uint8_t)type);
 	dhcp_options_add(&list, OPTION_PARAMETERS, asked, sizeof(asked));
 	packet->len = dhcp_message_write(&m, &list, packet->data, 548);
 	packet->address = UINT32_MAX;
@@ -60,6 +68,14 @@ static int send_discover(const struct dhcp_interface *ifc, int fd, uint32_t xid,
 	packet->source_port = DHCP_PORT_CLIENT;
 	packet->port = DHCP_PORT_SERVER;
 	return dhcp_link_send_raw(ifc, fd, packet);
+}
+
+static int send_both(const struct dhcp_interface *ifc, int fd, uint32_t xid,
+		     struct dhcp_reply *packet)
+{
+	int r = send_one(ifc, fd, DHCP_INFORM, xid, packet);
+
+	return r ? r : send_one(ifc, fd, DHCP_DISCOVER, xid, packet);
 }
 
 /* The server that an IP packet with an answer to `xid` is from; 0: not one. */
@@ -75,7 +91,8 @@ static uint32_t server_of(const struct dhcp_interface *ifc, const uint8_t *packe
 	cursor_skip(&c, 12);
 	source = cursor_be32(&c);
 	if (dhcp_message_parse(packet + header + 8, len - header - 8, m) || m->op != 2 ||
-	    m->xid != xid || !mac_equal(&m->mac, &ifc->mac) || m->type != DHCP_OFFER)
+	    m->xid != xid || !mac_equal(&m->mac, &ifc->mac) ||
+	    (m->type != DHCP_OFFER && m->type != DHCP_ACK))
 		return 0;
 	if (dhcp_message_u32(m, OPTION_SERVER_ID))
 		source = dhcp_message_u32(m, OPTION_SERVER_ID);
@@ -108,7 +125,7 @@ int dhcp_probe_server(const struct dhcp_interface *ifc, unsigned int wait_ms, ui
 		ssize_t n;
 
 		if (again.ns <= now.ns) {
-			r = send_discover(ifc, fd, xid, out);
+			r = send_both(ifc, fd, xid, out);
 			if (r)
 				return why_set(why, r, "%s: %s", ifc->name, strerror(-r));
 			again = next = instant_add_ms(now, AGAIN_MS);

@@ -8,8 +8,8 @@
 
 #include "dhcp/config.h"
 
-/* Broadcast a DISCOVER from the interface and listen for an OFFER, `wait_ms` in
- * all, asking again after each second.  By packet sockets: neither a client nor a
+/* Broadcast a DISCOVER and an INFORM from the interface and listen for an OFFER or an
+ * ACK, `wait_ms` in all, asking again after each second.  By packet sockets: neither a client nor a
  * server of this machine is disturbed, and none of its sockets is needed.  Needs
  * root; call it before dhcp_child() serves.
  * Returns 0 with *server, its address (0: nobody answered), or a negative errno
