@@ -110,13 +110,23 @@ gone() {
 	! alive "$1"
 }
 
-# stop PID: asks, waits 10 s, insists.
+# ours PID: a child of this script's, still.  The number of one that has ended is another
+# program's some minutes later, and that may be another test's.
+ours() {
+	local stat
+	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
+	stat=${stat##*) } # state and parent come behind the name
+	[[ ${stat#* } == "$$ "* ]]
+}
+
+# stop PID: of a child; asks, waits a minute, insists.
 stop() {
-	local end=$((SECONDS + 10))
+	local end=$((SECONDS + 60))
+	ours "$1" || return 0
 	kill "$1" 2>/dev/null || return 0
-	while alive "$1"; do
+	while ours "$1"; do
 		if ((SECONDS >= end)); then
-			kill -9 "$1"
+			kill -9 "$1" 2>/dev/null || true
 			break
 		fi
 		sleep 0.1
