@@ -99,18 +99,22 @@ debian_words() {
 	debian_run journalctl --no-pager -u rootstock 2>/dev/null | tail -n 40 >&2
 }
 
-# debian_story MAC NAME: what the journal has of a machine that booted, by its fields.
+# debian_story MAC NAME: what the journal has of a machine that booted, by its fields, once
+# it was written.
 debian_story() {
 	local part
-	debian_journal "ROOTSTOCK_MAC=$1" >"$work/story"
 	for part in dhcp tftp; do
-		grep -q "\"ROOTSTOCK_SERVICE\":\"$part\"" "$work/story" || {
-			cat "$work/story" >&2
-			debian_words
-			fail "no entry of $part about $1"
-		}
+		debian_tells "\"ROOTSTOCK_SERVICE\":\"$part\"" "ROOTSTOCK_MAC=$1"
 	done
-	grep -q "\"ROOTSTOCK_HOST\":\"$2\"" "$work/story" || fail "no entry names the host"
-	debian_journal ROOTSTOCK_SERVICE=nfs >"$work/story"
-	grep -q '"MESSAGE":"[0-9.]*: mounted /[a-z]*"' "$work/story" || fail "no entry of nfs about the mount"
+	debian_tells "\"ROOTSTOCK_HOST\":\"$2\"" "ROOTSTOCK_MAC=$1"
+	debian_tells '"MESSAGE":"[0-9.]*: mounted /[a-z]*"' ROOTSTOCK_SERVICE=nfs
+}
+
+# debian_tells WORDS FIELD=VALUE: of an entry, as JSON.
+debian_tells() {
+	wait_for 10 "the journal to tell: $1, of $2" debian_has "$@"
+}
+
+debian_has() {
+	debian_journal "$2" >"$work/story" && grep -q -- "$1" "$work/story"
 }

@@ -55,23 +55,25 @@ net_peer_run() {
 }
 
 # net_lease NAME [OPTIONS...]: the peer has an address by udhcpc, which keeps it until the end.
+# It tells of its lease before it calls the script that puts the address on.
 net_lease() {
 	local name=$1
 	shift
 	cat >"$work/udhcpc" <<-'END'
 		#!/bin/sh
-		[ "$1" != bound ] || ip address replace "$ip/24" dev "$interface"
+		[ "$1" != bound ] || { ip address replace "$ip/24" dev "$interface" && echo "has $ip"; }
 	END
 	chmod 755 "$work/udhcpc"
 	spawn "udhcpc-$name" nsenter --net="/run/netns/$net_ns-$name" \
 		udhcpc -f -i eth0 -s "$work/udhcpc" "$@"
-	wait_for 20 "a lease of $name" grep -q obtained "$work/udhcpc-$name.log"
+	wait_for 20 "a lease of $name" grep -q '^has ' "$work/udhcpc-$name.log"
 }
 
-# net_capture FILE: what crosses the bridge, in a pcapng file, until the end.
+# net_capture FILE: what crosses the bridge, in a pcapng file, until the end; all of it, on a
+# busy machine too.  tshark says that it captures before it does.
 net_capture() {
-	spawn capture nsenter --net="/run/netns/$net_ns" tshark -q -i br0 -w "$1"
-	wait_for 20 "the capture" grep -q Capturing "$work/capture.log"
+	spawn capture nsenter --net="/run/netns/$net_ns" tshark -q -B 64 -i br0 -w "$1"
+	wait_for 20 "the capture" test -s "$1"
 }
 
 # net_listening PROTO PORT: someone serves there.
