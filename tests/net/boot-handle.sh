@@ -80,7 +80,9 @@ equal "the boots" "runs over open" "$(boots)"
 held() {
 	! sqlite3 "$ROOTSTOCK_STATE/leases.db" "BEGIN IMMEDIATE" 2>/dev/null
 }
-spawn holder sqlite3 "$ROOTSTOCK_STATE/leases.db" "BEGIN IMMEDIATE" ".shell sleep 6" "COMMIT"
+mkfifo "$work/let-go"
+spawn holder sqlite3 -cmd '.timeout 20000' "$ROOTSTOCK_STATE/leases.db" "BEGIN IMMEDIATE" \
+	".shell read x <$work/let-go" "COMMIT"
 holder=$spawned
 wait_for 5 "leases.db to be held" held
 client pc mount "$work/second"
@@ -92,6 +94,7 @@ wait_for 5 "nfs to be back, and the boot's tree" sees "$work/second" later
 equal "a handle of the boot before" 2 "$(client pc look "$work/first" later)"
 held || fail "leases.db was not held"
 equal "what is on record" "runs over open" "$(boots)"
+echo >"$work/let-go"
 wait_for 20 "the holder's end" gone "$holder"
 made_up_for() {
 	sees "$work/second" later && boots_are "runs over mounted"

@@ -61,13 +61,17 @@ done
 held() {
 	! sqlite3 "$ROOTSTOCK_STATE/rootstock.db" "BEGIN IMMEDIATE" 2>/dev/null
 }
-spawn holder sqlite3 "$ROOTSTOCK_STATE/rootstock.db" "BEGIN IMMEDIATE" ".shell sleep 8" "COMMIT"
+mkfifo "$work/let-go"
+spawn holder sqlite3 -cmd '.timeout 20000' "$ROOTSTOCK_STATE/rootstock.db" "BEGIN IMMEDIATE" \
+	".shell read x <$work/let-go" "COMMIT"
 holder=$spawned
 wait_for 5 "the database to be held" held
 fetch pxelinux.0 got-loader
 sleep 0.5 # for the supervisor to hear of it
-timeout 4 "$rootstock" status >"$work/status" || [[ $? == 1 ]] || fail "status waits for the database"
+"$rootstock" status >"$work/status" || [[ $? == 1 ]] || fail "status ends with $?"
+grep -q '^rootstock on .*, up ' "$work/status" || fail "the server waits: $(cat "$work/status")"
 held || fail "the database was not held"
+spawn let-go sh -c "sleep 2; echo >'$work/let-go'"
 fetch pxelinux.cfg/01-52-54-00-aa-bb-cc got-menu
 wait_for 20 "the holder's end" gone "$holder"
 wait_for 5 "the machine to be registered" "$rootstock" host show "$host" >/dev/null 2>&1
@@ -118,11 +122,13 @@ wait_for 15 "nfs to be back" sees etc/version one
 fetch kernel got-kernel
 cmp "$work/got-kernel" "$image/boot/vmlinuz-6.1.0-1-amd64"
 equal "boots after all that" 1 "$(boots)"
+# died NAME: status says so, and that it is back.
+died() {
+	status_says "wrong: $1 died 1 time since the server was started: see its log" &&
+		grep -qE "^  $1 +pid [0-9]+ +up [0-9]+m[0-9]{2}s, restarted 1 times" "$work/status"
+}
 for child in nfs tftp dhcp copier; do
-	wait_for 10 "status to say that $child died" status_says \
-		"wrong: $child died 1 time since the server was started: see its log"
-	grep -qE "^  $child +pid [0-9]+ +up [0-9]+m[0-9]{2}s, restarted 1 times" "$work/status" ||
-		fail "$child in status: $(cat "$work/status")"
+	wait_for 10 "status to say that $child died and is back" died $child
 done
 sees sbin/init init || fail "its init"
 wait_for 10 "status to have it up" status_says "hosts: 1 registered, 1 up"
