@@ -104,6 +104,8 @@ got = [b""] * len(clients)
 for block in range(1, len(want) // 512 + 2):
     for i, s in enumerate(clients):
         data, peer = s.recvfrom(2000)
+        while data[:4] == bytes((0, 3, 0, block - 1)):  # again, as we were slow
+            data, peer = s.recvfrom(2000)
         assert data[:4] == bytes((0, 3, 0, block)), data[:4]
         got[i] += data[4:]
         ports.add(peer)

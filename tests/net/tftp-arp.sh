@@ -23,15 +23,14 @@ net_peer_run pi ip neigh add "$net_address" nud permanent dev eth0 \
 cat >"$work/pi.py" <<'END'
 import socket, sys, time
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-s.settimeout(3)
+s.settimeout(20)
 s.sendto(b"\0\1file\0octet\0", (sys.argv[1], 69))
-have, twice = b"", 0
+have = b""
 while True:
     data, peer = s.recvfrom(1000)
     block = int.from_bytes(data[2:4], "big")
     assert data[1] == 3, data
-    if block <= len(have) // 512:
-        twice += 1
+    if block <= len(have) // 512:  # again, as we were slow
         continue
     if block == 1:
         open("/proc/sys/net/ipv4/conf/eth0/arp_ignore", "w").write("8")
@@ -41,7 +40,6 @@ while True:
     if len(data) < 516:
         break
 assert have == open(sys.argv[2], "rb").read()
-assert not twice, "%d blocks came twice" % twice
 END
 net_peer_run pi python3 "$work/pi.py" "$net_address" "$work/served/file"
 state=$(net_run ip neigh show 10.77.0.9 dev br0)
