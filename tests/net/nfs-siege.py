@@ -17,6 +17,7 @@ import nfs_rpc as rpc
 
 resource.setrlimit(resource.RLIMIT_NOFILE, (8192, 8192))
 check = rpc.check
+SLOW = 5  # seconds for a call: a busy machine comes nowhere near, and who waits for others does
 
 
 def connect(source):
@@ -64,27 +65,33 @@ def until(seconds, condition):
 def idle():
     half = rpc.mark(rpc.call(rpc.NFS, 3, 0))[:30]
     conns = []
+    refused = 0
     for i in range(2000):
         s = connect("127.0.1.%d" % (1 + i // 20))
         if i % 2:
             s.send(half)
         conns.append(s)
-    check("2,000 idle and half-open connections are taken", not any(closed(s) for s in conns[:-50]))
+        refused += i >= 50 and closed(conns[i - 50])  # before its time is over
+    check("2,000 idle and half-open connections are taken", not refused, "%d are not" % refused)
     worst = served()
-    check("others are served beside them", worst < 0.5, "%.3f s" % worst)
+    check("others are served beside them", worst < SLOW, "%.3f s" % worst)
     loris = connect("127.0.2.1")
     for b in half[:8]:
-        loris.send(bytes([b]))
+        attempt(lambda: loris.send(bytes([b])))
         time.sleep(0.05)
     alive = rpc.Tcp()
     rpc.results(alive.ask(rpc.call(rpc.NFS, 3, 0)))
-    check("half a record is not waited for", until(8, lambda: all(closed(s) for s in conns[1::2])))
-    check("nor one byte after another", until(8, lambda: closed(loris)))
-    check("nor a connection that never calls", until(10, lambda: all(closed(s) for s in conns[::2])))
+    check("half a record is not waited for", until(60, lambda: all(closed(s) for s in conns[1::2])))
+    check("nor one byte after another", until(60, lambda: closed(loris)))
+    check("nor a connection that never calls", until(60, lambda: all(closed(s) for s in conns[::2])))
     check("but one that called may be idle", not closed(alive.s))
     crowd = [connect("127.0.3.1") for _ in range(90)]
-    check("an address has its limit", until(5, lambda: sum(closed(s) for s in crowd) >= 26))
-    check("others do not feel it", served() < 0.5)
+    for s in crowd:  # who called may be idle: what is closed is closed for its number
+        attempt(lambda: s.send(rpc.mark(rpc.call(rpc.NFS, 3, 0))))
+    over = lambda: sum(closed(s) for s in crowd)
+    check("an address has its limit", until(60, lambda: over() >= 90 - 64))
+    check("and no less", over() == 90 - 64, "%d of 90 closed" % over())
+    check("others do not feel it", served() < SLOW)
 
 
 def full(pid):
@@ -94,7 +101,7 @@ def full(pid):
     subprocess.run(["prlimit", "--pid", pid, "--nofile=%d:%d" % (used + 10, used + 10)], check=True)
     conns = [connect("127.0.1.%d" % (1 + i)) for i in range(60)]
     check("out of descriptors: new ones are hung up on",
-          until(5, lambda: sum(closed(s) for s in conns) >= 40),
+          until(25, lambda: sum(closed(s) for s in conns) >= 40),  # before their time is over
           "%d" % sum(closed(s) for s in conns))
     check("those that are there are served",
           rpc.status(calm.ask(rpc.call(rpc.NFS, 3, 1, rpc.opaque(fh)))) == 0)
@@ -103,7 +110,7 @@ def full(pid):
     check("and nothing spins", cpu(pid) - busy < 0.3)
     for s in conns:
         s.close()
-    check("with room again, so is everybody", until(5, lambda: attempt(served)))
+    check("with room again, so is everybody", until(60, lambda: attempt(served)))
 
 
 def attempt(fn):
@@ -153,7 +160,7 @@ def held(state):
     t.s.settimeout(30)
     t.send(rpc.mark(mnt()) + rpc.mark(rpc.call(rpc.NFS, 3, 0)))
     check("a MNT before its machine is registered waits", not readable(t.s, 0.5))
-    check("others do not", served() < 0.5)
+    check("others do not", served() < SLOW)
     register(state, 1)
     check("it is granted when the machine is registered", rpc.results(t.recv())[:8] == granted)
     check("what came behind it is answered next", rpc.results(t.recv()) == b"")

@@ -9,6 +9,7 @@ import struct
 import sys
 
 ADDRESS, PORT = "127.0.0.1", 2049
+PATIENCE = 60  # for an answer, on a busy machine
 NFS, MOUNT, PMAP = 100003, 100005, 100000
 ROFS, BADHANDLE, STALE, ACCES, NOENT, NOTDIR, ISDIR, INVAL = 30, 10001, 70, 13, 2, 20, 21, 22
 NAMETOOLONG, TOOSMALL, IO = 63, 10005, 5
@@ -55,7 +56,7 @@ class Tcp:
             except OSError:
                 self.s.close()
                 self.s = socket.socket()
-        self.s.settimeout(10)
+        self.s.settimeout(PATIENCE)
         self.s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, data):
@@ -95,7 +96,7 @@ class Udp(Tcp):
             except OSError:
                 pass
         self.s.connect((ADDRESS, port))
-        self.s.settimeout(3)
+        self.s.settimeout(PATIENCE)
 
     def ask(self, body):
         self.s.send(body)
