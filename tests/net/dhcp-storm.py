@@ -60,13 +60,17 @@ def option(data, code):
     return b""
 
 
+def later(n):
+    todo.insert(random.randrange(len(todo) + 1), n)
+
+
 waiting = {}
 todo = list(range(first, first + count))
 random.shuffle(todo)
 while time.monotonic() < end:
     now = time.monotonic()
     for n in [n for n, at in waiting.items() if now - at > 0.5]:
-        todo.append(n)
+        later(n)  # not first: those without an address would leave nobody else a turn
         del waiting[n]
     while todo and len(waiting) < 200:
         n = todo.pop()
@@ -88,8 +92,8 @@ while time.monotonic() < end:
         elif kind == b"\x05":
             log.write("%s %s\n" % (data[28:34].hex(), int.from_bytes(address, "big")))
             waiting.pop(n, None)
-            todo.insert(random.randrange(len(todo) + 1), n)
+            later(n)
         elif kind == b"\x06":
             waiting.pop(n, None)
-            todo.append(n)
+            later(n)
 os._exit(0)
