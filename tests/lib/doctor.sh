@@ -106,7 +106,7 @@ machine_dhcp() {
 		[ "$1" != bound ] || ip address replace "$ip/24" dev "$interface"
 	END
 	chmod 755 "$work/udhcpc"
-	machine busybox udhcpc -f -q -n -i eth0 -t 4 -T 3 -s "$work/udhcpc" "$@" \
+	machine busybox udhcpc -f -q -n -i eth0 -t 20 -T 3 -s "$work/udhcpc" "$@" \
 		>>"$work/machine.log" 2>&1
 }
 

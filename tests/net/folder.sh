@@ -89,7 +89,7 @@ before=$(rs view digest h1)
 git checkout -q "$(git rev-list --max-parents=0 HEAD)"
 "$rootstock" import "$work/conf" --dry-run >"$work/plan"
 equal "a look changes nothing" "$before" "$(rs view digest h1)"
-h2_sees /etc/motd goodbye || fail "h2 does not see what was put"
+wait_for 5 "h2 to see what was put" h2_sees /etc/motd goodbye
 "$rootstock" import "$work/conf" >"$work/done" 2>>"$work/log"
 # By a machine that runs, within a second.
 wait_for 1 "h2 to see a body that was imported" h2_sees /etc/motd welcome

@@ -41,7 +41,7 @@ says() { # text that the output of the check before must hold
 }
 
 told() { # an event, which comes when it comes
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		grep -q "$1" "$dir/events" && return
 		sleep 0.1
 	done

@@ -90,6 +90,7 @@ mkdir "$work/fake"
 spawn fake nsenter --net="/run/netns/$net_ns" "$driver/nfs-driver" "$work/fake" \
 	address=10.77.0.3 hosts=10.77.0.2 many=100000
 net_capture "$work/pcap"
+capture=$spawned
 net_tap t-guest
 : >"$work/guest.console"
 # Not qemu_start: its boot order and -kernel's are one too many.
@@ -123,7 +124,7 @@ equal "bytes read across restarts" \
 	"restart: $(sha256sum <"$image/usr/lib/x86_64-linux-gnu/libcrypto.so.3")" \
 	"$(grep -a '^restart: ' "$work/console")"
 ! grep -aE "Stale|server error|NFS: .*(wrong|bad)" "$work/console" || fail "the kernel complained"
-stop "$(pgrep -f "tshark -q -i br0 -w $work/pcap" | head -n 1)"
+stop "$capture"
 # (a window probe of TCP is no frame of ours)
 # A client's reserved port may be another protocol's to tshark: 2049 decides.
 bad=$(tshark -r "$work/pcap" -d tcp.port==2049,rpc -d udp.port==2049,rpc -Y '_ws.malformed && !tcp.analysis.keep_alive && !tcp.analysis.retransmission' 2>/dev/null | head -n 5)

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=quick limit=180
+# check: when=quick limit=300
 # The interface that is served vanishes and comes back, as a tap or a veth does, or gets
 # another address: it is said once, and serving goes on without a restart.
 set -euo pipefail
@@ -104,7 +104,7 @@ echo "# another address, while others come and go without end"
 touch "$work/churn"
 mkfifo "$work/never"
 # shellcheck disable=SC2016 # by one process: starting others would leave gaps
-net_run timeout 90 bash -c 'exec 3<>"$2"
+net_run timeout 900 bash -c 'exec 3<>"$2"
 	while [[ -e $1 ]]; do
 		printf "address add 127.9.9.9 dev lo\naddress del 127.9.9.9 dev lo\n"
 		read -rt 0.005 -u 3
@@ -112,7 +112,7 @@ net_run timeout 90 bash -c 'exec 3<>"$2"
 churn=$!
 # Somebody else has the port of NFS there, for a while.
 touch "$work/taken"
-net_run timeout 90 python3 -c 'import os, socket, sys, time
+net_run timeout 900 python3 -c 'import os, socket, sys, time
 s = socket.socket()
 s.setsockopt(socket.IPPROTO_IP, 15, 1)  # IP_FREEBIND
 s.bind(("10.99.0.1", 2049))

@@ -25,10 +25,10 @@ busybox_at() {
 	net_run busybox tftp -b "$2" -g -r "$1" -l out "$net_address"
 }
 curl_at() {
-	net_run curl -sS --max-time 60 --tftp-blksize "$2" -o out "tftp://$net_address/$1"
+	net_run curl -sS --max-time 900 --tftp-blksize "$2" -o out "tftp://$net_address/$1"
 }
 curl_plain() {
-	net_run curl -sS --max-time 60 --tftp-no-options -o out "tftp://$net_address/$1"
+	net_run curl -sS --max-time 900 --tftp-no-options -o out "tftp://$net_address/$1"
 }
 atftp_at() {
 	net_run atftp --option "blksize $2" --option "windowsize $3" --option "timeout 2" \
