@@ -73,6 +73,10 @@ bob_reads() {
 	[[ $(net_peer_run bob timeout 20 nfs-cat nfs://10.77.0.1/etc/motd 2>/dev/null) == welcome ]]
 }
 wait_for 20 "what bob has" bob_reads
+bob_mounted() {
+	rs boot show bob >"$work/show" && grep -q "^mounted " "$work/show"
+}
+wait_for 20 "his mount on record" bob_mounted
 cp -r "$work/origin" "$work/second"
 echo another >"$work/second/etc/conf"
 for i in {1..300}; do
@@ -114,7 +118,8 @@ for i in 1 2 3; do
 	ROOTSTOCK_STATE=$state
 done
 touch "$work/enough"
-wait "$writer" "$filler"
+wait "$writer" || fail "changes beside it: $(tail -n 3 "$work/log")"
+wait "$filler" || fail "an image beside it: $(tail -n 3 "$work/log")"
 alive "$server_pid" || fail "serve has ended"
 stop "$server_pid"
 ! grep -i ' error' "$work/serve.log" || fail "errors in the log of the server"

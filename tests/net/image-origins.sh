@@ -13,7 +13,7 @@ tree=$work/tree
 # A tree of everything that a file can be.
 mkdir -p "$tree/usr/share" "$tree/deep"
 cp -a /etc "$tree/etc"
-cp -a "$tests" "$tree/usr/share/tests"
+cp -a "$top/fsd" "$tests/unit" "$tree/usr/share" # where no other script writes
 ln "$tree/etc/passwd" "$tree/usr/hard"
 ln -s ../etc/passwd "$tree/usr/soft"
 ln -s /no/such/"$(printf 'x%.0s' {1..200})" "$tree/usr/long"

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=quick limit=120
+# check: when=quick limit=240
 # A mount in the background logs to syslog; in the foreground to standard error.
 set -euo pipefail
 if [[ $(id -u) == 0 && -z ${MOUNT_NAMESPACE-} ]]; then
@@ -47,6 +47,11 @@ logged() {
 }
 wait_for 30 "drift in syslog" logged '^<28>.*rootstock\[[0-9]+\]: version 1: /first: changed'
 umount "$work/mnt"
+# It copies until it has ended, other images too.
+copies() {
+	! flock -n "$ROOTSTOCK_STATE/copier.lock" true
+}
+wait_for 20 "its end" eval '! copies'
 
 "$rootstock" image add other "$work/origin" >/dev/null
 echo "changed again" >"$work/origin/second"

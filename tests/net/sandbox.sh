@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=quick limit=240
+# check: when=quick limit=400
 # What a child that was taken over can no longer do, and that it can do its work: the
 # children of a running server by what /proc says of them, and each attempt by a program
 # that enters the same sandbox on the same state.
@@ -41,9 +41,14 @@ sealed() {
 # The copier has read its origin, also what is its owner's alone.
 wait_for 20 "the version to be sealed" sealed
 
+# all_serve LOG: each has entered its sandbox by then.
+all_serve() {
+	wait_for 20 "all to serve" grep -q 'all services serve' "$1"
+}
+
 echo "# the children that run"
+all_serve "$work/serve.log"
 for kind in $kinds; do
-	wait_for 10 "$kind" pgrep -f "^rootstock --state $ROOTSTOCK_STATE child $kind" >/dev/null
 	capabilities=0000000000000000
 	[[ $kind != copier ]] || capabilities=0000000000000004 # DAC_READ_SEARCH
 	for name in CapEff CapPrm CapBnd CapInh CapAmb; do
@@ -236,6 +241,7 @@ bare_sealed() {
 	"$rootstock" image show bare@1 | grep -Eq "^sealed +[0-9a-f]{64}"
 }
 wait_for 20 "the version to be sealed all the same" bare_sealed
+all_serve "$work/bare.log"
 for kind in $kinds; do
 	equal "lines of $kind" 1 \
 		"$(grep -c "$kind warn: the whole file system can be seen" "$work/bare.log")"
