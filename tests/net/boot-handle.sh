@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=quick limit=120
+# check: when=quick limit=240
 # A handle says by itself which boot it is of.  What runs goes on in its own, whatever somebody
 # else begins in its name.  A machine that boots anew mounts while nobody can write that down,
 # dhcp and nfs are killed, and it sees what waited for its next boot, where handles of the boot

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=quick limit=120
+# check: when=quick limit=240
 # Files that a boot needs and that cannot be read: init, whose origin has lost it, one
 # that nobody may run, one whose interpreter is not there, a link that leads nowhere.
 set -euo pipefail

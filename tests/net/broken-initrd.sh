@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=quick limit=120
+# check: when=quick limit=240
 # An initrd without the driver of any network card, and one without NFS.
 set -euo pipefail
 # shellcheck source=tests/lib/doctor.sh

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=quick limit=120
+# check: when=quick limit=240
 # A host whose image has no kernel.
 set -euo pipefail
 # shellcheck source=tests/lib/doctor.sh

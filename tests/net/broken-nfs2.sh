@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=quick limit=120
+# check: when=quick limit=240
 # Kernels that ask for NFS version 2: by what they are, and by what they are told.
 set -euo pipefail
 # shellcheck source=tests/lib/doctor.sh

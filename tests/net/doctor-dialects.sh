@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=quick limit=120
+# check: when=quick limit=240
 # doctor of hosts whose images mount their root in each dialect: what is well, and the one
 # thing that each may lack; and where a kernel would stop at a broken answer.
 set -euo pipefail

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=quick limit=120
+# check: when=quick limit=240
 # What doctor says of the machine itself, bad and good: loaders, clock, disk, limits, FUSE,
 # confinement, an interface.  In mount namespaces of its own, other files lie over those of
 # /proc, /sys and /dev; what no file tells is told by strace in the kernel's place.

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=default limit=180
+# check: when=default limit=300
 # A large file of a slow origin, through every door: its first bytes are there while most
 # of it has not been read yet, the last are the right ones, and each was read once.
 set -euo pipefail

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=quick limit=120
+# check: when=quick limit=240
 # What `image check` finds in an initrd: NFS, drivers, and whether dracut's way of
 # setting up the network ever leads to a mount.
 set -euo pipefail

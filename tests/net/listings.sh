@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=quick limit=120
+# check: when=quick limit=240
 # Every list and show, and every look at a view, as programs read them: JSON whose values
 # are the state's; why a path is what it is; how two hosts differ; and hosts out of another
 # server's files.

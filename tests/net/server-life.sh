@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=quick limit=120
+# check: when=quick limit=240
 # The server from its first start on an empty machine to the end of its supervisor,
 # and commands beside it that are wrong, cut short or run with an odd umask.
 set -euo pipefail

@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=quick limit=180
+# check: when=quick limit=300
 # What keys of the configuration do on the wire: the options of a subnet, the addresses that
 # it leaves out, what shares its wire, who is told that an address is not his, the ports of TFTP's transfers, who may read by NFS, and from which port.
 set -euo pipefail

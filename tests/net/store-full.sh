@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=default limit=240
+# check: when=default limit=400
 # A state on a file system that is too small for its image: clients read all of it, right,
 # and go on reading; writes to the database are refused in words; room makes it whole.
 # Then a power cut's leavings: what a killed server left is verified by the next.

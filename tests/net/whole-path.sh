@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
-# check: when=quick limit=180
+# check: when=quick limit=300
 # A machine that nobody registered, by clients that nobody here wrote: DHCP, loader,
 # menu, kernel, mount, read; a host of its own by then, pinned to its version while
 # the image changes, seeing live overlay changes, and served on when children die.
