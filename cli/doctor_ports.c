@@ -292,9 +292,14 @@ static enum port_mapper worse(enum port_mapper a, enum port_mapper b)
 static enum port_mapper look_at_both(struct doctor *d, const struct need need[2], bool errors)
 {
 	const struct found tcp = found_at(d, &need[0]);
-	const struct found udp = found_at(d, &need[1]);
+	struct found udp = found_at(d, &need[1]);
 	enum port_mapper r = MAPPER_OURS;
 
+	/* rpcbind -h is of UDP's addresses. */
+	if (udp.kind == FOUND_UNHEARD && !udp.holder.pid && is_mapper(&need[0], &tcp.holder)) {
+		udp.holder = tcp.holder;
+		snprintf(udp.holder.where, sizeof(udp.holder.where), " by TCP alone");
+	}
 	if (is_same(&tcp, &udp))
 		return tell(d, need, "TCP and UDP", &tcp, errors);
 	if (tcp.kind != FOUND_UNHEARD || udp.kind != FOUND_TAKEN)

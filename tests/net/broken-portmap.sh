@@ -48,8 +48,9 @@ wait_for 10 "a /run of its own" room_is_made
 in_room() {
 	nsenter --net="/run/netns/$net_ns" --mount="/proc/$room/ns/mnt" "$@"
 }
+# rpcbind_begins OPTIONS...
 rpcbind_begins() {
-	spawn rpcbind nsenter --net="/run/netns/$net_ns" --mount="/proc/$room/ns/mnt" rpcbind -f
+	spawn rpcbind nsenter --net="/run/netns/$net_ns" --mount="/proc/$room/ns/mnt" rpcbind -f "$@"
 	rpcbind_pid=$spawned
 	wait_for 30 "rpcbind" net_listening tcp 111
 }
@@ -149,3 +150,17 @@ not_taken() {
 	grep -q "rpcbind does not know it any more, and does not take it again" "$work/serve.log"
 }
 wait_for 20 "the server to say so" not_taken
+
+# One that is told to answer by UDP at another address alone.
+stop "$spawned"
+net_run ip address add 10.79.0.1/32 dev lo
+rpcbind_begins -h 10.79.0.1
+"$rootstock" reload >/dev/null
+knows_us_by_tcp() {
+	in_room rpcinfo -T tcp 10.77.0.1 100003 3 >"$work/rpcinfo" 2>&1
+}
+wait_for 20 "the server to register with it" knows_us_by_tcp
+doctor north
+doctor_only "UDP 111 (the port mapper): nobody listens, though a server runs: rpcbind (process $spawned) has it by TCP alone"
+grep -A1 "^error *port" "$work/doctor" | grep -q -- "-> take -h out of OPTIONS in /etc/default/rpcbind" ||
+	fail "no remedy: $(cat "$work/doctor")"
