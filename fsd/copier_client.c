@@ -307,8 +307,11 @@ static int ask_take(struct copier *c, struct client *client, const struct copier
 		if (fd >= 0)
 			return reply_whole(client, ask, 0, 0, &record, fd);
 	}
-	if (job && job->state == JOB_COPIED)
+	if (job && job->state == JOB_COPIED) {
+		if (!(job->copy.record.flags & FILL_GONE))
+			job_note(job);
 		return reply_job(job, client, ask, 0);
+	}
 	if (job && job->state == JOB_SEEN)
 		job_renew(c, job);
 	if (job && job->state == JOB_BROKEN)

@@ -34,7 +34,9 @@ static int journal(struct copier *c, struct job *batch, bool notes, bool failed)
 			records[n++].flags |= notes ? FILL_UNKEPT : 0;
 		}
 		if (n)
-			r = fill_append(s->journal, records, n);
+			r = source_journal(s, records, n);
+		if (n && !r)
+			r = fill_sync(s->journal);
 	}
 	return r;
 }

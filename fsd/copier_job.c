@@ -150,6 +150,13 @@ void job_seen_locked(struct job *job)
 	job->seen_until = instant_add_ms(instant_now(), COPIER_SEEN_SECS * 1000);
 }
 
+void job_note(struct job *job)
+{
+	if (!job->noted && hash_known(&job->copy.record.hash))
+		source_note(job->source, &job->copy.record);
+	job->noted = true;
+}
+
 /* The first that somebody waits for, else the first of the fill's. */
 static struct job *grounded_pop(struct queue *q)
 {
@@ -298,6 +305,8 @@ void job_copied(struct copier *c, struct job *job)
 	}
 	source_tell_odd(job->source, &job->copy.record);
 	job->state = JOB_COPIED;
+	if (job->waiters && !gone)
+		job_note(job);
 	job_answer(c, job, gone ? -EIO : 0);
 	if (!gone && !job->copy.draft.name[0]) {
 		/* The store is full: these bytes are for those who wait alone. */

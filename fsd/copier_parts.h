@@ -81,6 +81,7 @@ struct job {
 	unsigned int restarts;
 	bool unkept; /* a large file, and the store is full */
 	bool note;   /* a small one that is not kept: the journal shall know it alone */
+	bool noted;  /* the journal knows that it was given out */
 	bool broken; /* see JOB_BROKEN */
 	bool has_news;
 	struct job *next;  /* in a queue */
@@ -109,8 +110,9 @@ struct source {
 	bool told_stuck;
 	struct log_limit bad; /* lines; a client may read the same file again and again */
 	int journal;
-	struct instant fill_again; /* no fill before */
-	uint32_t *hot;		   /* files that earlier boots read, in their order */
+	pthread_mutex_t journal_lock; /* for one who writes at a time; taken with no other */
+	struct instant fill_again;    /* no fill before */
+	uint32_t *hot;		      /* files that earlier boots read, in their order */
 	uint32_t nhot;
 	uint32_t hot_at;
 	pthread_mutex_t had_lock; /* guards `had`; the loop alone changes it */
@@ -265,6 +267,8 @@ void jobs_give_up(struct copier *c, struct source *s, struct instant before);
 void job_renew(struct copier *c, struct job *job);
 /* The flight is over, if there was one: another may start. */
 void job_land(struct copier *c, struct job *job);
+/* Somebody gets all of it before it is durable. */
+void job_note(struct job *job);
 /* Somebody gets a part of its flight, or may go on to read it.  `lock` is held. */
 void job_seen_locked(struct job *job);
 /* The loop tells the waiters of a large file what is there.  `lock` is held. */
@@ -302,6 +306,11 @@ struct source *source_find(struct copier *c, uint32_t version);
  * the store may have lost it.  From the source's threads too. */
 bool source_had(struct source *s, uint32_t pos, struct fill_record *out);
 int source_remember(struct source *s, const struct fill_record *record);
+/* Bytes with this hash are about to be given out, and are not durable yet: another copier,
+ * should this one be killed, gives out these or none. */
+void source_note(struct source *s, const struct fill_record *record);
+/* Write to the journal, from any thread.  Not durable yet. */
+int source_journal(struct source *s, const struct fill_record *records, unsigned int n);
 /* Keep the threads busy with what nobody has asked for yet. */
 void source_fill(struct copier *c, struct source *s);
 /* Something of the fill went wrong: it need not go wrong a thousand times a second. */

@@ -100,6 +100,7 @@ void source_free(struct copier *c, struct source *s)
 	free(s->hot);
 	free(s->had);
 	pthread_mutex_destroy(&s->had_lock);
+	pthread_mutex_destroy(&s->journal_lock);
 	free(s);
 }
 
@@ -144,6 +145,7 @@ static int source_new(struct copier *c, uint32_t id, const char *path, bool stri
 	s->id = id;
 	s->origin = s->journal = -1;
 	pthread_mutex_init(&s->had_lock, NULL);
+	pthread_mutex_init(&s->journal_lock, NULL);
 	s->strict = strict;
 	s->path = strdup(path);
 	r = s->path ? version_open(c->config.state_dir, id, &s->version, &why) : -ENOMEM;
@@ -154,7 +156,9 @@ static int source_new(struct copier *c, uint32_t id, const char *path, bool stri
 		if (s->journal < 0)
 			r = s->journal;
 		else
-			fill_reserve(s->journal, manifest_hash_count(version_manifest(s->version)));
+			/* Each may be noted before it is kept. */
+			fill_reserve(s->journal,
+				     2 * manifest_hash_count(version_manifest(s->version)));
 	}
 	if (r) {
 		log_error("version %u: cannot be filled: %s", id, why_text(&why, r));
@@ -306,6 +310,25 @@ int source_remember(struct source *s, const struct fill_record *record)
 	}
 	pthread_mutex_unlock(&s->had_lock);
 	return r;
+}
+
+int source_journal(struct source *s, const struct fill_record *records, unsigned int n)
+{
+	int r;
+
+	pthread_mutex_lock(&s->journal_lock);
+	r = fill_write(s->journal, records, n);
+	pthread_mutex_unlock(&s->journal_lock);
+	return r;
+}
+
+void source_note(struct source *s, const struct fill_record *record)
+{
+	struct fill_record note = *record;
+
+	note.flags |= FILL_UNKEPT;
+	if (source_journal(s, &note, 1))
+		return; /* no room: it is given out all the same */
 }
 
 /* -EWOULDBLOCK while somebody is alone with the store, -ENODATA where a file lacks. */

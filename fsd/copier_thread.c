@@ -153,11 +153,15 @@ static void flight_finish(struct copier *c, struct job *job, const struct hash *
 			job->copy.record.flags = FILL_GONE;
 		return;
 	}
+	if (!had)
+		before = job->copy.record;
+	before.hash = *hash;
+	/* Who has the extents knows the hash by himself. */
+	source_note(job->source, &before);
+	job->noted = true;
 	extents_complete(f->extents, hash);
 	pthread_mutex_lock(&c->lock);
-	if (had)
-		job->copy.record = before;
-	job->copy.record.hash = *hash;
+	job->copy.record = before;
 	job->copy.read_fd = take_fd(&f->read_fd);
 	closep(&f->draft.fd);
 	f->draft.fd = -1;

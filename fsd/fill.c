@@ -108,7 +108,7 @@ void fill_reserve(int fd, uint64_t records)
 		return; /* then it may be refused */
 }
 
-int fill_append(int fd, const struct fill_record *records, unsigned int n)
+int fill_write(int fd, const struct fill_record *records, unsigned int n)
 {
 	struct fill_row rows[FILL_BATCH];
 	off_t start = lseek(fd, 0, SEEK_CUR);
@@ -132,7 +132,19 @@ int fill_append(int fd, const struct fill_record *records, unsigned int n)
 		records += k;
 		n -= k;
 	}
+	return 0;
+}
+
+int fill_sync(int fd)
+{
 	return fdatasync(fd) ? -errno : 0;
+}
+
+int fill_append(int fd, const struct fill_record *records, unsigned int n)
+{
+	int r = fill_write(fd, records, n);
+
+	return r ? r : fill_sync(fd);
 }
 
 int fill_remove(const char *dir, uint32_t version)
