@@ -156,12 +156,24 @@ static bool reply_read(const struct question *q, struct content *content, struct
 	return true;
 }
 
+/* Are the attributes of a file that could not be had there for good?  Else the next try may
+ * bring others, and its bytes must not be cut to the size of before. */
+static bool attr_stands(struct forest *forest, uint64_t number)
+{
+	struct forest_attr a;
+	bool stands;
+
+	forest_enter(forest);
+	stands = !forest_attr(forest, number, &a) && a.settled;
+	forest_leave(forest);
+	return stands;
+}
+
 /* As reply_read(); a read alone may return false. */
 static bool answer(struct mount *m, const struct question *q, int r, struct content *content,
 		   struct reader *reader, bool wait)
 {
-	/* Attributes are there even where bytes are lost. */
-	if (q->ask == MOUNT_ASK_ATTR && r != -EINTR)
+	if (q->ask == MOUNT_ASK_ATTR && (!r || attr_stands(m->forest, q->number)))
 		mount_reply_attr(m->forest, q->req, q->number);
 	else if (r)
 		mount_reply_code(q->req, r);

@@ -197,6 +197,9 @@ __attribute__((unused)) static void pages_of_a_copy_that_was_given_up_are_not_ke
 	gate_allow(gate, UINT_MAX);
 	assert_int_equal(pread(fd, path, 1, 3 * MIB), -1);
 	assert_int_equal(errno, EIO);
+	/* nor is a size told that the next bytes may not have */
+	assert_int_equal(lseek(fd, 0, SEEK_END), -1);
+	assert_int_equal(errno, EIO);
 	unit_wait(piece_is(fd, 3 * MIB, 2));
 	for (off_t offset = 0; offset < 8 * MIB; offset += 4096)
 		if (!piece_is(fd, offset, 2))
