@@ -3,7 +3,7 @@
 # kill -9 at each step of a copy, an overlay change and all that writes a state: it is
 # whole afterwards, nothing that was answered is lost, nothing is left for ever, and a
 # server starts on it.
-# check: when=default limit=900
+# check: when=default limit=1800
 set -euo pipefail
 # shellcheck source=tests/lib/fault.sh
 . "$(dirname "$0")/../lib/fault.sh"

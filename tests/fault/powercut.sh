@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 # What was not synced may be lost with the power: whatever is lost, the state is whole
 # and nothing that was answered is lost.
-# check: when=default limit=900
+# check: when=default limit=1800
 set -euo pipefail
 # shellcheck source=tests/lib/fault.sh
 . "$(dirname "$0")/../lib/fault.sh"
