@@ -37,8 +37,13 @@ while (packet := s.recv(65536))[:1] == b"m":
 PY
 	done | grep -v "^#"
 }
-sleep 1 # what is written a moment after the start
-all >"$work/before"
+# What is written a moment after the start is there.
+rests() {
+	all >"$work/before"
+	sleep 1
+	all | cmp -s - "$work/before"
+}
+wait_for 20 "all to be written" rests
 for i in 1 2 3; do
 	doctor north
 	equal "exit of doctor: $(cat "$work/doctor.err"; grep ^error "$work/doctor")" 0 \
