@@ -149,11 +149,17 @@ const char *rpc_client_reason(struct rpc_client *c)
 	return c->reason;
 }
 
-/* The next call opens another.  `err` 0: by its end. */
-static int was_closed(struct rpc_client *c, int err)
+/* The next call opens another. */
+static void give_up(struct rpc_client *c)
 {
 	rpc_client_reason(c); /* what it still said */
 	hang_up(c);
+}
+
+/* `err` 0: by its end. */
+static int was_closed(struct rpc_client *c, int err)
+{
+	give_up(c);
 	return why_set(&c->d->cli->why, err ? -err : -EPIPE, "%s",
 		       err ? strerror(err) : "the connection was closed");
 }
@@ -185,6 +191,8 @@ static int read_all(struct rpc_client *c, struct instant end, void *buf, size_t 
 		at += n;
 		len -= n;
 	}
+	if (r && at != buf)
+		give_up(c);
 	return r;
 }
 
@@ -201,8 +209,12 @@ static int read_record(struct rpc_client *c, struct instant end, size_t *len)
 	word = cursor_be32(&mark);
 	*len = word & 0x7fffffff;
 	if (!(word & 0x80000000) || *len > sizeof(c->in))
-		return -EBADMSG;
-	return read_all(c, end, c->in, *len);
+		r = -EBADMSG;
+	else
+		r = read_all(c, end, c->in, *len);
+	if (r) /* nobody knows where the next one begins */
+		give_up(c);
+	return r;
 }
 
 /* The next reply, whatever call it is to. */

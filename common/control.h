@@ -103,7 +103,8 @@ enum { CONTROL_END = 1 };
 int control_receive(int fd, int timeout_ms, void *buf, size_t size, size_t *len, struct why *why);
 
 /* All of the answer to a request without a descriptor, ended by a NUL that is not in
- * *len; the caller's. */
+ * *len; the caller's.  -ETIMEDOUT where it is not over in that time, with words that tell one
+ * that never began, one that stopped and one that still came. */
 int control_ask(const char *state_dir, const char *name, const char *request, int timeout_ms,
 		char **answer, size_t *len, struct why *why);
 

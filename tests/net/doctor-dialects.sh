@@ -94,6 +94,7 @@ done 3<<'END'
 100003 0 udp 5=3 error by UDP, at NULL of NFS: the call is not accepted
 100227 0 tcp 5=0 ok
 100227 0 udp cut warn NULL of NFSACL by UDP: .*: a kernel mounts / all the same, without ACLs$
+100227 0 tcp fragment warn NULL of NFSACL by TCP: .*: a kernel mounts / all the same, without ACLs$
 100227 0 tcp close warn NULL of NFSACL by TCP: the connection was closed: a kernel waits for one to three minutes
 100227 0 tcp late warn NULL of NFSACL by TCP: no reply to a call in 5 s: a kernel waits for one to three minutes
 100003 19 tcp 6=5 error by TCP, at FSINFO: input/output error

@@ -3,10 +3,11 @@
 """Between `doctor HOST` and the nfs child, on its control socket: all goes through as it is,
 but for the replies to one procedure.
 
-    meddler.py CONTROL-DIR PROGRAM PROCEDURE tcp|udp WORD=VALUE|cut|close|late
+    meddler.py CONTROL-DIR PROGRAM PROCEDURE tcp|udp WORD=VALUE|cut|fragment|close|late
 
-WORD counts from the reply's xid; `cut` ends it in its header, `close` hangs up in its
-place, `late` holds it back until the next call is answered."""
+WORD counts from the reply's xid; `cut` ends it in its header, `fragment` says that more of
+the record comes, `close` hangs up in its place, `late` holds it back until the next call is
+answered."""
 import os
 import socket
 import struct
@@ -28,8 +29,8 @@ def receive(sock, stream):
     return sock.recv(struct.unpack(">I", mark)[0] & 0x7FFFFFFF, socket.MSG_WAITALL)
 
 
-def send(sock, stream, message):
-    sock.sendall((struct.pack(">I", 0x80000000 | len(message)) if stream else b"") + message)
+def send(sock, stream, message, last=0x80000000):
+    sock.sendall((struct.pack(">I", last | len(message)) if stream else b"") + message)
 
 
 def altered(reply):
@@ -52,6 +53,9 @@ def calls(client, server, stream):
                 break
             if how == "late":
                 held = reply
+                continue
+            if how == "fragment":
+                send(client, stream, reply, 0)
                 continue
             reply = altered(reply)
         if held:
