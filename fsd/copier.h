@@ -9,8 +9,9 @@
  *	           +<-------------------------------------------+ then seals when all is in
  *
  * One flight a file: a second ask for it waits for the first.  Bytes are answered
- * when they are hashed; they are durable under their name a moment later, and only
- * then does the journal know them.  Behind the asks a fill copies the rest.
+ * when they are hashed, and the journal notes that they were; they are durable under
+ * their name a moment later, and only then does it know that they are kept.  Behind the
+ * asks a fill copies the rest.
  *
  * A file over 4 MiB is answered while it is copied, by extents of 1 MiB, those first that
  * somebody asked for.  If it changes then, nothing more of it is answered for some

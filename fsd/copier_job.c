@@ -357,7 +357,8 @@ void jobs_give_up(struct copier *c, struct source *s, struct instant before)
 	bool stuck;
 
 	pthread_mutex_lock(&c->lock);
-	stuck = (s->hangs && s->moved.ns < before.ns) || c->moved.ns < before.ns;
+	/* A disk of ours that is slow is no reason. */
+	stuck = (s->hangs && s->moved.ns < before.ns) || (c->all_hang && c->moved.ns < before.ns);
 	pthread_mutex_unlock(&c->lock);
 	for (int b = 0; b < JOB_BUCKETS && stuck; b++)
 		for (struct job *job = s->jobs[b]; job; job = job->chain)

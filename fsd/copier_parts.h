@@ -190,6 +190,7 @@ struct copier {
 	unsigned int nflights;
 	unsigned int nopen;
 	struct instant moved; /* a thread had something from anywhere */
+	bool all_hang;	      /* each thread waits for an origin; under the lock, as this is */
 	struct job *news;     /* large files with more extents than their waiters know */
 	struct queue done;    /* copied, not answered yet */
 	struct queue copied;  /* answered, not durable yet */

@@ -437,6 +437,7 @@ void copying_tend(struct copier *c, struct instant now)
 		else
 			all = false;
 	}
+	c->all_hang = all;
 	pthread_mutex_unlock(&c->lock);
 	if (all && c->nthreads < COPIER_THREADS_MOST)
 		copying_start(c); /* else at the next look */

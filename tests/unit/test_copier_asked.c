@@ -382,6 +382,42 @@ static void a_mend_that_hangs_holds_nobody_else_up(void **state)
 	close(fd);
 }
 
+/* Copies that are not durable yet are only so many; who waits for their disk is no concern of
+ * an origin's. */
+static void who_waits_for_a_slow_disk_gets_it(void **state)
+{
+	struct bench *b = *state;
+	struct copier_ask ask = {.magic = COPIER_MAGIC, .len = COPIER_WHOLE};
+	struct copier_reply reply;
+	int fds[2];
+	int fd;
+
+	for (unsigned int i = 0; i < MANY; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "f%u", i);
+		site_write(b->site.origin, name, name, strlen(name));
+	}
+	bench_add(b, false);
+	ask.version = b->version;
+	b->site.patience_ms = 300;
+	assert_int_equal(objects_try_alone(b->site.objects), 0);
+	bench_copier(b);
+	fd = raw_client(b);
+	for (ask.pos = 1; ask.pos <= MANY; ask.pos++)
+		assert_int_equal(send(fd, &ask, sizeof(ask), 0), sizeof(ask));
+	for (unsigned int i = 0; i < MANY; i++) {
+		if (!has_answer(fd, 1500))
+			objects_release(b->site.objects);
+		raw_answer(fd, &reply, fds);
+		assert_int_equal(reply.status, 0);
+		closep(&fds[0]);
+	}
+	objects_release(b->site.objects);
+	close(fd);
+	wait_sealed(b);
+}
+
 static void who_ends_does_not_wait_for_one_that_hangs(void **state)
 {
 	struct bench *b = *state;
@@ -439,6 +475,7 @@ int main(void)
 		BENCH(who_waits_for_one_that_hangs_is_told),
 		BENCH(who_waits_for_a_slow_one_gets_it),
 		BENCH(a_mend_that_hangs_holds_nobody_else_up),
+		BENCH(who_waits_for_a_slow_disk_gets_it),
 		BENCH(who_ends_does_not_wait_for_one_that_hangs),
 		BENCH(the_first_ask_waits_for_the_look_alone),
 	};
