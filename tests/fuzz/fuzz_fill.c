@@ -15,12 +15,13 @@
 
 #include "common/array.h"
 #include "fsd/version.h"
+#include "tests/fuzz/scratch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { ROW = 80, ROW_HEAD = 8, ROW_MAGIC = 0x46494c31 };
 
-static char dir[64];
+static const char *dir;
 static char manifests[80];
 
 /* Files (one of two names, one that is known), and what is none. */
@@ -35,9 +36,7 @@ static void setup(void)
 	uint32_t first;
 	uint32_t i;
 
-	snprintf(dir, sizeof(dir), "%s/rootstock-fuzz.XXXXXX",
-		 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-	assert(mkdtemp(dir));
+	dir = scratch();
 	snprintf(manifests, sizeof(manifests), "%s/manifests", dir);
 	assert(!mkdir(manifests, 0700));
 	assert(!manifest_builder_new(&b));
@@ -112,7 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (!size)
 		return 0;
-	if (!dir[0])
+	if (!dir)
 		setup();
 	rows = malloc(size);
 	memcpy(rows, data + 1, --size);

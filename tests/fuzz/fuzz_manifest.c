@@ -14,24 +14,20 @@
 #include "fsd/manifest_format.h"
 #include "fsd/tree.h"
 #include "fsd/version.h"
+#include "tests/fuzz/scratch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char *scratch(void)
+static const char *state(void)
 {
-	static char dir[64];
-	char path[128];
+	static char path[128];
 
-	if (dir[0])
-		return dir;
-	snprintf(dir, sizeof(dir), "%s/rootstock-fuzz.XXXXXX",
-		 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-	if (!mkdtemp(dir))
-		abort();
-	snprintf(path, sizeof(path), "%s/manifests", dir);
-	if (mkdir(path, 0700))
-		abort();
-	return dir;
+	if (!path[0]) {
+		snprintf(path, sizeof(path), "%s/manifests", scratch());
+		if (mkdir(path, 0700))
+			abort();
+	}
+	return scratch();
 }
 
 /* The input is the sections; the first 16 bytes say how long each is. */
@@ -136,13 +132,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	len = lay_out(data, size, &file);
 	if (!len)
 		return 0;
-	snprintf(path, sizeof(path), "%s/manifests/1", scratch());
+	snprintf(path, sizeof(path), "%s/manifests/1", state());
 	fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0 || write(fd, file, len) != (ssize_t)len)
 		abort();
 	close(fd);
 	free(file);
-	if (version_open(scratch(), 1, &v, NULL))
+	if (version_open(state(), 1, &v, NULL))
 		return 0;
 	if (!tree_new(v, 0, &t)) {
 		for (size_t i = 0; i < ARRAY_SIZE(entries); i++)

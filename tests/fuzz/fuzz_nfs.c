@@ -15,6 +15,7 @@
 #include "common/schema.h"
 #include "nfs/proc.h"
 #include "nfs/record.h"
+#include "tests/fuzz/scratch.h"
 #include "tests/unit/fake_view.h"
 
 static struct nfs nfs;
@@ -103,12 +104,12 @@ static void answer(struct record_call *call)
 
 static void setup(void)
 {
-	static char dir[] = "/tmp/rootstock-fuzz.XXXXXX";
+	const char *dir = scratch();
 	static struct db *db;
 	static struct db *leases;
 	struct why why = {0};
 
-	if (!mkdtemp(dir) || db_open(dir, &schema_rootstock, DB_CREATE, &db, &why) ||
+	if (db_open(dir, &schema_rootstock, DB_CREATE, &db, &why) ||
 	    db_exec(db, "INSERT INTO image (id, name) VALUES (1, 'debian');"
 			"INSERT INTO version (id, image, number, origin_kind, origin, added)"
 			" VALUES (7, 1, 1, 'dir', '/a', 0); UPDATE image SET active = 7;"

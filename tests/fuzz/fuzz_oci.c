@@ -17,12 +17,13 @@
 #include "common/log.h"
 #include "fsd/origin.h"
 #include "tests/fuzz/no_intake.h"
+#include "tests/fuzz/scratch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { PARTS = 10, MEMBERS = 128, PART_MAX = 65536 };
 
-static char dir[64];
+static const char *dir;
 
 struct part {
 	struct bytes in;
@@ -43,9 +44,7 @@ static void setup(void)
 	static const char layout[] = "{\"imageLayoutVersion\": \"1.0.0\"}";
 	char path[128];
 
-	snprintf(dir, sizeof(dir), "%s/rootstock-fuzz.XXXXXX",
-		 access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
-	assert(mkdtemp(dir));
+	dir = scratch();
 	snprintf(path, sizeof(path), "%s/blobs", dir);
 	assert(!mkdir(path, 0700));
 	snprintf(path, sizeof(path), "%s/blobs/sha256", dir);
@@ -111,7 +110,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	char path[160];
 
 	log_init("fuzz", LOG_LEVEL_NONE);
-	if (!dir[0])
+	if (!dir)
 		setup();
 	for (size_t at = 0; at <= size && n < PARTS; n++) {
 		const uint8_t *end = at < size ? memchr(data + at, 0x1e, size - at) : NULL;

@@ -15,6 +15,7 @@
 #include "common/log.h"
 #include "fsd/gunzip.h"
 #include "tests/fuzz/no_intake.h"
+#include "tests/fuzz/scratch.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -50,15 +51,10 @@ static void sums_mend(uint8_t *data, size_t size)
 /* Every node of it can be reached and named. */
 static void check(struct manifest_builder *b)
 {
-	static char dir[] = "/tmp/rootstock-fuzz.XXXXXX";
-	static bool made;
+	const char *dir = scratch();
 	struct manifest *m;
 	char path[64];
 
-	if (!made && access("/dev/shm", W_OK) == 0)
-		memcpy(dir, "/dev/shm", 8);
-	assert(made || mkdtemp(dir));
-	made = true;
 	assert(!manifest_builder_write(b, dir, 1, true));
 	assert(!manifest_open(dir, 1, &m, NULL));
 	for (uint32_t i = 0; i < manifest_count(m); i++) {
