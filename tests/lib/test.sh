@@ -111,13 +111,13 @@ gone() {
 	! alive "$1"
 }
 
-# ours PID: a child of this script's, still.  The number of one that has ended is another
-# program's some minutes later, and that may be another test's.
+# ours PID: a child of this script's, or of the subshell that asks, still.  The number of one
+# that has ended is another program's some minutes later, and that may be another test's.
 ours() {
 	local stat
 	{ read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 1
 	stat=${stat##*) } # state and parent come behind the name
-	[[ ${stat#* } == "$$ "* ]]
+	[[ ${stat#* } == "$$ "* || ${stat#* } == "$BASHPID "* ]]
 }
 
 # stop PID: of a child; asks, waits a minute, insists.

@@ -41,3 +41,10 @@ echo >&5
 wait "$script" || fail "the script ends with $?"
 gone "$long" || fail "what it started is there still"
 alive "$short" || fail "it ended another's process"
+
+# In a subshell, as one end of a pipe is, too.
+{
+	spawn piped sleep 1000
+	stop "$spawned"
+	gone "$spawned" || fail "what a subshell started is there still"
+} | cat
