@@ -16,8 +16,6 @@
 #include "dhcp/link.h"
 #include "dhcp/probe.h"
 
-enum { PROBE_MS = 1500 };
-
 /* ---- interfaces ---- */
 
 static bool is_up(const char *name)
@@ -122,7 +120,7 @@ void doctor_others(struct doctor *d)
 					    "container, with CAP_NET_RAW"
 					  : "ip link set %s up",
 			 face.name);
-		if (dhcp_probe_server(&face, PROBE_MS, &other, &why))
+		if (dhcp_probe_server(&face, DHCP_PROBE_MS, &other, &why))
 			finding(d->f, FINDING_WARN, "dhcp", mend,
 				"other DHCP servers cannot be looked for: %s", why.text);
 		else if (!other || other == face.address)

@@ -20,8 +20,6 @@
 
 #define CONFIG_DEFAULT "/etc/rootstock.conf"
 
-enum { PROBE_MS = 1500 };
-
 /* What the command line says is some more lines of the same text. */
 static int add_given(const struct cli *cli, int text)
 {
@@ -157,7 +155,7 @@ static int look_around(struct serve *v, const struct footing *f, struct why *why
 
 		if (wire_of(v, c->interfaces[i]))
 			continue;
-		r = dhcp_probe_server(&f->wires[i].face, PROBE_MS, &other, why);
+		r = dhcp_probe_server(&f->wires[i].face, DHCP_PROBE_MS, &other, why);
 		if (r)
 			return r;
 		if (other)

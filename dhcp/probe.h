@@ -8,6 +8,9 @@
 
 #include "dhcp/config.h"
 
+/* How long serve and doctor look. */
+enum { DHCP_PROBE_MS = 1500 };
+
 /* Broadcast a DISCOVER and an INFORM from the interface and listen for an OFFER or an
  * ACK, `wait_ms` in all, asking again after each second.  By packet sockets: neither a client nor a
  * server of this machine is disturbed, and none of its sockets is needed.  Needs

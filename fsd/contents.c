@@ -133,10 +133,10 @@ static int open_known(struct contents *cs, struct version *version, uint32_t pos
  * process, may have learned since that the file is of another. */
 static bool is_as_told(const struct content *c, struct version *version, uint32_t pos)
 {
-	struct manifest_node n;
+	struct fill_record told = {0};
 
-	return !version_node(version, pos, &n) && c->record.size == n.size &&
-	       c->record.mtime_sec == n.mtime_sec && c->record.mtime_nsec == n.mtime_nsec;
+	version_known(version, pos, &told); /* if not, as it was scanned */
+	return content_is(c, &told);
 }
 
 static int open_file(struct contents *cs, struct version *version, uint32_t pos,

@@ -140,13 +140,6 @@ int fill_sync(int fd)
 	return fdatasync(fd) ? -errno : 0;
 }
 
-int fill_append(int fd, const struct fill_record *records, unsigned int n)
-{
-	int r = fill_write(fd, records, n);
-
-	return r ? r : fill_sync(fd);
-}
-
 int fill_remove(const char *dir, uint32_t version)
 {
 	char path[PATH_MAX];

@@ -48,8 +48,6 @@ void fill_reserve(int fd, uint64_t records);
 /* Append records; they are durable after fill_sync(). */
 int fill_write(int fd, const struct fill_record *records, unsigned int n);
 int fill_sync(int fd);
-/* Both. */
-int fill_append(int fd, const struct fill_record *records, unsigned int n);
 
 int fill_remove(const char *dir, uint32_t version);
 

@@ -128,7 +128,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	assert(!fill_read(manifests, 1, count, &before, &good));
 	assert(good == (uint64_t)before * ROW && good <= size);
 	fd = fill_open(manifests, 1, good);
-	assert(fd >= 0 && !fill_append(fd, &more, 1));
+	assert(fd >= 0 && !fill_write(fd, &more, 1));
 	close(fd);
 	assert(!fill_read(manifests, 1, count, &after, &good));
 	assert(after == before + 1);

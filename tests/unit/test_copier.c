@@ -470,7 +470,7 @@ static void an_object_that_was_lost_is_copied_again(void **state)
 		int fd = fill_open(path, b->version, 0);
 
 		assert_true(fd >= 0);
-		assert_int_equal(fill_append(fd, &record, 1), 0);
+		assert_int_equal(fill_write(fd, &record, 1), 0);
 		close(fd);
 	}
 	bench_copier(b);

@@ -119,18 +119,26 @@ static void what_was_given_out_is_given_out_again_or_nothing(void **state)
 	waitpid(pid, NULL, 0);
 }
 
+/* Somebody has the first MiB, and the copier waits for the second. */
+static pid_t spawn_and_begin(struct bench *b, struct reader *reader)
+{
+	pid_t pid = bench_spawn(b);
+
+	wait_at(b, 0);
+	reader_ask(b, reader, 0, 10);
+	gate_allow(b->gate, 1);
+	reader_end(reader, 0);
+	wait_at(b, 1);
+	return pid;
+}
+
 static void killed(struct bench *b, bool change)
 {
 	struct reader reader = {0};
 	pid_t pid;
 
 	bench_gate(b, 6 * MIB);
-	pid = bench_spawn(b);
-	wait_at(b, 0);
-	reader_ask(b, &reader, 0, 10);
-	gate_allow(b->gate, 1);
-	reader_end(&reader, 0);
-	wait_at(b, 1);
+	pid = spawn_and_begin(b, &reader);
 	reader_ask(b, &reader, 4 * MIB, 10);
 	assert_false(reader.done);
 	kill(pid, SIGKILL);
@@ -172,12 +180,7 @@ __attribute__((unused)) static void a_part_goes_with_its_own_attributes(void **s
 
 	bench_gate(b, 6 * MIB);
 	assert_int_equal(contents_new(b->site.state, 16, &other.contents, NULL), 0);
-	pid = bench_spawn(b);
-	wait_at(b, 0);
-	reader_ask(b, &reader, 0, 10);
-	gate_allow(b->gate, 1);
-	reader_end(&reader, 0);
-	wait_at(b, 1);
+	pid = spawn_and_begin(b, &reader);
 	kill(pid, SIGKILL);
 	gate_allow(b->gate, 1);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);

@@ -269,9 +269,9 @@ static void what_the_journal_says_is_learned_and_a_torn_tail_is_not(void **state
 	record.pos = env;
 	fd = fill_open(dir, 3, 0);
 	assert_true(fd >= 0);
-	assert_int_equal(fill_append(fd, &record, 1), 0);
+	assert_int_equal(fill_write(fd, &record, 1), 0);
 	record.size = 100;
-	assert_int_equal(fill_append(fd, &record, 1), 0);
+	assert_int_equal(fill_write(fd, &record, 1), 0);
 	assert_int_equal(write(fd, &record, sizeof(record)), sizeof(record)); /* no header */
 	close(fd);
 	assert_int_equal(version_open(*state, 3, &v, NULL), 0);

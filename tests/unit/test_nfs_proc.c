@@ -335,26 +335,35 @@ static void waiting_done(struct content_wait *wait, int r, struct content *conte
 	w->done++;
 }
 
+/* A READ of what is not there yet.  Returns its xid. */
+static uint32_t read_parks(struct unit_nfs *u, READ3args *args, struct waiting *w)
+{
+	struct content *none = NULL;
+	uint32_t xid;
+
+	fake_miss(true);
+	unit_write(u, NFS3_PROGRAM, 3, NFSPROC3_READ, XDR_OF(xdr_READ3args), args);
+	xid = u->xid;
+	unit_send(u, false);
+	assert_int_equal(u->verdict, RPC_PARK);
+	w->parked = u->reply.parked;
+	assert_int_equal(
+		contents_open(u->nfs.contents, w->parked.view, w->parked.node, &none, &w->wait),
+		CONTENT_WAIT);
+	return xid;
+}
+
 static void a_read_miss_parks_and_goes_on_later(void **state)
 {
 	struct unit_nfs *u = *state;
 	READ3args args = {unit_handle(u, "/dir/a"), 1, 100};
 	READ3res res = {0};
 	struct waiting w = {.wait.done = waiting_done, .u = u};
-	struct content *none = NULL;
 	struct event e = {0};
 	uint32_t xid;
 
 	for (int r = 0; r >= -EIO; r -= EIO) {
-		fake_miss(true);
-		unit_write(u, NFS3_PROGRAM, 3, NFSPROC3_READ, XDR_OF(xdr_READ3args), &args);
-		xid = u->xid;
-		unit_send(u, false);
-		assert_int_equal(u->verdict, RPC_PARK);
-		w.parked = u->reply.parked;
-		assert_int_equal(contents_open(u->nfs.contents, w.parked.view, w.parked.node, &none,
-					       &w.wait),
-				 CONTENT_WAIT);
+		xid = read_parks(u, &args, &w);
 		/* others go on meanwhile */
 		assert_int_equal(getattr_status(u, unit_handle(u, "/dir")), NFS3_OK);
 		fake_overlay_moved();
@@ -383,19 +392,10 @@ static void a_read_miss_brings_other_permissions(void **state)
 	READ3args args = {unit_handle(u, "/dir/a"), 1, 100};
 	READ3res res = {0};
 	struct waiting w = {.wait.done = waiting_done, .u = u};
-	struct content *none = NULL;
 	uint32_t xid;
 
 	u->uid = u->gid = 5;
-	fake_miss(true);
-	unit_write(u, NFS3_PROGRAM, 3, NFSPROC3_READ, XDR_OF(xdr_READ3args), &args);
-	xid = u->xid;
-	unit_send(u, false);
-	assert_int_equal(u->verdict, RPC_PARK);
-	w.parked = u->reply.parked;
-	assert_int_equal(
-		contents_open(u->nfs.contents, w.parked.view, w.parked.node, &none, &w.wait),
-		CONTENT_WAIT);
+	xid = read_parks(u, &args, &w);
 	fake_miss(false);
 	fake_mode = S_IFREG | 0600;
 	fake_arrive(u->nfs.contents, 0);

@@ -93,7 +93,7 @@ static void a_record_that_cannot_be_is_not_believed(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		fd = fill_open(path, 1, 0);
 		assert_true(fd >= 0);
-		assert_int_equal(fill_append(fd, &bad[i], 1), 0);
+		assert_int_equal(fill_write(fd, &bad[i], 1), 0);
 		close(fd);
 		assert_int_equal(version_open(*state, 1, &v, NULL), 0);
 		assert_false(version_known(v, 1, &known));
